@@ -1,0 +1,162 @@
+"""`PixelDensity`: what every autoregressive model of images shares.
+
+p(x) = prod_i p(x_i | x_1 ... x_{i-1}): pixels in raster order, in each pixel the channels in order. A pixel has
+`levels` values: with 2 its distribution is a Bernoulli and the network gives one logit, else a softmax over all
+levels (van den Oord et al., 2016, arXiv:1601.06759, section 2.2).
+
+A model writes `forward` (all logits at once, given the whole image) and `begin_drawing` (the same logits, one pixel at a
+time, from cached state); likelihood, loss, sampling and completion follow.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from msgspec import Meta
+from torch import Generator, Tensor
+
+from zoo_core import Field, Loss, Model, Record, UsageError
+
+
+class PixelConfig(Record, kw_only=True):
+    """What the data decides."""
+
+    channels: Annotated[int, Meta(ge=1, le=4)] = 1  # 1 grey, 3 RGB
+    height: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
+    width: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
+    levels: Annotated[int, Meta(ge=2, le=256)] = 2  # values a channel can take, evenly spaced in [0, 1]
+
+
+class Drawing(Protocol):
+    """An image that is being drawn pixel by pixel. All tensors have the batch last."""
+
+    def logits(self, row: int, column: int, channel: int) -> Tensor:
+        """The logits of this value given all values before it, [1 or levels, B]."""
+
+    def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
+        """The value [B] in [0, 1] that was drawn there."""
+
+
+class PixelDensity(Model):
+    """Base of the autoregressive image models; a Density, a Sampler and a Completer."""
+
+    Config = PixelConfig
+    select_by = "nll"
+
+    config: Any
+
+    @classmethod
+    def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
+        image = features.get("image")
+        if image is None or len(image.shape) != 3 or None in image.shape:
+            raise UsageError(f"{cls.__name__} needs images of one size", "Choose a data set with an 'image' field.")
+        if image.levels is None:
+            raise UsageError(f"{cls.__name__} needs images whose pixels take a known number of levels")
+        channels, height, width = image.shape
+        return {"channels": channels, "height": height, "width": width, "levels": image.levels}
+
+    def signature(self) -> dict[str, Field]:
+        c = self.config
+        return {"image": Field(kind="image", shape=(c.channels, c.height, c.width), range=(0, 1), levels=c.levels)}
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every value given those before it: x [B, C, H, W] -> [B, 1 or levels, C, H, W]."""
+
+    @abstractmethod
+    def begin_drawing(self, n: int) -> Drawing:
+        """The state from which n images are drawn."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log-likelihood in nats: x [B, C, H, W] with values k / (levels - 1) -> [B]."""
+        logits = self(x)
+        if self.config.levels == 2:
+            losses = F.binary_cross_entropy_with_logits(logits[:, 0], x, reduction="none")
+        else:
+            losses = F.cross_entropy(logits, self.to_levels(x), reduction="none")
+        return -losses.flatten(1).sum(1)
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Loss:
+        image = batch["image"]
+        return Loss(-self.log_prob(image).sum(), weight=len(image))
+
+    def to_levels(self, x: Tensor) -> Tensor:
+        """Values in [0, 1] as level numbers, int64."""
+        return (x * (self.config.levels - 1)).round().long()
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: Generator | None = None,
+        temperature: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """n images drawn from the model, [n, C, H, W]. Logits are divided by `temperature`."""
+        c = self.config
+        uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
+        return self.draw(uniforms, temperature=temperature, progress=progress)
+
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        *,
+        generator: Generator | None = None,
+        temperature: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn in raster order.
+
+        Each new pixel is drawn given everything before it. Known pixels that come after it cannot steer it: the
+        result is an exact conditional sample where the known part is a prefix in raster order (the top rows).
+        """
+        uniforms = torch.rand(x.shape, generator=generator)
+        return self.draw(uniforms, x=x, known=known.expand(x.shape), temperature=temperature, progress=progress)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        uniforms: Tensor,
+        *,
+        x: Tensor | None = None,
+        known: Tensor | None = None,
+        temperature: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """Draws by inverting the distribution function at `uniforms` [B, C, H, W] in [0, 1).
+
+        The result is a function of the uniforms alone, so that one full forward on it can check every draw.
+        """
+        if not temperature > 0:
+            raise UsageError(f"temperature must be greater than 0, got {temperature}")
+        parameter = next(self.parameters())
+        uniforms = uniforms.to(parameter.device, parameter.dtype).permute(1, 2, 3, 0).contiguous()  # [C, H, W, B]
+        values = torch.zeros_like(uniforms)
+        if x is not None and known is not None:
+            given = torch.where(known, x, torch.zeros_like(x)).to(values).permute(1, 2, 3, 0).contiguous()
+            known = known.to(values.device).permute(1, 2, 3, 0)
+        channels, height, width, n = uniforms.shape
+        drawing = self.begin_drawing(n)
+        for row in range(height):
+            for column in range(width):
+                for channel in range(channels):
+                    place = (channel, row, column)
+                    value = self._invert(drawing.logits(row, column, channel) / temperature, uniforms[place])
+                    if known is not None:
+                        value = torch.where(known[place], given[place], value)
+                    values[place] = value
+                    drawing.put(row, column, channel, value)
+            if progress is not None:
+                progress((row + 1) / height)
+        return values.permute(3, 0, 1, 2).contiguous()
+
+    def _invert(self, logits: Tensor, u: Tensor) -> Tensor:
+        """The value in [0, 1] whose cumulative probability first exceeds u: logits [1 or levels, B], u [B] -> [B]."""
+        if self.config.levels == 2:
+            return (u < torch.sigmoid(logits[0])).to(u.dtype)
+        cumulative = torch.softmax(logits, 0).cumsum(0)
+        level = (cumulative <= u).sum(0).clamp(max=self.config.levels - 1)
+        return level.to(u.dtype) / (self.config.levels - 1)

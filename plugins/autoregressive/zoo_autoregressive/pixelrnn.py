@@ -1,0 +1,401 @@
+"""PixelRNN: the Diagonal BiLSTM and the Row LSTM.
+
+Follows van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759) [1]. In the paper's order: the
+Row LSTM (3.1), the Diagonal BiLSTM (3.2), residual connections (3.3), masked convolutions (3.4, in masks.py), the whole
+network (table 1).
+
+NOTE, where this differs from [1]: the states before the first pixel are zero, not learned; pixel values enter in [0, 1]
+as they are (the first bias centres them); no multi-scale variant; binary images use one logit and no 2-way softmax.
+
+Axes: B batch, C channels, H height, W width, P = H * W pixels, h hidden features; a layer's input and output have 2h.
+Inside the network maps are [features, P * B]: pixels in the order in which the LSTM visits them, the batch innermost, so
+that a step of the LSTM is one contiguous run of columns.
+"""
+
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_autoregressive.lstm_sweep import LSTMSweep, Sweep
+from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity
+from zoo_core import Optimizer, RecordError, Stream, linear_to_zero
+
+
+class PixelRNNConfig(PixelConfig, kw_only=True):
+    """Sizes of the network ([1], table 1)."""
+
+    hidden: Annotated[int, Meta(ge=1, le=1024)] = 16  # h, features of one LSTM; a multiple of the channels
+    layers: Annotated[int, Meta(ge=1, le=64)] = 7  # LSTM layers
+    head: Annotated[int, Meta(ge=1, le=4096)] = 32  # features of the two 1x1 layers before the logits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("hidden", "head"):
+            if getattr(self, name) % self.channels:
+                raise RecordError(f"{name} must be a multiple of the {self.channels} channels, got {getattr(self, name)}")
+
+
+# --- 3.1 Row LSTM ---------------------------------------------------------------------------------------------------
+
+
+class RowLSTM(nn.Module):
+    """A step is a row: the state comes from three pixels of the row above, the input from the pixel and its left.
+
+    Sees a triangle above each pixel. Maps [2h, P * B] in raster order to [h, P * B].
+    """
+
+    mask: Tensor
+
+    def __init__(self, config: PixelRNNConfig) -> None:
+        super().__init__()
+        h = config.hidden
+        self.width = config.width
+        self.sweep = Sweep(((0, config.width),) * config.height, config.width, neighbours=(-1, 0, 1))
+        # The 1x3 input-to-state convolution with mask B has two taps left, [left pixel, pixel itself].
+        self.input_to_state = nn.Parameter(torch.empty(1, 4 * h, 4 * h))
+        self.state_to_state = nn.Parameter(torch.empty(3, 1, 4 * h, h))  # 1x3, not masked: the row above is known
+        self.bias = nn.Parameter(torch.empty(1, 4 * h, 1))
+        own = group_mask(h, 2 * h, config.channels, "B").repeat(4, 1)
+        self.register_buffer("mask", torch.cat([torch.ones_like(own), own], 1), persistent=False)
+        _initialise(self, fan_in=7 * h)
+
+    def masked_weight(self) -> Tensor:
+        """Input-to-state weight in use, [1, 4h, 4h]."""
+        return self.input_to_state * self.mask
+
+    def forward(self, x: Tensor, batch: int) -> Tensor:
+        rows = x.unflatten(1, (-1, self.width, batch))  # [2h, H, W, B]
+        left = F.pad(rows, (0, 0, 1, -1)).flatten(1)  # the map, one pixel to the right
+        both = torch.cat([left, x])[None]  # [1, 4h, P * B]
+        return LSTMSweep.apply(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)[0]
+
+
+# --- 3.2 Diagonal BiLSTM --------------------------------------------------------------------------------------------
+
+
+class DiagonalBiLSTM(nn.Module):
+    """A step is a diagonal: the state comes from the pixel to the left and the pixel above, so that a layer sees the
+    whole image before each pixel. A second LSTM does the same on the mirrored map.
+
+    Maps [2h, P * B] in diagonal order to [h, P * B].
+    """
+
+    mask: Tensor
+    to_mirrored: Tensor
+    from_mirrored: Tensor
+    first_row: Tensor
+
+    def __init__(self, config: PixelRNNConfig) -> None:
+        super().__init__()
+        h, height, width = config.hidden, config.height, config.width
+        diagonals = range(height + width - 1)
+        steps = tuple((max(0, d - width + 1), min(d, height - 1) + 1) for d in diagonals)
+        self.sweep = Sweep(steps, slots=height, neighbours=(0, -1))  # a slot is a row: left is the same row, up the one before
+        self.input_to_state = nn.Parameter(torch.empty(2, 4 * h, 2 * h))  # 1x1, one for each direction
+        self.state_to_state = nn.Parameter(torch.empty(2, 2, 4 * h, h))  # [left or up, direction, …]
+        self.bias = nn.Parameter(torch.empty(2, 4 * h, 1))
+        own = group_mask(h, 2 * h, config.channels, "B").repeat(4, 1)
+        self.register_buffer("mask", own, persistent=False)
+        _initialise(self, fan_in=4 * h)
+
+        # Cell k of a diagonal order is pixel order[k]; the mirrored order visits the mirrored map the same way.
+        order = diagonal_order(height, width)
+        row, column = order // width, order % width
+        mirrored = row * width + (width - 1 - column)
+        cell, mirrored_cell = torch.argsort(order), torch.argsort(mirrored)  # of each pixel
+        self.register_buffer("to_mirrored", cell[mirrored], persistent=False)
+        # The mirrored LSTM sees pixels to the right in its own row, which are not known yet. Moved down one row, it
+        # only tells what lies above ([1], 3.2): pixel (i, j) gets the mirrored state of (i - 1, j).
+        self.register_buffer("from_mirrored", mirrored_cell[(order - width).clamp(min=0)], persistent=False)
+        self.register_buffer("first_row", (row == 0).nonzero()[:, 0], persistent=False)
+
+    def masked_weight(self) -> Tensor:
+        """Input-to-state weight in use, [2, 4h, 2h]."""
+        return self.input_to_state * self.mask
+
+    def forward(self, x: Tensor, batch: int) -> Tensor:
+        cells = x.unflatten(1, (-1, batch))  # [2h, P, B]
+        both = torch.stack([cells, take(cells, self.to_mirrored)]).flatten(2)  # [2, 2h, P * B]
+        states = LSTMSweep.apply(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)
+        left, right = states.unflatten(2, (-1, batch))  # [h, P, B] each
+        above = take(right, self.from_mirrored).index_fill(1, self.first_row, 0)
+        return (left + above).flatten(1)
+
+
+def diagonal_order(height: int, width: int) -> Tensor:
+    """The pixels (as row * width + column), diagonal after diagonal, each from its top row down; [P]."""
+    pixels = torch.arange(height * width)
+    row, column = pixels // width, pixels % width
+    return torch.argsort((row + column) * height + row)
+
+
+def take(cells: Tensor, index: Tensor) -> Tensor:
+    """cells [features, P, B] at `index` [P] along P."""
+    return _Take.apply(cells, index)
+
+
+class _Take(torch.autograd.Function):
+    """index_select, with the gradient summed by one indexed addition over contiguous rows."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        return cells.index_select(1, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (index,) = ctx.saved_tensors
+        return torch.zeros_like(grad).index_add_(1, index, grad), None
+
+
+def _initialise(lstm: RowLSTM | DiagonalBiLSTM, fan_in: int) -> None:
+    bound = fan_in**-0.5
+    nn.init.uniform_(lstm.input_to_state, -bound, bound)
+    nn.init.uniform_(lstm.state_to_state, -bound, bound)
+    bias = torch.zeros_like(lstm.bias)
+    bias.chunk(4, 1)[1].fill_(1)  # the gates are o, f, i, g; a new LSTM remembers
+    with torch.no_grad():
+        lstm.bias.copy_(bias)
+
+
+# --- 3.3 Residual connections, and the whole network (table 1) -----------------------------------------------------------
+
+
+class ResidualLayer(nn.Module):
+    """x + up(LSTM(x)), where the 1x1 convolution `up` brings the h states to the 2h features of x ([1], figure 5)."""
+
+    def __init__(self, lstm: RowLSTM | DiagonalBiLSTM, config: PixelRNNConfig) -> None:
+        super().__init__()
+        self.lstm = lstm
+        self.up = MaskedLinear(config.hidden, 2 * config.hidden, groups=config.channels)
+
+    def forward(self, x: Tensor, batch: int) -> Tensor:
+        return x + self.up(self.lstm(x, batch))
+
+
+class PixelRNN(PixelDensity):
+    """7x7 convolution with mask A, residual LSTM layers, two 1x1 layers with ReLU, logits."""
+
+    Config = PixelRNNConfig
+    LSTM: type[RowLSTM] | type[DiagonalBiLSTM]
+    order: Tensor
+    ema = ("",)
+    cpu_threads = 1  # many small operations: a second thread costs more than it gives
+
+    def __init__(self, config: PixelRNNConfig) -> None:
+        super().__init__(config)
+        c, width = config.channels, 2 * config.hidden
+        self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
+        self.layers = nn.ModuleList(ResidualLayer(self.LSTM(config), config) for _ in range(config.layers))
+        self.head1 = MaskedLinear(width, config.head, groups=c)
+        self.head2 = MaskedLinear(config.head, config.head, groups=c)
+        self.output = MaskedLinear(config.head, c * (config.levels if config.levels > 2 else 1), groups=c)
+        self.register_buffer("order", self.pixel_order(config.height, config.width), persistent=False)
+
+    @staticmethod
+    def pixel_order(height: int, width: int) -> Tensor:
+        """The pixel that each cell of the maps holds, [P]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = len(x)
+        maps = self.input_conv(x).flatten(2).permute(1, 2, 0)  # [2h, P, B]
+        maps = take(maps, self.order).flatten(1)  # [2h, P * B]
+        for layer in self.layers:
+            maps = layer(maps, batch)
+        logits = self.read_out(maps).unflatten(1, (-1, batch))  # [C * levels, P, B]
+        logits = take(logits, torch.argsort(self.order))
+        c = self.config
+        return logits.reshape(c.channels, -1, c.height, c.width, batch).permute(4, 1, 0, 2, 3)  # [B, levels, C, H, W]
+
+    def read_out(self, maps: Tensor) -> Tensor:
+        """Logits from the last layer's features: [2h, N] -> [C * (1 or levels), N]."""
+        return self.output(torch.relu(self.head2(torch.relu(self.head1(torch.relu(maps))))))
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        return {"x": Stream(batch=32)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        # The clip is on the gradient of nats per image; the recurrent layers diverge without it now and then.
+        return {"main": Optimizer(kind="adam", lr=3e-3, clip=50.0, decay=linear_to_zero)}
+
+
+class DiagonalPixelRNN(PixelRNN):
+    """PixelRNN with Diagonal BiLSTM layers: every pixel sees all pixels before it."""
+
+    LSTM = DiagonalBiLSTM
+
+    @staticmethod
+    def pixel_order(height: int, width: int) -> Tensor:
+        return diagonal_order(height, width)
+
+    def begin_drawing(self, n: int) -> "DiagonalDrawing":
+        return DiagonalDrawing(self, n)
+
+
+class RowPixelRNN(PixelRNN):
+    """PixelRNN with Row LSTM layers: faster, and blind to the far corners of the rows above."""
+
+    LSTM = RowLSTM
+
+    @staticmethod
+    def pixel_order(height: int, width: int) -> Tensor:
+        return torch.arange(height * width)
+
+    def begin_drawing(self, n: int) -> "RowDrawing":
+        return RowDrawing(self, n)
+
+
+# --- Drawing pixel by pixel -----------------------------------------------------------------------------------------
+#
+# A naive sampler runs the network once for every pixel. Here every state is computed once: what the rows above
+# contribute is one matrix product a row for all columns, and a pixel costs a few small products a layer. The equations
+# are those above; the result is the same to rounding, which the tests check on the final image with one full forward.
+# States are kept as [W, layers, features, B], a pixel's block contiguous.
+
+
+class PixelRNNDrawing:
+    """What both kinds share: the first convolution, the layers' features at one pixel, the read-out."""
+
+    def __init__(self, model: PixelRNN, n: int) -> None:
+        c = model.config
+        self.model, self.n, self.hidden, self.width, self.channels = model, n, c.hidden, c.width, c.channels
+        like = model.input_conv.weight
+        self.new = like.new_zeros
+        weight = model.input_conv.masked_weight()  # [2h, C, 7, 7]
+        self.conv_above = weight[:, :, :3].flatten(1)  # [2h, C * 3 * 7]
+        self.conv_here = weight[:, :, 3, :4].flatten(1)  # [2h, C * 4]: three pixels to the left, and the pixel itself
+        self.conv_bias = model.input_conv.bias[:, None]
+        # The image with the border that the 7x7 convolution sees, [C, 3 + H, 3 + W + 3, B].
+        self.image = self.new(c.channels, 3 + c.height, c.width + 6, n)
+        lstms = [layer.lstm for layer in model.layers]
+        self.input_to_state = torch.stack([lstm.masked_weight() for lstm in lstms], 1)  # [directions, L, 4h, inputs]
+        self.state_to_state = torch.stack([lstm.state_to_state for lstm in lstms], 2)  # [taps, directions, L, 4h, h]
+        self.bias = torch.stack([lstm.bias for lstm in lstms], 1)  # [directions, L, 4h, 1]
+        self.up = torch.stack([layer.up.masked_weight() for layer in model.layers])  # [L, 2h, h]
+        self.up_bias = torch.stack([layer.up.bias for layer in model.layers])[:, :, None]  # [L, 2h, 1]
+        self.read_out = [(m.masked_weight(), m.bias[:, None]) for m in (model.head1, model.head2, model.output)]
+        self.inputs = self.new(c.width, len(lstms), 2 * c.hidden, n)  # of each layer, at every pixel of this row
+        self.row = -1
+
+    def logits(self, row: int, column: int, channel: int) -> Tensor:
+        if row != self.row:
+            self.begin_row(row)
+            self.row = row
+        here = self.image[:, 3 + row, column : column + 4].flatten(0, 1)  # [C * 4, B]
+        maps = torch.addmm(self.from_above[:, column], self.conv_here, here)  # [2h, B]
+        maps = self.layers(column, maps)
+        for weight, bias in self.read_out:
+            maps = torch.addmm(bias, weight, maps.relu_())
+        levels = maps.shape[0] // self.channels
+        return maps[channel * levels : (channel + 1) * levels]
+
+    def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
+        self.image[channel, 3 + row, 3 + column] = value
+
+    def begin_row(self, row: int) -> None:
+        """What the image above contributes to the first convolution, for all columns; [2h, W, B]."""
+        above = self.image[:, row : row + 3].unfold(2, 7, 1)  # [C, 3, W, B, 7]
+        above = above.permute(0, 1, 4, 2, 3).reshape(-1, self.width * self.n)  # [C * 3 * 7, W * B]
+        self.from_above = torch.addmm(self.conv_bias, self.conv_above, above).view(-1, self.width, self.n)
+
+    def layers(self, column: int, maps: Tensor) -> Tensor:
+        """The features after the last layer at one pixel, [2h, B], given those before the first."""
+        raise NotImplementedError
+
+    def gates(self, z: Tensor, c_prev: Tensor, c: Tensor, h: Tensor) -> None:
+        """Equation 3: from the gates' inputs [4h, B] to c and h, in place; leading axes are layers."""
+        size = self.hidden
+        sigmoids = z.narrow(-2, 0, 3 * size).sigmoid_()
+        o, f, i = sigmoids.narrow(-2, 0, size), sigmoids.narrow(-2, size, size), sigmoids.narrow(-2, 2 * size, size)
+        g = z.narrow(-2, 3 * size, size).tanh_()
+        torch.mul(f, c_prev, out=c).addcmul_(i, g)
+        torch.mul(o, c.tanh(), out=h)
+
+    def for_row(self, products: Tensor) -> Tensor:
+        """[L, features, W * B] as [W, L, features, B]."""
+        return products.unflatten(2, (self.width, self.n)).permute(2, 0, 1, 3).contiguous()
+
+    def by_layer(self, states: Tensor) -> Tensor:
+        """[W, L, features, B] as [L, features, W * B]."""
+        return states.permute(1, 2, 0, 3).flatten(2)
+
+
+class DiagonalDrawing(PixelRNNDrawing):
+    """The left direction goes pixel by pixel. The mirrored one is needed only a row later, and runs once a finished row,
+    all layers at once."""
+
+    def __init__(self, model: DiagonalPixelRNN, n: int) -> None:
+        super().__init__(model, n)
+        state = (self.width + 1, len(model.layers), self.hidden, n)
+        # Slot 0 is the border. Left to right, column j lies at j + 1; mirrored, column j lies at W - j.
+        self.h, self.c, self.h_mirrored, self.c_mirrored = (self.new(state) for _ in range(4))
+        (left, _), (self.up_state, self.up_state_mirrored) = self.state_to_state
+        self.mirrored_state = self.state_to_state[0, 1]
+        self.here = torch.cat([left, self.input_to_state[0]], 2)  # [L, 4h, 3h] on [h of the left pixel; input]
+        self.stacked = self.new(len(model.layers), 3 * self.hidden, n)
+
+    def begin_row(self, row: int) -> None:
+        super().begin_row(row)
+        if row > 0:
+            self.finish_mirrored()
+        h_above = self.by_layer(self.h[1:])
+        self.z_above = self.for_row(torch.baddbmm(self.bias[0], self.up_state, h_above))  # [W, L, 4h, B]
+        mirrored_above = self.by_layer(self.h_mirrored[1:].flip(0))
+        self.up_above = self.for_row(torch.baddbmm(self.up_bias, self.up, mirrored_above))  # [W, L, 2h, B]
+
+    def finish_mirrored(self) -> None:
+        """The mirrored LSTM over the row that is now complete."""
+        inputs = self.by_layer(self.inputs.flip(0))
+        z = torch.baddbmm(self.bias[1], self.input_to_state[1], inputs)
+        z = self.for_row(z.baddbmm_(self.up_state_mirrored, self.by_layer(self.h_mirrored[1:])))
+        for j in range(self.width):
+            here = z[j].baddbmm_(self.mirrored_state, self.h_mirrored[j])
+            self.gates(here, self.c_mirrored[j], self.c_mirrored[j + 1], self.h_mirrored[j + 1])
+
+    def layers(self, column: int, maps: Tensor) -> Tensor:
+        size = self.hidden
+        self.stacked[:, :size] = self.h[column]
+        for k in range(len(self.stacked)):
+            self.inputs[column, k] = maps
+            self.stacked[k, size:] = maps
+            z = torch.addmm(self.z_above[column, k], self.here[k], self.stacked[k])
+            h = self.h[column + 1, k]
+            self.gates(z, self.c[column, k], self.c[column + 1, k], h)
+            maps = torch.addmm(self.up_above[column, k], self.up[k], h).add_(maps)
+        return maps
+
+
+class RowDrawing(PixelRNNDrawing):
+    """The state comes from the row above only, so all columns' contributions are known when a row begins."""
+
+    def __init__(self, model: RowPixelRNN, n: int) -> None:
+        super().__init__(model, n)
+        state = (self.width + 2, len(model.layers), self.hidden, n)
+        # Of this row, and c of the row above; column j lies at j + 1, between the borders.
+        self.h, self.c, self.c_above = (self.new(state) for _ in range(3))
+        self.stacked = self.new(self.width + 1, len(model.layers), 4 * self.hidden, n)
+
+    def begin_row(self, row: int) -> None:
+        super().begin_row(row)
+        self.c_above, self.c = self.c, self.c_above
+        z = self.bias[0]
+        for offset, tap in enumerate(self.state_to_state[:, 0]):
+            z = torch.baddbmm(z, tap, self.by_layer(self.h[offset : offset + self.width]))
+        self.z_above = self.for_row(z)  # [W, L, 4h, B]
+
+    def layers(self, column: int, maps: Tensor) -> Tensor:
+        size = self.hidden
+        for k in range(self.stacked.shape[1]):
+            # [input of the left pixel; input], for this pixel and for the next one
+            self.stacked[column, k, 2 * size :] = maps
+            self.stacked[column + 1, k, : 2 * size] = maps
+            z = torch.addmm(self.z_above[column, k], self.input_to_state[0, k], self.stacked[column, k])
+            h = self.h[column + 1, k]
+            self.gates(z, self.c_above[column + 1, k], self.c[column + 1, k], h)
+            maps = torch.addmm(self.up_bias[k], self.up[k], h).add_(maps)
+        return maps

@@ -1,0 +1,300 @@
+"""The data sets: what they hold, where they come from, and what is refused."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zoo_core.errors import DataError, UsageError
+from zoo_core.interfaces.dataset import digest
+from zoo_data import binarized_mnist
+from zoo_data._bit_files import read_bits
+from zoo_data._pinned import PinnedDataset
+from zoo_data.binarized_mnist import BinarizedMnist
+from zoo_data.digits import Digits
+from zoo_data.mnist import Mnist
+
+MIRROR = os.environ.get("ZOO_MIRROR")
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="ZOO_MIRROR is not set")
+ALL = [pytest.param(Digits, id="digits")] + [
+    pytest.param(kind, id=kind.name, marks=needs_mirror) for kind in (Mnist, BinarizedMnist)
+]
+SIZES = {"digits": (1197, 300, 300), "mnist": (50_000, 10_000, 10_000), "binarized-mnist": (50_000, 10_000, 10_000)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the file, so that each split is decoded once."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("ZOO_CACHE", str(folder))
+        yield folder
+
+
+def no_decoding(self: PinnedDataset, split: str) -> dict[str, Tensor]:
+    raise AssertionError(f"{self.name}/{split} was decoded")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_splits_have_their_sizes_and_the_pinned_digest(kind: type[PinnedDataset]) -> None:
+    data = kind()
+    assert data.splits == ("train", "validation", "test")
+    assert tuple(data.size(split) for split in data.splits) == SIZES[kind.name]
+    for split in data.splits:
+        assert digest(data._split(split)) == data.data_sha256(split) == kind.sha256[split]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_batch_is_as_the_features_say(kind: type[PinnedDataset]) -> None:
+    data = kind()
+    for split in data.splits:
+        indices = torch.tensor([data.size(split) - 1, 0, 5, 5])
+        batch = data.batch(split, indices)
+        assert set(batch) == set(data.features)
+        image, field = batch["image"], data.features["image"]
+        assert image.shape == (4, *field.shape)
+        assert image.dtype == torch.float32
+        assert 0 <= float(image.min()) < float(image.max()) <= 1
+        steps = image * (field.levels - 1)
+        assert torch.allclose(steps, steps.round(), atol=1e-4)
+        assert torch.equal(image[2], image[3])
+        if "label" in batch:
+            assert batch["label"].dtype == torch.int64
+            assert batch["label"].shape == (4,)
+    assert data.batch("test", torch.arange(0))["image"].shape == (0, *data.features["image"].shape)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_image_is_in_two_splits(kind: type[PinnedDataset]) -> None:
+    """Images are compared whole. `digits` and `mnist` repeat no image; of the binary ones hardly any may coincide."""
+    data = kind()
+    seen = {split: {row.tobytes() for row in data._split(split)["image"].numpy()} for split in data.splits}
+    for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert len(seen[a] & seen[b]) <= 1, (a, b)
+
+
+def test_digits_are_a_permutation_of_all_that_scikit_learn_ships() -> None:
+    from sklearn.datasets import load_digits
+
+    data = Digits()
+    ours = np.concatenate([data._split(split)["image"].numpy().reshape(-1, 64) for split in data.splits])
+    theirs = load_digits().data.astype(np.uint8)
+    assert not np.array_equal(ours, theirs)
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+    whole = torch.cat([data.batch(split, torch.arange(data.size(split)))["image"] for split in data.splits])
+    assert float(whole.max()) == 1.0
+
+
+@needs_mirror
+def test_every_split_of_mnist_holds_every_class_in_mixed_order() -> None:
+    data = Mnist()
+    for split in data.splits:
+        labels = data._split(split)["label"]
+        assert len(labels[:200].unique()) == 10
+        assert labels.bincount().min() > 0.08 * len(labels)
+
+
+@needs_mirror
+def test_binarised_bits_have_the_mean_of_the_grey_levels() -> None:
+    bits = BinarizedMnist()._split("test")["image"].float().mean()
+    grey = Mnist()._split("test")["image"].float().mean() / 255
+    assert abs(float(bits - grey)) < 1e-4  # both about 0.1325; the standard error of a draw is about 1e-4
+    thresholded = (Mnist()._split("test")["image"] > 127).float().mean()
+    assert abs(float(bits - thresholded)) > 1e-3
+
+
+@needs_mirror
+def test_binarised_test_rows_are_draws_of_mnist_test_images() -> None:
+    """Each of the rows has one MNIST test image of which it is a likely draw, and no two share it."""
+    bits = BinarizedMnist().batch("test", torch.arange(40))["image"].flatten(1)  # [40, 784]
+    grey = Mnist().batch("test", torch.arange(10_000))["image"].flatten(1).clamp(1e-4, 1 - 1e-4)  # [10000, 784]
+    log_likelihood = bits @ grey.log().T + (1 - bits) @ (1 - grey).log().T  # [40, 10000] nats
+    best, source = log_likelihood.max(dim=1)
+    assert float(best.min()) > -110
+    assert len(source.unique()) == 40
+    upside = bits.view(-1, 28, 28).transpose(1, 2).flatten(1)
+    assert float((upside @ grey.log().T + (1 - upside) @ (1 - grey).log().T).max(dim=1).values.mean()) < -150
+
+
+def test_the_cache_answers_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Digits().batch("test", torch.arange(300))
+    monkeypatch.setattr(Digits, "decode", no_decoding)
+    second = Digits().batch("test", torch.arange(300))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    with pytest.raises(UsageError, match="no split 'dev'"):
+        Digits().size("dev")
+
+
+@needs_mirror
+def test_the_test_split_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    decoded = []
+    decode = BinarizedMnist.decode
+    monkeypatch.setattr(BinarizedMnist, "decode", lambda self, split: decoded.append(split) or decode(self, split))
+    data = BinarizedMnist()
+    data.batch("test", torch.arange(8))
+    data.data_sha256("test")
+    assert decoded == ["test"]
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "garbage", "empty"])
+def test_a_cache_that_is_gone_or_damaged_is_rebuilt(damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    before = Digits().batch("test", torch.arange(300))
+    (file,) = (tmp_path / "data").glob("digits.test.*.safetensors")
+    whole = file.read_bytes()
+    file.unlink()
+    if damage != "deleted":
+        file.write_bytes({"truncated": whole[:-100], "garbage": b"x" * 500, "empty": b""}[damage])
+    after = Digits().batch("test", torch.arange(300))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
+    data = Digits()
+    assert data.size("validation") == 300
+    assert digest(data._split("validation")) == Digits.sha256["validation"]
+
+
+def as_amat(bits: Tensor) -> bytes:
+    """[N, 1, 28, 28] of 0 and 1 as the original files are written: a line an image, a blank between pixels."""
+    return b"".join(b" ".join(b"1" if bit else b"0" for bit in row) + b" \n" for row in bits.flatten(1).tolist())
+
+
+def save_matlab(path: Path, bits: Tensor) -> None:
+    from scipy.io import savemat
+
+    savemat(path, {"X": bits.flatten(1).numpy()}, appendmat=False, do_compression=True)
+
+
+@needs_mirror
+@pytest.mark.parametrize("form", ["amat", "matlab"])
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_text_and_matlab_files_read_as_the_parquet_does(
+    form: str, as_folder: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bits = BinarizedMnist()._split("validation")["image"]
+    file = tmp_path / "binarized_mnist_valid.amat"
+    if form == "amat":
+        file.write_bytes(as_amat(bits))
+    else:
+        save_matlab(file, bits)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(BinarizedMnist, "decode", no_decoding)
+    data = BinarizedMnist(data_file=tmp_path if as_folder else file)
+    assert torch.equal(data._split("validation")["image"], bits)
+    later = BinarizedMnist()  # its cache was filled from the file
+    assert torch.equal(later._split("validation")["image"], bits)
+    if as_folder:
+        with pytest.raises(DataError, match="has no file for the test split"):
+            data.size("test")
+
+
+@needs_mirror
+def test_one_data_file_serves_its_own_split_and_leaves_the_others(tmp_path: Path) -> None:
+    bits = BinarizedMnist()._split("validation")["image"]
+    save_matlab(tmp_path / "mine.mat", bits)
+    data = BinarizedMnist(data_file=tmp_path / "mine.mat")
+    assert torch.equal(data._split("validation")["image"], bits)
+    assert digest(data._split("test")) == BinarizedMnist.sha256["test"]
+
+
+@needs_mirror
+def test_wrong_bits_are_refused_whatever_brings_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bits = BinarizedMnist()._split("test")["image"].clone()
+    bits[123, 0, 14, 14] ^= 1  # one of 7,840,000
+    save_matlab(tmp_path / "binarized_mnist_test.amat", bits)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DataError) as refused:
+        BinarizedMnist(data_file=tmp_path).batch("test", torch.arange(1))
+    assert BinarizedMnist.sha256["test"] in refused.value.message
+    assert digest({"image": bits}) in refused.value.message
+    assert not list(tmp_path.glob("cache/**/*.safetensors"))
+
+    monkeypatch.setattr(BinarizedMnist, "decode", lambda self, split: {"image": bits})
+    with pytest.raises(DataError, match="digest"):
+        BinarizedMnist().size("test")
+
+
+@needs_mirror
+def test_another_public_copy_is_asked_when_one_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bits = BinarizedMnist()._split("test")["image"]
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOO_MIRROR")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    good, wrong, page = tmp_path / "good_test", tmp_path / "wrong_test", tmp_path / "page_test"
+    save_matlab(good, bits)
+    save_matlab(wrong, 1 - bits)
+    page.write_text("<html>Please log in</html>")
+
+    def copies(*files: Path) -> None:
+        urls = tuple(file.as_uri().replace("_test", "_{}") for file in files)
+        monkeypatch.setattr(binarized_mnist, "PUBLIC_COPIES", urls)
+
+    copies(tmp_path / "absent_test", wrong, page)
+    with pytest.raises(DataError) as refused:
+        BinarizedMnist().size("test")
+    assert "\n" not in refused.value.message
+    assert digest({"image": 1 - bits}) in refused.value.message
+    copies(tmp_path / "absent_test", wrong, page, good)
+    assert torch.equal(BinarizedMnist()._split("test")["image"], bits)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"0 1 2 1", "neither amat text"),
+        (b"", "neither amat text"),
+        (b"<html>", "neither amat text"),
+        (b"0 1 0\n1 1 0\n1", "whole number of rows"),
+        (b"MATLAB 5.0 MAT-file" + b" " * 200, "cannot be read as a MATLAB"),
+    ],
+)
+def test_a_file_of_something_else_is_named_with_what_is_wrong(content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_bits(content, 3, "'file'")
+
+
+def test_amat_text_is_read_row_by_row() -> None:
+    assert read_bits(b"0 1 0 \r\n1 1 0\n", 3, "'file'").tolist() == [[0, 1, 0], [1, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", [Mnist, BinarizedMnist])
+def test_data_that_is_nowhere_is_one_clear_line(
+    kind: type[PinnedDataset], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    from huggingface_hub import constants, file_download
+
+    for module in (constants, file_download):
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(tmp_path), raising=False)
+    for mirror in (None, str(tmp_path)):
+        monkeypatch.delenv("ZOO_MIRROR", raising=False)
+        if mirror:
+            monkeypatch.setenv("ZOO_MIRROR", mirror)
+        with pytest.raises(DataError) as missing:
+            kind().size("test")
+        assert "\n" not in missing.value.message
+        assert "HF_HUB_OFFLINE" in missing.value.message
+        assert (mirror or "ZOO_MIRROR is not set") in missing.value.message
+        assert "ZOO_MIRROR" in missing.value.hint
+
+
+def test_a_data_file_that_helps_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.parquet").touch()
+    for kind in (Mnist, Digits):
+        with pytest.raises(UsageError, match="takes no data file"):
+            kind(data_file=tmp_path / "mine.parquet")
+    with pytest.raises(UsageError, match="does not exist"):
+        BinarizedMnist(data_file=tmp_path / "absent.amat")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        BinarizedMnist(data_file=tmp_path / "mine.parquet").size("test")

@@ -1,0 +1,74 @@
+"""Data sets whose every split is pinned by the digest of its decoded content."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor
+
+from zoo_core.errors import DataError, UsageError
+from zoo_core.hub.cache import cached_tensors
+from zoo_core.interfaces.dataset import TensorDataset, digest
+from zoo_core.interfaces.fields import Field
+
+
+class PinnedDataset(TensorDataset):
+    """Splits that are decoded on first use, checked against a pinned digest, then cached and memory-mapped.
+
+    Attributes:
+        sha256: the digest of each split, as `zoo_core.interfaces.dataset.digest` computes it.
+        data_file: the user's own copy of the data, where the data set takes one.
+    """
+
+    sha256: ClassVar[Mapping[str, str]]
+    takes_data_file: ClassVar[bool] = False
+
+    def __init__(self, features: Mapping[str, Field], data_file: Path | None = None) -> None:
+        if data_file is not None and not self.takes_data_file:
+            raise UsageError(f"data set '{self.name}' takes no data file, and '{data_file}' is given")
+        if data_file is not None and not data_file.exists():
+            raise UsageError(f"data file '{data_file}' does not exist")
+        super().__init__(features, {})
+        self.splits = tuple(self.sha256)
+        self.data_file = data_file
+        self._loaded: dict[str, dict[str, Tensor]] = {}
+
+    @abstractmethod
+    def decode(self, split: str) -> dict[str, Tensor]:
+        """The split from its source, by field name; images uint8 levels [N, C, H, W], labels int64 [N]."""
+
+    def decode_data_file(self, split: str, data_file: Path) -> dict[str, Tensor] | None:
+        """As `decode`, from the user's own copy; None where that copy holds other splits only."""
+        return None
+
+    def data_sha256(self, split: str) -> str:
+        """The pinned digest: what is not that data is refused when it is decoded."""
+        self._split(split)
+        return self.sha256[split]
+
+    def verified(self, split: str, decoded: dict[str, Tensor], source: str = "its source") -> dict[str, Tensor]:
+        """`decoded` itself; DataError where it is not the split that is pinned."""
+        found = digest(decoded)
+        if found != self.sha256[split]:
+            raise DataError(
+                f"the {split} split of '{self.name}' from {source} has digest {found}, not {self.sha256[split]}",
+                "It is other data, or a damaged copy: delete it and fetch it again.",
+            )
+        return decoded
+
+    def _split(self, split: str) -> Mapping[str, Tensor]:
+        if split not in self.splits:
+            raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
+        if split not in self._loaded:
+            self._loaded[split] = self._load(split)
+        return self._loaded[split]
+
+    def _load(self, split: str) -> dict[str, Tensor]:
+        key = f"{self.name}.{split}.{self.sha256[split][:16]}"  # names the content: other data is another file
+        if self.data_file is not None:  # read and checked even where the cache could answer
+            given = self.decode_data_file(split, self.data_file)
+            if given is not None:
+                self.verified(split, given, f"'{self.data_file}'")
+                return cached_tensors(key, lambda: given)
+        return cached_tensors(key, lambda: self.verified(split, self.decode(split)))

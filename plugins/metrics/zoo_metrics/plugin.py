@@ -1,0 +1,27 @@
+"""What zoo-metrics offers."""
+
+from zoo_core import MetricSpec, hookimpl
+
+zoo_api = 1
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="nll",
+            target="zoo_metrics.likelihood:NegativeLogLikelihood",
+            summary="mean negative log-likelihood of an exact density",
+            requires="Density",
+            unit="nats/image",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            name="bits_per_dim",
+            target="zoo_metrics.likelihood:BitsPerDim",
+            summary="mean negative log-likelihood per value, in bits",
+            requires="Density",
+            unit="bits/dim",
+            higher_is_better=False,
+        ),
+    ]

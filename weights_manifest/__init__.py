@@ -1,0 +1,1 @@
+"""The manifests of the models in this repository: every published release, pinned by sha256."""

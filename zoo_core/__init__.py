@@ -1,0 +1,54 @@
+"""`import zoo_core as zoo`: the public names of the core.
+
+Names load on first use, so that importing this package, and declaring a plugin, brings in neither torch nor numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zoo_core.discovery.hookspecs import hookimpl
+    from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+    from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
+    from zoo_core.hub.cache import cache_folder, cached_tensors
+    from zoo_core.hub.datafiles import find_data_file
+    from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
+    from zoo_core.interfaces.fields import Field
+    from zoo_core.interfaces.metric import Measurement, Metric
+    from zoo_core.interfaces.model import Model
+    from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream, constant, linear_to_zero
+    from zoo_core.interfaces.record import Record
+
+_HOME = {
+    "zoo_core.discovery.hookspecs": ("hookimpl",),
+    "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec"),
+    "zoo_core.errors": (
+        "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
+    ),
+    "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
+    "zoo_core.hub.datafiles": ("find_data_file",),
+    "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
+    "zoo_core.interfaces.fields": ("Field",),
+    "zoo_core.interfaces.metric": ("Measurement", "Metric"),
+    "zoo_core.interfaces.model": ("Model",),
+    "zoo_core.interfaces.objectives": (
+        "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
+    ),
+    "zoo_core.interfaces.record": ("Record",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'zoo_core' has no attribute '{name}'")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

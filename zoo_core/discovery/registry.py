@@ -1,0 +1,142 @@
+"""`Registry`: everything the plugins offer, found by name."""
+
+import difflib
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from zoo_core.discovery.loader import Plugin, load_plugins
+from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from zoo_core.errors import UnknownName, UsageError, ZooError
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.dataset import Dataset
+    from zoo_core.interfaces.metric import Metric
+    from zoo_core.interfaces.model import Model
+
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, CommandSpec)
+
+
+class Offer(NamedTuple, Generic[Spec]):
+    """A spec and the plugin that declares it."""
+
+    spec: Spec
+    plugin: Plugin
+
+
+class Registry:
+    """What a set of plugins offers. Tests build their own; commands use `default_registry()`."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = list(plugins)
+
+    @property
+    def broken(self) -> list[Plugin]:
+        """The plugins that could not be loaded."""
+        return [plugin for plugin in self.plugins if plugin.error]
+
+    def models(self) -> list[Offer[ModelSpec]]:
+        """All models, by name."""
+        return self._offers("zoo_models")
+
+    def datasets(self) -> list[Offer[DatasetSpec]]:
+        """All data sets, by name."""
+        return self._offers("zoo_datasets")
+
+    def metrics(self) -> list[Offer[MetricSpec]]:
+        """All metrics, by name."""
+        return self._offers("zoo_metrics")
+
+    def commands(self) -> list[Offer[CommandSpec]]:
+        """All commands that plugins add, by name."""
+        return self._offers("zoo_commands")
+
+    def manifests(self) -> list[tuple[Path, Plugin]]:
+        """The manifest files that plugins bring along."""
+        return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
+
+    def model(self, name: str) -> Offer[ModelSpec]:
+        """The model of this name or alias; `family:name` picks one plugin's."""
+        return self._one("model", name, self.models())
+
+    def dataset(self, name: str) -> Offer[DatasetSpec]:
+        """The data set of this name."""
+        return self._one("data set", name, self.datasets())
+
+    def metric(self, name: str) -> Offer[MetricSpec]:
+        """The metric of this name."""
+        return self._one("metric", name.replace("-", "_"), self.metrics())
+
+    def model_class(self, offer: Offer[ModelSpec]) -> "type[Model]":
+        """The class behind a model's spec; this imports torch."""
+        return _import_target(offer)
+
+    def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
+        """The data set of this name, ready to serve batches."""
+        dataset: Dataset = _import_target(self.dataset(name))(data_file=data_file)
+        return dataset
+
+    def new_metric(self, name: str) -> "Metric":
+        """A metric of this name, with nothing taken in yet."""
+        metric: Metric = _import_target(self.metric(name))()
+        return metric
+
+    def _offers(self, hook: str) -> list[Offer[Any]]:
+        offers = [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared[hook]]
+        return sorted(offers, key=lambda offer: (offer.spec.name, offer.plugin.name))
+
+    def _one(self, kind: str, name: str, offers: list[Offer[Spec]]) -> Offer[Spec]:
+        family, _, wanted = normalise(name).rpartition(":")
+        known = {offer.spec.name for offer in offers if not family or offer.plugin.name == family}
+        found = [
+            offer
+            for offer in offers
+            if (not family or offer.plugin.name == family)
+            and (offer.spec.name.replace("_", "-") == wanted or wanted in getattr(offer.spec, "aliases", ()))
+        ]
+        if not found:
+            raise unknown(kind, name, known)
+        if len(found) > 1:
+            owners = " and ".join(f"{offer.plugin.label} ({offer.plugin.name}:{wanted})" for offer in found)
+            raise UsageError(f"{kind} '{wanted}' is offered by {owners}", "Say which: family:name.")
+        return found[0]
+
+
+def normalise(name: str) -> str:
+    """Names ignore case and take `_` for `-`."""
+    return name.strip().lower().replace("_", "-")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a name that nothing provides, with the nearest ones."""
+    known = sorted(known)
+    near = difflib.get_close_matches(normalise(name), known, n=3, cutoff=0.5)
+    guess = f". Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+    listing = {"model": "Run 'zoo list' to see all.", "command": "Run 'zoo --help' to see all."}
+    return UnknownName(f"no {kind} named '{name}'{guess}", listing.get(kind, f"There are: {', '.join(known) or 'none'}."))
+
+
+@cache
+def default_registry() -> Registry:
+    """The plugins installed here. What is broken is reported once, on stderr."""
+    registry = Registry(load_plugins())
+    for plugin in registry.broken:
+        print(
+            f"Warning: plugin {plugin.label} was skipped: {plugin.error}\n"
+            f"  Fix: {plugin.fix}    Hide: ZOO_DISABLE_PLUGINS={plugin.name}",
+            file=sys.stderr,
+        )
+    return registry
+
+
+def _import_target(offer: Offer[Any]) -> Any:
+    module, _, attribute = offer.spec.target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ZooError(
+            f"{offer.plugin.label}: '{offer.spec.name}' cannot be imported from {offer.spec.target}: {error}"
+        ) from error

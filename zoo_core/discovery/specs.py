@@ -1,0 +1,62 @@
+"""Specs: what a plugin declares. Plain data that names classes as text, so that listing them imports none."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from zoo_core.interfaces.record import Record
+
+# The protocols of `zoo_core.interfaces.capabilities`, by name; that module needs torch, this one does not.
+Capability = Literal[
+    "Density", "LowerBound", "Sampler", "Completer", "Classifier", "Encoder", "Decoder", "Reconstructor", "Regressor",
+    "OutlierScorer", "Uncertain", "FeatureExtractor", "Segmenter", "Detector", "LanguageModel", "Translator",
+    "ImageTranslator", "Stylizer", "Policy",
+]  # fmt: skip
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower case, digits, single dashes")]
+Target = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:Attribute")]
+Line = Annotated[str, Meta(min_length=1, pattern=r"^[^\n]*$", description="one line")]
+
+
+class ModelSpec(Record, kw_only=True):
+    """A model: a class, and the Config values that go with this name."""
+
+    name: Name
+    target: Target
+    summary: Line
+    task: Name = "other"  # what it is for, as `zoo list --task` shows it: density-estimation, classification, …
+    paper: str = ""
+    capabilities: tuple[Capability, ...] = ()
+    aliases: tuple[Name, ...] = ()
+    preset: dict[str, Any] = {}  # Config values of this name
+    parameter_count: str = ""  # a formula
+
+
+class DatasetSpec(Record, kw_only=True):
+    """A data set."""
+
+    name: Name
+    target: Target
+    summary: Line
+    source: str  # where it comes from
+    licence: str  # SPDX
+    splits: tuple[str, ...]
+
+
+class MetricSpec(Record, kw_only=True):
+    """A metric, and the capability that a model must have for it."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+    target: Target
+    summary: Line
+    requires: Capability
+    unit: str
+    higher_is_better: bool
+
+
+class CommandSpec(Record, kw_only=True):
+    """A command for `zoo`: a click command, and the line that help shows for it."""
+
+    name: Name
+    target: Target
+    help: Line

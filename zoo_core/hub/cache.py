@@ -1,0 +1,64 @@
+"""Our own cache, of decoded data and the like: deleting it loses nothing but time."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo_core.errors import ZooError
+from zoo_core.hub.atomic import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def cache_folder() -> Path:
+    """Where the cache lives (it may not exist yet): ZOO_CACHE, else "zoo" in the platform's cache folder."""
+    if chosen := os.environ.get("ZOO_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "zoo"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "zoo"
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "zoo"
+
+
+def cached_tensors(key: str, build: Callable[[], "dict[str, Tensor]"]) -> "dict[str, Tensor]":
+    """The tensors that `build` makes, memory-mapped from the cache where an earlier run left them.
+
+    `key` is a file name that must say all that the tensors depend on: a digest of the content serves best. A missing
+    or damaged file is built again; where the cache cannot be written, the tensors just built are returned.
+    """
+    path = cache_folder() / "data" / f"{key}.safetensors"
+    tensors = _load(path)
+    if tensors is not None:
+        return tensors
+    built = build()
+    _save(built, path)
+    tensors = _load(path)
+    return built if tensors is None else tensors
+
+
+def _load(path: Path) -> "dict[str, Tensor] | None":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+        return None  # missing, unreadable or damaged: all are mended by building it again
+
+
+def _save(tensors: "dict[str, Tensor]", path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
+    except (OSError, ZooError, SafetensorError):
+        pass  # read-only or full: the next run builds it again

@@ -1,0 +1,113 @@
+"""The file of a published data set: in a local mirror of the hub, else from the hub itself."""
+
+import os
+import re
+from pathlib import Path
+
+from zoo_core.errors import DataError
+
+_PUBLIC_HUB = "https://huggingface.co"
+_FIRST_ANSWER = 5.0  # seconds to wait for it
+
+
+def is_offline() -> bool:
+    """Whether the user has asked, by HF_HUB_OFFLINE, that nothing be downloaded."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def find_in_mirror(repo_id: str, path: str) -> Path | None:
+    """`datasets/<repo_id>/<path>` in the folder ZOO_MIRROR, which is laid out like the hub; None where it is not."""
+    mirror = os.environ.get("ZOO_MIRROR")
+    if not mirror:
+        return None
+    found = Path(mirror).expanduser() / "datasets" / repo_id / path
+    return found if found.is_file() else None
+
+
+def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> Path:
+    """The local copy of file `path` of the data-set repository `repo_id`: the mirror's, else downloaded (once).
+
+    The hub's own settings hold (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE). `revision`: a branch, tag or commit.
+
+    Raises:
+        DataError: neither place has it; one line says what is missing and why, the hint how to get it.
+    """
+    in_mirror = find_in_mirror(repo_id, path)
+    if in_mirror is not None:
+        return in_mirror
+    try:
+        return _from_hub(repo_id, path, revision)
+    except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's errors
+        raise missing_data(f"{repo_id}/{path}", why_not_from_hub(error)) from error
+
+
+def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
+    """The hub's copy, from its client's cache where it is there; fails at once, not after retries, with no network."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    token: str | bool | None = None  # the client's choice: HF_TOKEN, or the one saved by `hf auth login`
+    cache_dir = None  # the client's own
+    if constants.ENDPOINT != _PUBLIC_HUB:  # the saved token is not for others, nor may another hub's files mix in
+        token = os.environ.get("HF_TOKEN") or False
+        cache_dir = Path(constants.HF_HOME) / "zoo" / re.sub(r"\W+", "_", constants.ENDPOINT)
+
+    def download(local_files_only: bool) -> Path:
+        return Path(
+            hf_hub_download(
+                repo_id,
+                path,
+                repo_type="dataset",
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
+            )
+        )
+
+    try:
+        return download(local_files_only=True)
+    except LocalEntryNotFoundError:
+        if is_offline():
+            raise
+    url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision)
+    get_hf_file_metadata(url, token=token, timeout=_FIRST_ANSWER)  # one request; the download itself retries for 20 s
+    return download(local_files_only=False)
+
+
+def missing_data(what: str, why: str, *, also: str = "") -> DataError:
+    """The error for data that no source has; `also` is one more way to get it, a sentence."""
+    mirror = os.environ.get("ZOO_MIRROR")
+    place = f"not in ZOO_MIRROR ({mirror})" if mirror else "ZOO_MIRROR is not set"
+    hint = "Connect to the network, or set ZOO_MIRROR to a folder that holds datasets/<repo>/<file>, as on the hub."
+    return DataError(f"data file '{what}' is missing: {place}, {why}", f"{hint} {also}".rstrip())
+
+
+def why_not_from_hub(error: Exception) -> str:
+    """In a few words, why the hub's client gave no file."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if is_offline():
+        return "and HF_HUB_OFFLINE forbids the download"
+    if isinstance(error, GatedRepoError):
+        return "and the hub asks to accept its terms first"
+    if isinstance(error, LocalEntryNotFoundError):  # an EntryNotFoundError too: "no answer, and not in the cache"
+        return f"and {constants.ENDPOINT} cannot be reached"
+    if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
+        return f"and {constants.ENDPOINT} does not have it"
+    if isinstance(error, HfHubHTTPError):
+        return f"and the download failed ({_one_line(error)})"
+    return f"and {constants.ENDPOINT} cannot be reached ({_one_line(error)})"
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

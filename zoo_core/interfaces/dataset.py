@@ -1,0 +1,78 @@
+"""`Dataset`: splits of named tensors, served a whole batch at a time."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.fields import Field
+
+
+class Dataset(ABC):
+    """Named splits with the same fields.
+
+    Attributes:
+        name: as declared by the plugin, and as protocols record it.
+        features: what a batch holds, by name.
+        splits: the names of the splits; "train" and "test", and "validation" where there is one.
+    """
+
+    name: ClassVar[str]
+    features: Mapping[str, Field]
+    splits: tuple[str, ...]
+
+    @abstractmethod
+    def size(self, split: str) -> int:
+        """How many examples the split holds."""
+
+    @abstractmethod
+    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
+        """The examples at `indices` [B] int64, by field name; images float in [0, 1], [B, C, H, W]."""
+
+    @abstractmethod
+    def data_sha256(self, split: str) -> str:
+        """Digest of the decoded split, the same whichever source it came from (see `digest`)."""
+
+
+class TensorDataset(Dataset):
+    """A data set that is held in memory: one tensor per field and split, images as uint8 levels.
+
+    `batch` is one indexing operation per field; an image level k of `levels` becomes k / (levels - 1).
+    """
+
+    def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.features = features
+        self.tensors = tensors  # split -> field -> [N, …]
+        self.splits = tuple(tensors)
+
+    def size(self, split: str) -> int:
+        return len(next(iter(self._split(split).values())))
+
+    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
+        return {name: self._scale(name, tensor[indices]) for name, tensor in self._split(split).items()}
+
+    def data_sha256(self, split: str) -> str:
+        return digest(self._split(split))
+
+    def _split(self, split: str) -> Mapping[str, Tensor]:
+        if split not in self.tensors:
+            raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
+        return self.tensors[split]
+
+    def _scale(self, name: str, tensor: Tensor) -> Tensor:
+        levels = self.features[name].levels
+        return tensor if levels is None else tensor.float().div_(levels - 1)
+
+
+def digest(fields: Mapping[str, Tensor]) -> str:
+    """sha256 over a decoded split: for each field in the order of its name, the name, dtype, shape and bytes."""
+    sha = hashlib.sha256()
+    for name in sorted(fields):
+        tensor = fields[name].contiguous()
+        sha.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}\n".encode())
+        sha.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return sha.hexdigest()

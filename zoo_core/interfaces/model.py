@@ -1,0 +1,106 @@
+"""`Model`: a torch module with a Config, that says how it is trained and what a batch holds."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Generator, Tensor, nn
+
+from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream
+from zoo_core.interfaces.preprocessing import Step
+from zoo_core.interfaces.record import Record
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.dataset import Dataset
+    from zoo_core.weights.loading import LoadReport
+
+KeyMap = Mapping[str, str]  # our tensor name -> the name in a foreign file
+
+
+class Model(nn.Module):
+    """Base of every model. A model with one loss writes `Config`, `__init__`, `signature` and `loss`; the rest of
+    the training methods have the obvious default.
+
+    Attributes:
+        input: the preprocessing steps that belong to the weights; `preprocess` applies them.
+        load_report: where the weights came from, if they were loaded.
+    """
+
+    Config: ClassVar[type[Record]] = Record
+    head: ClassVar[str | None] = None  # the submodule that `head=` may replace
+    ema: ClassVar[tuple[str, ...]] = ()  # submodules whose moving average is what training yields; "" is the whole model
+    ema_decay: ClassVar[float] = 0.999
+    select_by: ClassVar[str] = "loss"  # the validation metric that picks the best epoch; "loss" is the model's own
+    cpu_threads: ClassVar[int | None] = None  # how many this model is fastest with; None leaves torch's choice
+    key_maps: ClassVar[Mapping[str, KeyMap]] = {}
+
+    def __init__(self, config: Record) -> None:
+        super().__init__()
+        self.config = config
+        self.input: tuple[Step, ...] = ()
+        self.load_report: LoadReport | None = None
+
+    @classmethod
+    def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
+        """The Config values that a data set decides: size, channels, classes."""
+        return {}
+
+    def signature(self) -> dict[str, Field]:
+        """What a batch must hold, after preprocessing."""
+        raise NotImplementedError
+
+    def preprocess(self, batch: Mapping[str, Tensor], *, generator: Generator | None = None) -> dict[str, Tensor]:
+        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once."""
+        prepared = dict(batch)
+        for step in self.input:
+            prepared = step.apply(prepared, generator)
+        return prepared
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor | Loss:
+        """The training loss of a one-loss model; a bare tensor is a mean over the batch."""
+        raise NotImplementedError
+
+    def reset_head(self, n: int) -> None:
+        """Replace the head by a fresh one with n outputs."""
+        raise NotImplementedError
+
+    # Training that is more than one loss.
+
+    def stages(self) -> list[Stage]:
+        return [Stage()]
+
+    def begin_stage(self, stage: str, data: "Dataset") -> None:
+        """Fit what needs no gradient, before a stage."""
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        return {"x": Stream()}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"main": Optimizer()}
+
+    def objectives(self) -> list[Objective]:
+        (stream,), (optimizer,) = self.streams(0.0), self.optimizers()
+        return [Objective(name="loss", optimizer=optimizer, loss=lambda batches, shared: self.loss(batches[stream]))]
+
+    def on_progress(self, progress: float) -> None:
+        """Called before each step, with progress in [0, 1): growth, warm-up, loss weights."""
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What training keeps outside parameters and buffers, such as a replay pool."""
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `training_state` gave."""
+
+    def fit_posthoc(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
+        """Fit buffers after training: a temperature, class statistics."""
+
+    # What travels beside the weights.
+
+    def artifacts(self) -> dict[str, Any]:
+        """JSON that belongs to the weights: a vocabulary, class names."""
+        return {}
+
+    def dependencies(self) -> dict[str, str]:
+        """References to other releases that this model holds frozen, by submodule."""
+        return {}

@@ -1,0 +1,67 @@
+"""`Record`: immutable declared data, checked however it is made."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from zoo_core.errors import RecordError
+
+
+class _CheckedConstruction(type(msgspec.Struct)):  # type: ignore[misc]
+    """Turns msgspec's bare TypeError (an unknown or a missing argument) into a RecordError."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError as error:
+            raise RecordError(f"{cls.__name__}: {_lower_first(str(error))}") from None
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=_CheckedConstruction):
+    """Base of every spec, Config and file entry. Subclasses say `kw_only=True`.
+
+    Values are converted and checked against the annotations, both when built directly and when decoded from JSON
+    or TOML. Bounds are written `Annotated[int, Meta(ge=1)]`. Types of a nested record stand at module level.
+
+    Raises:
+        RecordError: a value of the wrong type or out of bounds, or an unknown field; it names the path.
+    """
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            try:
+                converted = msgspec.convert(value, field.type)
+            except msgspec.ValidationError as error:
+                raise RecordError(f"{type(self).__name__}.{_path_first(str(error), field.name)}") from None
+            if converted is not value:
+                msgspec.structs.force_setattr(self, field.name, converted)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(kind: type[R], data: object, where: str) -> R:
+    """`data` (decoded JSON or TOML) as a `kind`; errors begin with `where`, the file or place it came from."""
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecordError) as error:
+        raise RecordError(f"{where}: {_path_first(str(error), '')}") from None
+
+
+def to_plain(value: object) -> Any:
+    """`value` as plain dicts, lists and scalars, ready for JSON."""
+    return msgspec.to_builtins(value)
+
+
+def _path_first(message: str, field: str) -> str:
+    """msgspec's "Expected `int` - at `$.a.x`" as "field.a.x: expected `int`"."""
+    text, _, path = message.partition(" - at `$")
+    path = re.sub(r"^\.", "" if not field else ".", path.removesuffix("`"))
+    place = f"{field}{path}"
+    return f"{place}: {_lower_first(text)}" if place else _lower_first(text)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

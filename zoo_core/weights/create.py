@@ -1,0 +1,49 @@
+"""`create`: a model of a given name with fresh weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.preprocessing import read_steps
+from zoo_core.interfaces.record import read_record
+
+
+def create(
+    name: str,
+    *,
+    registry: Registry | None = None,
+    features: Mapping[str, Field] | None = None,
+    input: Sequence[Mapping[str, Any]] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Model:
+    """A model with fresh weights.
+
+    Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
+    (`features`, after the `input` steps), and `config`.
+
+    Raises:
+        UnknownName: no such model.
+        RecordError: a config value that does not fit.
+    """
+    registry = registry or default_registry()
+    offer = registry.model(name)
+    model_class = registry.model_class(offer)
+    steps = read_steps(input, name)
+    values = dict(offer.spec.preset)
+    if features is not None:
+        for step in steps:
+            features = step.fields(features)
+        values |= model_class.config_for(features)
+    values |= config or {}
+    known = [field.name for field in msgspec.structs.fields(model_class.Config)]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{name} has no config value '{key}'", f"It has: {', '.join(known)}.")
+    model = model_class(read_record(model_class.Config, values, f"config of {name}"))
+    model.input = steps
+    return model
