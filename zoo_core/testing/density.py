@@ -227,9 +227,9 @@ def check_density(
                         check_completeness(model)
                 if isinstance(model, Sampler):
                     check_sampler(model)
-            # At most 2^12 or 3^8 examples: a column more than rows, and in the case of colours a single row.
-            check_normalisation(built(c, 1, 2, n) if c > 1 else built(c, 2, 3, n))
-            check_noise(build(channels=c, height=6, width=6, levels=n))
+            small, larger = ((1, 2), (3, 3)) if c > 1 else ((2, 3), (6, 6))
+            check_normalisation(built(c, *small, n))
+            check_noise(build(channels=c, height=larger[0], width=larger[1], levels=n))
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------

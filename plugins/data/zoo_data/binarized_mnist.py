@@ -10,8 +10,8 @@ mean these bits. Thresholding MNIST, or drawing again, gives other data and othe
 Found in order: the user's `data_file`; ZOO_MIRROR (datasets/binarized-mnist/<split>.parquet, 1-bit PNG); the public
 copies below. Whatever the source, the bits must have the pinned digest.
 
-NOTE: the digests are those of the first public copy. That it equals the files of [2] bit for bit is likely, since names,
-splits and sizes agree and its rows are draws of MNIST's images; no published checksum says so.
+NOTE: the digests are those of the first public copy. That it equals the files of [2] bit for bit is likely: names,
+splits and sizes agree and its rows are draws of MNIST's images; but no published checksum says so.
 """
 
 import urllib.request
