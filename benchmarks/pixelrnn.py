@@ -13,8 +13,8 @@ from time import process_time
 import torch
 from straightforward_pixelrnn import StraightforwardPixelRNN
 from torch import Tensor, nn
-from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNNConfig
 
+from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNNConfig
 from zoo_core.testing import randomise
 
 

@@ -1,8 +1,8 @@
 """The Diagonal BiLSTM as it is usually written in PyTorch: the peer that `pixelrnn.py` measures against.
 
-The map is skewed row by row in Python, each column of the skewed map is one `conv2d`, the two directions are two passes,
-and autograd differentiates it all. The mistakes that such code often has (see the tests of the autoregressive plugin)
-are not in it: it computes what `DiagonalPixelRNN` computes.
+The map is skewed row by row in Python, each column of the skewed map is one `conv2d`, the two directions are two
+passes, and autograd differentiates it all. The mistakes that such code often has (see the tests of the autoregressive
+plugin) are not in it: it computes what `DiagonalPixelRNN` computes.
 
 Axes: B batch, H height, W width, S = H + W - 1 columns of the skewed map, h hidden features.
 """
@@ -10,6 +10,7 @@ Axes: B batch, H height, W width, S = H + W - 1 columns of the skewed map, h hid
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
 from zoo_autoregressive.pixelrnn import DiagonalBiLSTM, DiagonalPixelRNN
 
 
@@ -65,7 +66,7 @@ class Layer(nn.Module):
 
 
 class StraightforwardPixelRNN(nn.Module):
-    """Has the weights of `model` at the time it is made, and the same logits: [B, C, H, W] -> [B, 1 or levels, C, H, W].
+    """Has the weights of `model` at the time it is made, and its logits: [B, C, H, W] -> [B, 1 or levels, C, H, W].
 
     NOTE: masks are applied once, to the copy. That is enough to train images of one channel, whose 1x1 masks hide
     nothing; the input convolution's mask is applied at every use.

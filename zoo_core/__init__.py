@@ -1,5 +1,9 @@
 """`import zoo_core as zoo`: the public names of the core.
 
+    model = zoo.load("pixelrnn")             # verified, in eval mode
+    x = model.sample(16)                     # [16, 1, 28, 28]
+    nats = -model.log_prob(x)                # [16]
+
 Names load on first use, so that importing this package, and declaring a plugin, brings in neither torch nor numpy.
 """
 
@@ -10,8 +14,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zoo_core.discovery.hookspecs import hookimpl
+    from zoo_core.discovery.registry import Registry, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
+    from zoo_core.evaluation import evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
@@ -20,13 +26,20 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream, constant, linear_to_zero
     from zoo_core.interfaces.record import Record
+    from zoo_core.training.train import train
+    from zoo_core.weights.catalogue import list_models
+    from zoo_core.weights.create import create
+    from zoo_core.weights.information import info
+    from zoo_core.weights.loading import load
 
 _HOME = {
     "zoo_core.discovery.hookspecs": ("hookimpl",),
+    "zoo_core.discovery.registry": ("Registry", "default_registry"),
     "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec"),
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
+    "zoo_core.evaluation": ("evaluate",),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
@@ -37,6 +50,11 @@ _HOME = {
         "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
+    "zoo_core.training.train": ("train",),
+    "zoo_core.weights.catalogue": ("list_models",),
+    "zoo_core.weights.create": ("create",),
+    "zoo_core.weights.information": ("info",),
+    "zoo_core.weights.loading": ("load",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -1,16 +1,23 @@
 """Measuring a model on a data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from zoo_core.discovery.registry import Registry
+from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import evaluation_generator
+from zoo_core.interfaces.record import to_plain
+from zoo_core.weights.loading import load_located
+from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.release import MetricEntry, Protocol
+from zoo_core.weights.sources import Located, locate
 
 BATCH = 100  # examples at a time; no result depends on it
 
@@ -20,7 +27,7 @@ def measure(
     model: Model,
     data: Dataset,
     split: str,
-    metrics: dict[str, Metric],
+    metrics: Mapping[str, Metric],
     *,
     limit: int | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
@@ -46,7 +53,7 @@ def measure(
     return {name: metric.compute() for name, metric in metrics.items()}
 
 
-def fitting_metrics(model: Model, registry: Registry, names: tuple[str, ...] = ()) -> dict[str, Metric]:
+def fitting_metrics(model: Model, registry: Registry, names: Sequence[str] = ()) -> dict[str, Metric]:
     """The named metrics, or all whose capability the model has.
 
     Raises:
@@ -62,3 +69,116 @@ def fitting_metrics(model: Model, registry: Registry, names: tuple[str, ...] = (
     if not chosen:
         raise UsageError("no installed metric fits what this model can do")
     return chosen
+
+
+def entries(
+    model: Model, data: Dataset, split: str, measured: Mapping[str, Measurement], registry: Registry
+) -> list[MetricEntry]:
+    """Measurements with their protocol, as a release and a manifest record them."""
+    found = []
+    for name, measurement in measured.items():
+        protocol = Protocol(
+            dataset=data.name,
+            split=split,
+            n=measurement.n,
+            data_sha256=data.data_sha256(split),
+            estimator=measurement.estimator,
+            input=[to_plain(step) for step in model.input],
+        )
+        found.append(
+            MetricEntry(
+                metric=name,
+                value=measurement.value,
+                unit=registry.metric(name).spec.unit,
+                stderr=measurement.stderr,
+                tolerance=1e-4 * max(1.0, abs(measurement.value)),  # other processors round differently
+                protocol=protocol,
+            )
+        )
+    return found
+
+
+class Comparison(NamedTuple):
+    """A number measured now beside the recorded one."""
+
+    measured: MetricEntry
+    recorded: MetricEntry | None
+    verdict: str  # "same", "different", "other data", "not recorded"
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found."""
+
+    located: Located
+    comparisons: list[Comparison]
+
+    @property
+    def metrics(self) -> list[MetricEntry]:
+        """The numbers measured now."""
+        return [comparison.measured for comparison in self.comparisons]
+
+
+def evaluate(
+    reference: str,
+    *,
+    data: str | None = None,
+    split: str = "test",
+    metrics: Sequence[str] = (),
+    limit: int | None = None,
+    data_file: Path | None = None,
+    device: str = "cpu",
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a release again, and compare with what it and the manifest record.
+
+    Args:
+        reference: as for `load`.
+        data: by default the data set that the release was measured on.
+        metrics: by default all that fit what the model can do.
+        limit: use only the first so many examples; the result is another protocol then.
+    """
+    registry = registry or default_registry()
+    located = locate(reference, registry, manifest)
+    recorded = list(located.release.metrics)
+    if located.pinned is not None:
+        recorded = located.pinned.entry.metrics or recorded
+    name = data or next((entry.protocol.dataset for entry in recorded), None)
+    if name is None:
+        raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
+    model = load_located(located, reference, device=device, registry=registry)
+    if model.cpu_threads and device == "cpu":
+        torch.set_num_threads(model.cpu_threads)
+    chosen = fitting_metrics(model, registry, metrics)
+    dataset = registry.open_dataset(normalise(name), data_file)
+    _check_fields(model, dataset)
+    measured = measure(model, dataset, split, chosen, limit=limit, on_batch=on_batch)
+    found = entries(model, dataset, split, measured, registry)
+    return Evaluation(located, [compare(entry, recorded) for entry in found])
+
+
+def compare(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Comparison:
+    """The recorded entry that `measured` can be compared with, and what comes of it."""
+    same_name = [entry for entry in recorded if entry.metric == measured.metric]
+    for entry in same_name:
+        if entry.protocol == measured.protocol:
+            close = abs(entry.value - measured.value) <= entry.tolerance
+            return Comparison(measured, entry, "same" if close else "different")
+    return Comparison(measured, same_name[0] if same_name else None, "other data" if same_name else "not recorded")
+
+
+def _check_fields(model: Model, data: Dataset) -> None:
+    """The data must give what the model takes."""
+    fields = dict(data.features)
+    for step in model.input:
+        fields = step.fields(fields)
+    for name, wanted in model.signature().items():
+        field = fields.get(name)
+        if field is None:
+            raise UsageError(f"data set '{data.name}' has no field '{name}', which the model needs")
+        if field.shape != wanted.shape or (wanted.levels and field.levels != wanted.levels):
+            raise UsageError(
+                f"data set '{data.name}' does not fit the model: '{name}' is {field.shape} with {field.levels} levels, "
+                f"not {wanted.shape} with {wanted.levels}"
+            )

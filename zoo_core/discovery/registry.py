@@ -116,7 +116,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     near = difflib.get_close_matches(normalise(name), known, n=3, cutoff=0.5)
     guess = f". Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
     listing = {"model": "Run 'zoo list' to see all.", "command": "Run 'zoo --help' to see all."}
-    return UnknownName(f"no {kind} named '{name}'{guess}", listing.get(kind, f"There are: {', '.join(known) or 'none'}."))
+    return UnknownName(
+        f"no {kind} named '{name}'{guess}", listing.get(kind, f"There are: {', '.join(known) or 'none'}.")
+    )
 
 
 @cache

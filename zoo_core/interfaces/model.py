@@ -12,9 +12,23 @@ from zoo_core.interfaces.record import Record
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset
-    from zoo_core.weights.loading import LoadReport
 
 KeyMap = Mapping[str, str]  # our tensor name -> the name in a foreign file
+
+
+class LoadReport(Record, kw_only=True):
+    """Where a model's weights came from, and what was done to them."""
+
+    reference: str  # as it was asked for
+    name: str  # model.tag where a manifest knows it, else the model
+    source: str
+    folder: str
+    pinned: bool  # whether a manifest's hashes were checked, beside the release's own
+    tensors: int
+    parameters: int
+    dtype: str
+    device: str
+    new_head: int | None = None  # outputs of the fresh head, if it was replaced
 
 
 class Model(nn.Module):
@@ -28,7 +42,9 @@ class Model(nn.Module):
 
     Config: ClassVar[type[Record]] = Record
     head: ClassVar[str | None] = None  # the submodule that `head=` may replace
-    ema: ClassVar[tuple[str, ...]] = ()  # submodules whose moving average is what training yields; "" is the whole model
+    ema: ClassVar[
+        tuple[str, ...]
+    ] = ()  # submodules whose moving average is what training yields; "" is the whole model
     ema_decay: ClassVar[float] = 0.999
     select_by: ClassVar[str] = "loss"  # the validation metric that picks the best epoch; "loss" is the model's own
     cpu_threads: ClassVar[int | None] = None  # how many this model is fastest with; None leaves torch's choice

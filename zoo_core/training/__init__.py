@@ -1,0 +1,1 @@
+"""Training: the loop, feeding, checkpoints, and a run in its folder."""

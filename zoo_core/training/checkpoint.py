@@ -19,19 +19,14 @@ from typing import Any
 from torch import Tensor
 
 from zoo_core.hub.atomic import sync_folder, write_atomically
+from zoo_core.weights.tensors import save_tensors
 
 PREFIX = "checkpoint-"
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file whose bytes depend on the tensors alone."""
-    from safetensors.torch import save
-
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata={"format": "pt"}))
-
-
-def save_checkpoint(folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> None:
     """Write the checkpoint of `step` into `folder`, and remove the older ones."""
     final = folder / f"{PREFIX}{step:08d}"
     beside = folder / f".{final.name}.part"

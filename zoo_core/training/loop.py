@@ -213,7 +213,8 @@ def _micro_batches(batches: Mapping[str, Batch], parts: int) -> list[dict[str, B
     if parts == 1:
         return [dict(batches)]
     split = {
-        stream: {name: tensor.tensor_split(parts) for name, tensor in batch.items()} for stream, batch in batches.items()
+        stream: {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
+        for stream, batch in batches.items()
     }
     return [
         {stream: {name: pieces[k] for name, pieces in batch.items()} for stream, batch in split.items()}

@@ -1,6 +1,8 @@
 """A training run: a folder that can be resumed from any checkpoint, and is a release when it ends."""
 
+import inspect
 import json
+import platform
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +13,18 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.evaluation import BATCH, fitting_metrics, measure
+from zoo_core.evaluation import BATCH, entries, fitting_metrics, measure
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement
-from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import evaluation_generator
 from zoo_core.interfaces.record import Record, read_record, to_plain
+from zoo_core.pictures import save_curve
+from zoo_core.publishing.writing import code_licence, write_release
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from zoo_core.training.loop import Loop
 from zoo_core.weights.create import create
+from zoo_core.weights.release import CONFIG, Licence, ReleaseConfig
 
 CHECKPOINT_SECONDS = 240.0
 
@@ -39,6 +43,8 @@ class RunArguments(Record, kw_only=True):
     accumulate: Annotated[int, Meta(ge=1)] = 1
     precision: str = "fp32"
     select: str | None = None  # the validation metric that picks the best epoch
+    summary: str | None = None
+    licence: str = "NOASSERTION"  # of the weights, SPDX
 
     def command(self) -> str:
         """The command that does the same again."""
@@ -52,6 +58,7 @@ class RunArguments(Record, kw_only=True):
         words += [] if self.accumulate == 1 else [f"--accumulate {self.accumulate}"]
         words += [] if self.precision == "fp32" else [f"--precision {self.precision}"]
         words += [] if self.select is None else [f"--select {self.select}"]
+        words += [] if self.licence == "NOASSERTION" else [f"--licence {self.licence}"]
         return " ".join(words)
 
 
@@ -101,7 +108,13 @@ class Run:
 
     @classmethod
     def start(
-        cls, folder: Path, arguments: RunArguments, registry: Registry, *, data_file: Path | None = None, device: str = "cpu"
+        cls,
+        folder: Path,
+        arguments: RunArguments,
+        registry: Registry,
+        *,
+        data_file: Path | None = None,
+        device: str = "cpu",
     ) -> "Run":
         """A new run; its folder must not exist, or be empty."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -116,7 +129,9 @@ class Run:
             "arguments": to_plain(arguments),
             "data_file": None if data_file is None else str(data_file),
             "device": device,
-            "data_sha256": {split: data.data_sha256(split) for split in ("train", "validation") if split in data.splits},
+            "data_sha256": {
+                split: data.data_sha256(split) for split in ("train", "validation") if split in data.splits
+            },
             "config": to_plain(run.model.config),
         }
         write_atomically(folder / "run.json", json.dumps(record, indent=1))
@@ -150,6 +165,11 @@ class Run:
         """Whether every epoch is done."""
         return self.loop.progress >= 1.0
 
+    @property
+    def released(self) -> bool:
+        """Whether the folder is a release already."""
+        return (self.folder / CONFIG).exists()
+
     def train(self, observer: Observer | None = None) -> None:
         """Train to the end, with a checkpoint after every epoch and every few minutes."""
         observer = observer or Observer()
@@ -171,6 +191,65 @@ class Run:
             elif time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.monotonic()
+
+    def finish(self, observer: Observer | None = None) -> ReleaseConfig:
+        """Make the folder a release: the weights of the best epoch, measured once on the test split."""
+        observer = observer or Observer()
+        if self.best:
+            self.model.load_state_dict(self.best)
+        elif self.loop.average.live:
+            with torch.no_grad():
+                for name, parameter in self.loop.average.live.items():
+                    parameter.copy_(self.loop.average.average[name])
+        split = "test" if "test" in self.data.splits else self.data.splits[-1]
+        try:
+            chosen = fitting_metrics(self.model, self.registry)
+        except UsageError:
+            chosen = {}
+        measured = measure(self.model, self.data, split, chosen, on_batch=observer.on_validation) if chosen else {}
+        save_curve(self.curve, self.folder / "curve.png", title=f"{self.arguments.model} on {self.arguments.data}")
+        arguments, spec = self.arguments, self.offer.spec
+        return write_release(
+            self.folder,
+            self.model,
+            self.offer,
+            summary=arguments.summary or f"{spec.summary}; trained on {arguments.data}",
+            licence=Licence(
+                code=code_licence(self.offer.plugin.distribution),
+                weights=arguments.licence,
+                data=self.registry.dataset(arguments.data).spec.licence,
+            ),
+            example=self.data.batch(split, torch.arange(min(4, self.data.size(split)))),
+            recipe=arguments.command(),
+            training=self._training_record(),
+            metrics=entries(self.model, self.data, split, measured, self.registry),
+        )
+
+    def _training_record(self) -> dict[str, Any]:
+        """What `zoo info` tells of the training: the course's four questions, and what is needed to do it again."""
+        arguments, loop = self.arguments, self.loop
+        optimizers = [
+            f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or loop.model.streams(0.0)[loop.main].batch}, "
+            f"{o.decay.__name__}" + (f", gradient norm at most {o.clip:g}" if o.clip else "")
+            for o in loop.declared.values()
+        ]
+        return {
+            "data": arguments.data,
+            "data_sha256": {
+                split: self.data.data_sha256(split) for split in ("train", "validation") if split in self.data.splits
+            },
+            "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
+            "optimizer": "; ".join(optimizers),
+            "epochs": arguments.epochs,
+            "steps": loop.step_number,
+            "seed": arguments.seed,
+            "best_epoch": self.best_row["epoch"] if self.best_row else None,
+            "select": self.select,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
+            "device": str(loop.device),
+            "wall_seconds": round(self.seconds),
+            "curve": self.curve,
+        }
 
     def _means(self) -> dict[str, float]:
         return {name: value / max(self.steps, 1) for name, value in self.sums.items()}

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 from torch import Tensor, nn
+
 from zoo_autoregressive.lstm_sweep import LSTMSweep, Sweep
 from zoo_autoregressive.pixelrnn import (
     DiagonalBiLSTM,
@@ -17,7 +18,6 @@ from zoo_autoregressive.pixelrnn import (
     RowLSTM,
     RowPixelRNN,
 )
-
 from zoo_core import RecordError
 from zoo_core.testing import (
     check_batch_independence,
@@ -231,8 +231,11 @@ def test_the_row_lstm_misses_far_corners_only():
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_probabilities_sum_to_one_with_large_weights(model_class):
-    check_normalisation(randomise(small(model_class, height=3, width=3), std=2))
+@pytest.mark.parametrize("std", [0.3, 1])
+def test_the_probabilities_of_all_images_sum_to_one(model_class, std):
+    model = small(model_class, height=3, width=3)
+    for seed in range(3):
+        check_normalisation(randomise(model, std=std, seed=seed))
 
 
 @pytest.mark.parametrize("model_class", MODELS)
@@ -242,7 +245,8 @@ def test_an_image_of_mnist_size_has_the_nll_of_a_coin_at_zero_weights(model_clas
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    assert float(model.loss({"image": bits(2, 1, 28, 28).float()}).value) / 2 == pytest.approx(543.43, abs=0.01)
+    loss = model.loss({"image": bits(2, 1, 28, 28).float()})
+    assert loss.value.item() / loss.weight == pytest.approx(543.43, abs=0.01)
 
 
 @pytest.mark.parametrize("model_class", MODELS)
@@ -283,7 +287,7 @@ def test_a_bad_config_is_refused(values, message):
         PixelRNNConfig(**values)
 
 
-# --- the checks can fail: mistakes that have been made in public code ---------------------------------------------------
+# --- the checks can fail: mistakes that have been made in public code ---------------------------------------------
 
 
 class NotShiftedBiLSTM(DiagonalBiLSTM):
@@ -356,7 +360,9 @@ class SeedlessSampler(DiagonalPixelRNN):
 
 class ForgetfulCompleter(DiagonalPixelRNN):
     def complete(self, x: Tensor, known: Tensor, **arguments: object) -> Tensor:
-        return super().complete(x, known & (torch.rand(x.shape) < 0.9), **arguments)
+        known = known.clone()
+        known[..., -1, :] = False
+        return super().complete(x, known, **arguments)
 
 
 def config(**sizes: int) -> PixelRNNConfig:
@@ -364,16 +370,16 @@ def config(**sizes: int) -> PixelRNNConfig:
 
 
 def test_a_direction_that_is_not_shifted_down_is_found():
-    with pytest.raises(AssertionError, match="row 0, column 0, channel 0 depend on row 0, column 1, .*comes later"):
+    with pytest.raises(AssertionError, match="row 0, column 0, channel 0 depend on itself"):
         check_causality(randomise(NotShifted(config())))
     with pytest.raises(AssertionError, match="512 examples sum to"):
         check_normalisation(randomise(NotShifted(config())))
-    with pytest.raises(AssertionError, match="on fresh noise, whose entropy is 24.95"):
+    with pytest.raises(AssertionError, match=r"on fresh noise, whose entropy is 24\.95"):
         check_noise(NotShifted(config(height=6, width=6)))
 
 
 def test_a_wrong_neighbour_is_found():
-    with pytest.raises(AssertionError, match="comes later"):
+    with pytest.raises(AssertionError, match="depend on"):
         check_causality(randomise(WrongNeighbours(config(), (0, 1))))  # the diagonal padded on the wrong side
     with pytest.raises(AssertionError, match="of 300 earlier values"):
         check_completeness(randomise(WrongNeighbours(config(height=25, width=1), (0, 0))))
@@ -387,7 +393,7 @@ def test_a_wrong_mask_is_found():
 def test_batch_norm_is_found():
     with pytest.raises(AssertionError, match="in train mode the logits of example 0 depend on example 1"):
         check_causality(randomise(WithBatchNorm(config())))
-    with pytest.raises(AssertionError, match="alone and .* in a batch of 5"):
+    with pytest.raises(AssertionError, match=r"alone and .* in a batch of 5"):
         check_batch_independence(randomise(WithBatchNorm(config(), running=False)))
 
 
@@ -411,7 +417,7 @@ def test_a_mean_over_pixels_is_found():
     [
         (StaleSampler, "disagrees with the logits"),
         (SeedlessSampler, "other examples with the same seed"),
-        (ForgetfulCompleter, "complete changes values"),
+        (ForgetfulCompleter, r"complete changes \d+ of \d+ known values"),
     ],
 )
 def test_a_wrong_sampler_is_found(model_class, message):

@@ -44,29 +44,24 @@ class LSTMSweep(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
         directions, features, cells = x.shape
         taps, _, _, hidden = w_ss.shape
-        # One product a step: all that feeds the gates is stacked as [x; h of each neighbour; 1; zeros], with zeros up to
-        # a size that matrix products are fast for.
-        padding = w_is.new_zeros(directions, 4 * hidden, -(features + taps * hidden + 1) % 16)
-        weight = torch.cat([w_is, *w_ss, b, padding], 2)
+        # One product a step: all that feeds the gates is stacked as [x; 1; h of each neighbour].
+        weight = torch.cat([w_is, b, *w_ss], 2)
         inputs = _StepMajor(x, weight.shape[2], cells)
         gates, tanh_c = _StepMajor(x, 4 * hidden, cells), _StepMajor(x, hidden, cells)
         # The state after the last step, with a zero slot on either side; cs keeps every step's.
         h_now = x.new_zeros(directions, hidden, (sweep.slots + 2) * batch)
         cs = x.new_empty(len(sweep.steps) + 1, directions, hidden, (sweep.slots + 2) * batch)
         cs[0] = 0
-        constants = x.new_zeros(directions, 1 + padding.shape[2], sweep.slots * batch)
-        constants[:, 0] = 1
         out = x.new_empty(directions, hidden, cells)
 
         for t, (start, lo, hi) in enumerate(_columns(sweep, batch)):
             stop = start + hi - lo
             s, z, tc = inputs[start:stop], gates[start:stop], tanh_c[start:stop]
             s[:, :features] = x[:, :, start:stop]
-            row = features
-            for offset in sweep.neighbours:
+            s[:, features] = 1
+            for tap, offset in enumerate(sweep.neighbours):
+                row = features + 1 + tap * hidden
                 s[:, row : row + hidden] = h_now[:, :, lo + offset * batch : hi + offset * batch]
-                row += hidden
-            s[:, row:] = constants[:, :, : hi - lo]
             torch.bmm(weight, s, out=z)
             z[:, : 3 * hidden].sigmoid_()
             z[:, 3 * hidden :].tanh_()
@@ -87,7 +82,10 @@ class LSTMSweep(torch.autograd.Function):
         directions, hidden, cells = grad.shape
         taps = len(sweep.neighbours)
         columns = _columns(sweep, batch)
-        inputs, gates, tanh_c = (_StepMajor(grad, n, cells, flat) for n, flat in ((weight.shape[2], inputs), (4*hidden, gates), (hidden, tanh_c)))
+        inputs, gates, tanh_c = (
+            _StepMajor(grad, n, cells, flat)
+            for n, flat in ((weight.shape[2], inputs), (4 * hidden, gates), (hidden, tanh_c))
+        )
         dx = grad.new_empty(directions, features, cells)
         d_weight = torch.zeros_like(weight)
         weight_t = weight.transpose(1, 2).contiguous()
@@ -122,9 +120,9 @@ class LSTMSweep(torch.autograd.Function):
             torch.bmm(weight_t, dz, out=ds)
             dx[:, :, start:stop] = ds[:, :features]
             for tap, offset in enumerate(sweep.neighbours):
-                row = features + tap * hidden
+                row = features + 1 + tap * hidden
                 dh_back[:, :, lo + offset * batch : hi + offset * batch] += ds[:, row : row + hidden]
-        dw_is, dw_ss, db = d_weight[:, :, : features + taps * hidden + 1].split([features, taps * hidden, 1], 2)
+        dw_is, db, dw_ss = d_weight.split([features, 1, taps * hidden], 2)
         return dx, dw_is, db, torch.stack(dw_ss.split(hidden, 2)), None, None
 
 

@@ -36,7 +36,9 @@ class PixelRNNConfig(PixelConfig, kw_only=True):
         super().__post_init__()
         for name in ("hidden", "head"):
             if getattr(self, name) % self.channels:
-                raise RecordError(f"{name} must be a multiple of the {self.channels} channels, got {getattr(self, name)}")
+                raise RecordError(
+                    f"{name} must be a multiple of the {self.channels} channels, got {getattr(self, name)}"
+                )
 
 
 # --- 3.1 Row LSTM ---------------------------------------------------------------------------------------------------
@@ -94,7 +96,9 @@ class DiagonalBiLSTM(nn.Module):
         h, height, width = config.hidden, config.height, config.width
         diagonals = range(height + width - 1)
         steps = tuple((max(0, d - width + 1), min(d, height - 1) + 1) for d in diagonals)
-        self.sweep = Sweep(steps, slots=height, neighbours=(0, -1))  # a slot is a row: left is the same row, up the one before
+        self.sweep = Sweep(
+            steps, slots=height, neighbours=(0, -1)
+        )  # a slot is a row: left is the same row, up the one before
         self.input_to_state = nn.Parameter(torch.empty(2, 4 * h, 2 * h))  # 1x1, one for each direction
         self.state_to_state = nn.Parameter(torch.empty(2, 2, 4 * h, h))  # [left or up, direction, …]
         self.bias = nn.Parameter(torch.empty(2, 4 * h, 1))

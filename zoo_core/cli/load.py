@@ -1,0 +1,66 @@
+"""zoo load"""
+
+import click
+
+from zoo_core.cli.output import device_option, json_option, print_json, talk
+
+
+@click.command()
+@click.argument("reference")
+@device_option
+@click.option("--dtype", help="float32, bfloat16, …; by default as stored.")
+@click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with so many outputs.")
+@json_option
+def load(reference: str, device: str, dtype: str | None, head: int | None, as_json: bool) -> None:
+    """Verify and build the pretrained model REFERENCE, and say what it is.
+
+    REFERENCE is a name (pixelrnn, pixelrnn.digits), or the folder of a release.
+    """
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.interfaces.record import to_plain
+    from zoo_core.weights.loading import load_located
+    from zoo_core.weights.sources import locate
+
+    registry = default_registry()
+    located = locate(reference, registry)
+    if located.pinned is None:
+        talk(f"Taking the folder '{located.folder}'.")
+    model = load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry)
+    report, release = model.load_report, located.release
+    assert report is not None
+    if as_json:
+        print_json(
+            to_plain(report)
+            | {"summary": release.summary, "config": release.config, "metrics": to_plain(release.metrics)}
+        )
+        return
+    spec = registry.model(release.zoo.model).spec
+    checked = (
+        "every file is the one that the manifest pins" if report.pinned else "every file is as its config.json says"
+    )
+    click.echo(f"{report.name}: {release.summary}")
+    click.echo(
+        f"  model      {type(model).__name__} of {release.zoo.plugin}, {report.parameters:,} parameters, {report.dtype}"
+    )
+    click.echo(f"  paper      {spec.paper}" if spec.paper else "  paper      -")
+    click.echo(f"  can        {', '.join(spec.capabilities)}")
+    for entry in release.metrics[:3]:
+        click.echo(f"  measured   {entry.text()}")
+    click.echo(
+        f"  licence    code {release.licence.code}, weights {release.licence.weights}, data {release.licence.data}"
+    )
+    click.echo(f"  verified   {checked}; {report.tensors} tensors")
+    if report.new_head:
+        click.echo(f"  new head   {report.new_head} outputs, not trained yet")
+    click.echo("\nNext:")
+    for command in _next(reference, spec.capabilities):
+        click.echo(f"  {command}")
+
+
+def _next(reference: str, capabilities: tuple[str, ...]) -> list[str]:
+    """Three commands that this model is good for."""
+    commands = []
+    if "Sampler" in capabilities:
+        commands.append(f"zoo sample {reference} -n 64 -o samples.png")
+    commands += [f"zoo eval {reference} --check", f"zoo info {reference}", f"zoo verify {reference}"]
+    return commands[:3]

@@ -1,0 +1,109 @@
+"""`zoo`: a group of lazy commands. `zoo --help` imports none of them, and looks for no plugins."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from zoo_core import __version__
+from zoo_core.errors import UnknownName, ZooError
+
+# name -> (where the command is, the line that help shows)
+COMMANDS = {
+    "load": ("zoo_core.cli.load:load", "Verify and build a pretrained model; say what it is, and what next."),
+    "list": ("zoo_core.cli.list:list_command", "List models and their pretrained weights."),
+    "info": ("zoo_core.cli.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
+    "code": ("zoo_core.cli.code:code", "Print the one file that is the model."),
+    "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
+    "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),
+    "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
+    "verify": ("zoo_core.cli.verify:verify", "Check hashes and golden outputs of releases."),
+    "train": ("zoo_core.cli.train:train", "Train a model; the output folder becomes a release."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins and what each offers."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is run, and discovers plugins only for a name that is not built in."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            return _import(COMMANDS[name][0])
+        from zoo_core.discovery.registry import default_registry
+
+        registry = default_registry()
+        found = [offer for offer in registry.commands() if offer.spec.name == name]
+        if len(found) > 1:
+            owners = " and ".join(offer.plugin.label for offer in found)
+            raise ZooError(f"command '{name}' is added by {owners}", "Disable one: ZOO_DISABLE_PLUGINS=NAME.")
+        return _import(found[0].spec.target) if found else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from zoo_core.discovery.registry import default_registry, unknown
+
+            raise unknown("command", name, [*COMMANDS, *(o.spec.name for o in default_registry().commands())])
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        formatter.write("\nPlugins add more: zoo plugins --commands\n")
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="zoo")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def zoo(debug: bool) -> None:
+    """A zoo of classic models with verified pretrained weights."""
+
+
+def _import(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: every error is one clear line, and the exit code says which kind it is."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
+    try:
+        sys.exit(zoo.main(arguments, prog_name="zoo", standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except ZooError as error:
+        if debug:
+            raise
+        if isinstance(error, UnknownName) and error.hint is None:
+            _fail(f"{error}\n  Run 'zoo list' to see all.", error.exit_code)
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        text = str(error).strip().splitlines()
+        _fail(f"{type(error).__name__}: {text[0] if text else ''}\n  Add --debug to see where.", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"Error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

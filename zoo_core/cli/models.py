@@ -1,0 +1,37 @@
+"""What the commands that use a model share."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from zoo_core.errors import UsageError
+from zoo_core.interfaces import capabilities
+from zoo_core.weights.loading import load
+
+
+def load_for(capability: str, reference: str, device: str) -> tuple[Any, str]:
+    """The model of `reference`, which must have the capability, and its full name."""
+    model = load(reference, device=device)
+    if not isinstance(model, capabilities.PROTOCOLS[capability]):
+        raise UsageError(
+            f"'{reference}' is no {capability}", f"Run 'zoo list --capability {capability}' to see which are."
+        )
+    if model.cpu_threads and device == "cpu":
+        torch.set_num_threads(model.cpu_threads)
+    assert model.load_report is not None
+    return model, model.load_report.name
+
+
+def with_options(method: Callable[..., torch.Tensor], *arguments: Any, **options: Any) -> torch.Tensor:
+    """Call a capability method with the options it has. `progress` is dropped silently where it has none, and so is an
+    option that was not given; one that was given is refused."""
+    has = inspect.signature(method).parameters
+    if "progress" not in has:
+        options.pop("progress", None)
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in options:
+        if name not in has:
+            raise UsageError(f"this model has no option --{name}")
+    return method(*arguments, **options)

@@ -1,0 +1,56 @@
+"""What commands share in how they talk: data on stdout, talk on stderr, tables for people and lines for programs."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
+
+
+def print_json(data: object) -> None:
+    """JSON on stdout."""
+    click.echo(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def talk(message: str) -> None:
+    """A line for the person at the terminal."""
+    click.echo(message, err=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table at a terminal; elsewhere one tab-separated line a row, beginning with its first cell."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in header:
+        table.add_column(name, overflow="fold", no_wrap=name == header[0])
+    for row in rows:
+        table.add_row(*row)
+    Console(width=shutil.get_terminal_size((120, 24)).columns, highlight=False, markup=False).print(table)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar on stderr, at a terminal only; call with the part done and a short text."""
+    if not sys.stderr.isatty():
+        yield lambda done, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
+    columns += [TimeRemainingColumn(), TextColumn("{task.fields[text]}")]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=1.0, text="")
+        yield lambda done, text: progress.update(task, completed=done, text=text)

@@ -1,0 +1,55 @@
+"""zoo plugins"""
+
+import click
+
+from zoo_core.cli.output import json_option, print_json, print_table
+
+_OFFERS = {
+    "zoo_models": "models",
+    "zoo_datasets": "datasets",
+    "zoo_metrics": "metrics",
+    "zoo_weights": "manifests",
+    "zoo_commands": "commands",
+}
+
+
+@click.command()
+@click.option("--commands", "only_commands", is_flag=True, help="Only the commands that plugins add.")
+@json_option
+def plugins(only_commands: bool, as_json: bool) -> None:
+    """List the plugins with their version, hooks and what each offers; broken ones with the reason."""
+    from zoo_core.discovery.registry import default_registry
+
+    registry = default_registry()
+    if only_commands:
+        commands = [(o.spec.name, o.spec.help, o.plugin.label) for o in registry.commands()]
+        if as_json:
+            print_json([{"command": name, "help": line, "plugin": label} for name, line, label in commands])
+        else:
+            print_table(["command", "help", "plugin"], [[f"zoo {name}", *rest] for name, *rest in commands])
+        return
+    found = [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "hooks": list(plugin.hooks),
+            "offers": {
+                label: [getattr(item, "name", str(item)) for item in plugin.declared[hook]]
+                for hook, label in _OFFERS.items()
+                if plugin.declared[hook]
+            },
+            "error": plugin.error,
+            "fix": plugin.fix,
+        }
+        for plugin in registry.plugins
+    ]
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for plugin, entry in zip(registry.plugins, found, strict=True):
+        offers = "; ".join(f"{label}: {', '.join(names)}" for label, names in entry["offers"].items())
+        state = f"BROKEN: {plugin.error}  Fix: {plugin.fix}" if plugin.error else offers or "nothing"
+        rows.append([plugin.name, plugin.label, ", ".join(plugin.hooks) or "-", state])
+    print_table(["plugin", "distribution", "hooks", "offers"], rows)

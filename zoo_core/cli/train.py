@@ -1,0 +1,157 @@
+"""zoo train"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo_core.cli.output import device_option, progress_bar, talk
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--data", help="The data set.")
+@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--set", "config", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated.")
+@click.option("--input", "steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
+@click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
+@click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
+@click.option("--summary", help="One line for the release.")
+@click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
+@click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
+@device_option
+@click.pass_context
+def train(
+    context: click.Context,
+    model: str | None,
+    data: str | None,
+    data_file: Path | None,
+    output: Path | None,
+    steps: tuple[str, ...],
+    config: tuple[str, ...],
+    resume: Path | None,
+    help_config: bool,
+    device: str,
+    **arguments: Any,
+) -> None:
+    """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
+
+    Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT.
+    """
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.errors import UsageError
+    from zoo_core.interfaces.preprocessing import parse_step
+    from zoo_core.training.run import Run, RunArguments
+
+    registry = default_registry()
+    if help_config:
+        if model is None:
+            raise UsageError("--help-config needs a model")
+        _show_config(registry.model_class(registry.model(model)).Config)
+        return
+    if resume is not None:
+        given = [
+            name
+            for name in context.params
+            if name != "resume" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise UsageError(
+                f"--resume takes nothing else, and there is {', '.join(given)}", "The run has its arguments."
+            )
+        run = Run.resume(resume, registry)
+        if run.released:
+            talk(f"'{resume}' is finished. Load it: zoo load {resume}")
+            return
+        talk(f"Continuing at {run.loop.progress:.1%} of {run.arguments.epochs:g} epochs.")
+    else:
+        for name, value in {"MODEL": model, "--data": data, "--output": output}.items():
+            if value is None:
+                raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
+        assert model is not None and data is not None and output is not None
+        asked = RunArguments(
+            model=model,
+            data=data,
+            config=dict(_assignment(text) for text in config),
+            input=[parse_step(text) for text in steps],
+            **arguments,
+        )
+        run = Run.start(output, asked, registry, data_file=data_file, device=device)
+    _train(run)
+
+
+def _train(run: Any) -> None:
+    from zoo_core.training.run import Observer
+
+    with progress_bar("training") as show:
+
+        class Show(Observer):
+            def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+                show(progress, "  ".join(f"{name} {value:.4g}" for name, value in report.items()))
+
+            def on_validation(self, done: int, total: int) -> None:
+                show(run.loop.progress, f"validating {done} of {total}")
+
+            def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+                parts = [
+                    f"{part} {name} {value:.5g}"
+                    for part in ("train", "validation")
+                    for name, value in row.get(part, {}).items()
+                ]
+                talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
+
+        observer = Show()
+        try:
+            run.train(observer)
+        except KeyboardInterrupt:
+            talk(f"\nInterrupted; the last checkpoint stands. Continue: zoo train --resume {run.folder}")
+            raise
+        release = run.finish(observer)
+    for entry in release.metrics:
+        talk(f"test: {entry.text()}")
+    talk(f"'{run.folder}' is a release. Load it: zoo load {run.folder}")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import json
+
+    from zoo_core.errors import UsageError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: it must be NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _show_config(kind: Any) -> None:
+    import inspect
+    import re
+
+    import msgspec
+
+    comments: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith(("msgspec", "builtins", "zoo_core.interfaces.record")):
+            continue
+        for name, comment in re.findall(r"^\s+(\w+): .*?#\s*(.*)$", inspect.getsource(base), re.MULTILINE):
+            comments[name] = comment
+    for field in msgspec.structs.fields(kind):
+        info = msgspec.inspect.type_info(field.type)
+        bounds = " ".join(
+            f"{word} {value}"
+            for word, value in (("from", getattr(info, "ge", None)), ("to", getattr(info, "le", None)))
+            if value is not None
+        )
+        default = "required" if field.default is msgspec.NODEFAULT else f"default {field.default}"
+        kind_name = type(info).__name__.removesuffix("Type").lower()
+        click.echo(f"{field.name:<12} {kind_name} {bounds}; {default}".ljust(52) + f" {comments.get(field.name, '')}")

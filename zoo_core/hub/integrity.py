@@ -1,0 +1,89 @@
+"""Is a file the one that was published? Size and full sha256, with the verdict remembered.
+
+Hashing costs many times what loading a memory-mapped file costs. So a verdict is kept under the file's device, inode,
+size and mtime: a file that has not been touched since costs one stat.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from zoo_core.errors import WeightsError, ZooError
+from zoo_core.hub.atomic import write_atomically
+from zoo_core.hub.cache import cache_folder
+from zoo_core.interfaces.record import Record
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hex digits")]
+
+
+class FileEntry(Record, kw_only=True):
+    """What a file must be."""
+
+    sha256: Sha256
+    bytes: Annotated[int, Meta(ge=0)]
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -> bool:
+    """Raise unless `path` is the expected file; True if it was hashed now, False if a verdict was remembered.
+
+    Raises:
+        WeightsError: missing, of another size, or of another content.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        raise WeightsError(f"'{path}' is missing", "Install or download the release again.") from None
+    if status.st_size != expected.bytes:
+        raise WeightsError(
+            f"'{path}' is {_what_happened(status.st_size, expected.bytes)}: {status.st_size} bytes, not {expected.bytes}",
+            "Install or download the release again.",
+        )
+    if trust_verdict and _remembered(status) == expected.sha256:
+        return False
+    found = sha256_of(path)
+    if found != expected.sha256:
+        raise WeightsError(
+            f"'{path}' is not the published file: its sha256 is {found[:12]}…, not {expected.sha256[:12]}…",
+            "It was altered or replaced. Install or download the release again.",
+        )
+    return True
+
+
+def remember(path: Path, sha256: str) -> None:
+    """Keep the verdict that `path`, as it is now, has this sha256. Where the cache cannot be written, do nothing."""
+    status = path.stat()
+    verdict = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+    try:
+        place = _verdict_path(status)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, json.dumps(verdict))
+    except (OSError, ZooError):
+        pass
+
+
+def _remembered(status: os.stat_result) -> str | None:
+    try:
+        verdict = json.loads(_verdict_path(status).read_text())
+        if (verdict["size"], verdict["mtime_ns"]) == (status.st_size, status.st_mtime_ns):
+            return str(verdict["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _verdict_path(status: os.stat_result) -> Path:
+    return cache_folder() / "verdicts" / f"{status.st_dev}-{status.st_ino}.json"
+
+
+def _what_happened(found: int, expected: int) -> str:
+    return "truncated" if found < expected else "too long"

@@ -1,0 +1,54 @@
+"""`train`: the whole way from a model's name to a release in a folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.training.run import Observer, Run, RunArguments
+from zoo_core.weights.release import ReleaseConfig
+
+
+def train(
+    model: str,
+    *,
+    data: str,
+    output: str | Path,
+    epochs: float,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+    input: Sequence[Mapping[str, Any]] = (),
+    batch: int | None = None,
+    lr: float | None = None,
+    device: str = "cpu",
+    data_file: Path | None = None,
+    registry: Registry | None = None,
+    observer: Observer | None = None,
+    **more: Any,
+) -> ReleaseConfig:
+    """Train a model and make `output` its release.
+
+    Args:
+        model: a model's name.
+        data: a data set's name; it has a "train" split, and the best epoch is chosen on its "validation" split.
+        output: a folder that does not exist yet.
+        epochs: passes over the train split.
+        config: Config values that overrule the preset and what the data decides.
+        input: preprocessing steps, as in config.json.
+        batch, lr: overrule the model's own.
+        more: the other fields of `RunArguments`.
+    """
+    arguments = RunArguments(
+        model=model,
+        data=data,
+        epochs=epochs,
+        seed=seed,
+        config=dict(config or {}),
+        input=[dict(step) for step in input],
+        batch=batch,
+        lr=lr,
+        **more,
+    )
+    run = Run.start(Path(output), arguments, registry or default_registry(), data_file=data_file, device=device)
+    run.train(observer)
+    return run.finish(observer)

@@ -1,0 +1,112 @@
+"""What there is: every model of every plugin and every release of every manifest, read without torch."""
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from zoo_core.discovery.registry import Offer, Registry, normalise
+from zoo_core.discovery.specs import ModelSpec
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest
+from zoo_core.weights.release import MetricEntry
+from zoo_core.weights.sources import install_hint
+
+
+class Listing(NamedTuple):
+    """One row: a model with one of its releases, or without any."""
+
+    reference: str
+    model: str
+    tag: str | None
+    default: bool
+    summary: str
+    task: str
+    capabilities: tuple[str, ...]
+    plugin: str
+    install: str | None  # how to get the plugin, where it is not here
+    metrics: list[MetricEntry]
+
+    def metric(self, name: str) -> MetricEntry | None:
+        """The entry of a metric, if it was measured."""
+        return next((entry for entry in self.metrics if entry.metric == name), None)
+
+
+def list_models(
+    pattern: str = "*",
+    *,
+    task: str | None = None,
+    data: str | None = None,
+    capability: str | None = None,
+    sort: str | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+) -> list[Listing]:
+    """All models and releases whose reference matches the glob, filtered.
+
+    Args:
+        task: "density-estimation", "classification", …
+        data: the data set that a release was measured on.
+        capability: what the model must be able to do: "Sampler", …
+        sort: a metric, best first, numbers of different protocols apart; rows without it are left out.
+    """
+    from zoo_core.discovery.registry import default_registry
+
+    registry = registry or default_registry()
+    manifest = manifest or default_manifest(registry)
+    rows: list[Listing] = []
+    for offer in registry.models():
+        releases: list[Pinned | None] = [*manifest.of_model(offer.spec.name)]
+        rows += [_listing(offer, pinned) for pinned in releases or [None]]
+    here = {row.model for row in rows}
+    rows += [_not_installed(pinned) for pinned in manifest.pinned.values() if pinned.model not in here]
+
+    wanted = normalise(pattern)
+    rows = [row for row in rows if fnmatchcase(row.reference, wanted) or fnmatchcase(row.model, wanted)]
+    if task is not None:
+        rows = [row for row in rows if row.task == normalise(task)]
+    if data is not None:
+        rows = [row for row in rows if any(entry.protocol.dataset == normalise(data) for entry in row.metrics)]
+    if capability is not None:
+        rows = [row for row in rows if capability.lower() in {name.lower() for name in row.capabilities}]
+    if sort is not None:
+        sign = -1 if registry.metric(sort).spec.higher_is_better else 1
+        measured = [(entry, row) for row in rows if (entry := row.metric(sort.replace("-", "_")))]
+        measured.sort(key=lambda pair: (_protocol(pair[0]), sign * pair[0].value))
+        return [row for _, row in measured]
+    return sorted(rows, key=lambda row: (row.model, not row.default, row.reference))
+
+
+def _protocol(entry: MetricEntry) -> str:
+    protocol = entry.protocol
+    return (
+        f"{protocol.dataset} {protocol.split} {protocol.n} {protocol.data_sha256} {protocol.estimator} {protocol.input}"
+    )
+
+
+def _listing(offer: Offer[ModelSpec], pinned: Pinned | None) -> Listing:
+    spec = offer.spec
+    return Listing(
+        reference=pinned.name if pinned else spec.name,
+        model=spec.name,
+        tag=pinned.tag if pinned else None,
+        default=bool(pinned and pinned.entry.default),
+        summary=pinned.entry.summary if pinned else spec.summary,
+        task=spec.task,
+        capabilities=spec.capabilities,
+        plugin=offer.plugin.distribution,
+        install=None,
+        metrics=pinned.entry.metrics if pinned else [],
+    )
+
+
+def _not_installed(pinned: Pinned) -> Listing:
+    return Listing(
+        reference=pinned.name,
+        model=pinned.model,
+        tag=pinned.tag,
+        default=pinned.entry.default,
+        summary=pinned.entry.summary,
+        task="",
+        capabilities=(),
+        plugin=pinned.entry.plugin,
+        install=install_hint(pinned.entry.plugin),
+        metrics=pinned.entry.metrics,
+    )

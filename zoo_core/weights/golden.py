@@ -1,0 +1,53 @@
+"""The golden test: does this machine compute what the release's maker computed?
+
+It catches a wrong tensor layout, wrong preprocessing and a library that changed, in a second and without data.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import WeightsError
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.preprocessing import evaluation_generator
+from zoo_core.weights.release import GOLDEN, Golden
+
+
+@torch.no_grad()
+def run_golden(model: Model, golden: Golden, fields: Mapping[str, Tensor]) -> Tensor:
+    """The output of the golden method for a raw batch, float32 on the CPU."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        batch = model.preprocess(fields, generator=evaluation_generator(model.input))
+        output: Tensor = getattr(model, golden.method)(*(batch[name].to(device) for name in golden.arguments))
+    finally:
+        model.train(training)
+    return output.float().cpu()
+
+
+def check_golden(model: Model, folder: Path, golden: Golden) -> float:
+    """The largest difference from the recorded output.
+
+    Raises:
+        WeightsError: it is larger than the release allows.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / GOLDEN)
+    fields = {name.removeprefix("input."): tensor for name, tensor in tensors.items() if name.startswith("input.")}
+    recorded = tensors[f"output.{golden.method}"]
+    found = run_golden(model, golden, fields)
+    if found.shape != recorded.shape:
+        raise WeightsError(
+            f"'{folder}' fails its golden test: {golden.method} has shape {tuple(found.shape)}, not {tuple(recorded.shape)}"
+        )
+    difference = (found - recorded).abs().max().item()
+    if not torch.allclose(found, recorded, rtol=golden.rtol, atol=golden.atol):
+        raise WeightsError(
+            f"'{folder}' fails its golden test: {golden.method} differs by {difference:.3g} from the recorded output",
+            "The installed plugin computes something else than the one that made the weights.",
+        )
+    return difference

@@ -1,0 +1,231 @@
+"""`load`: a reference to a model with verified weights, strictly or not at all.
+
+Fast because nothing is done twice: parameter initialisation is skipped, the file is memory-mapped and its tensors become
+the parameters, so that several processes share one copy and only the pages in use are read.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from zoo_core.discovery.hookspecs import API
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
+from zoo_core.hub.integrity import remember
+from zoo_core.interfaces.model import LoadReport, Model
+from zoo_core.interfaces.preprocessing import read_steps
+from zoo_core.interfaces.record import read_record
+from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.release import CONFIG, MODEL
+from zoo_core.weights.sources import Located, install_hint, locate
+from zoo_core.weights.tensors import TensorInfo, read_header
+
+_DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}
+
+
+def load(
+    reference: str,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    head: int | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+) -> Model:
+    """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
+
+    Args:
+        reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
+        device: where the model goes: "cpu", "cuda", "cuda:1".
+        dtype: "float32", "bfloat16", …; by default as stored.
+        head: replaces the model's declared head by a fresh one with so many outputs.
+
+    Raises:
+        UnknownName: nothing has that name. UsageError: a wrong option.
+        WeightsError: the release is missing, damaged, or does not fit the installed model. Nothing is ever left with
+            random weights, except a head that was asked for.
+    """
+    registry = registry or default_registry()
+    return load_located(
+        locate(reference, registry, manifest), reference, device=device, dtype=dtype, head=head, registry=registry
+    )
+
+
+def load_located(
+    located: Located,
+    reference: str,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    head: int | None = None,
+    registry: Registry,
+) -> Model:
+    """The model of a release that was found and verified; arguments as for `load`."""
+    target_device, target_dtype = _device(device), _dtype(dtype)
+    model = _build(located, registry)
+    if head is not None and model.head is None:
+        raise UsageError(f"'{reference}' has no head that could be replaced")
+    path = located.folder / MODEL
+    aliases = _aliases(model)
+    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+    _assign(model, path, aliases)
+    if located.fresh:
+        _check_finite(path, model)
+        remember(path, located.release.files[MODEL].sha256)
+    _move(model, target_device, target_dtype)
+    if head is not None:
+        model.reset_head(head)
+        _move(model, target_device, target_dtype)
+    model.eval()
+    model.load_report = LoadReport(
+        reference=reference,
+        name=located.name,
+        source=located.source,
+        folder=str(located.folder),
+        pinned=located.pinned is not None,
+        tensors=len(model.state_dict()),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        dtype=dtype or located.release.dtype,
+        device=str(target_device),
+        new_head=head,
+    )
+    return model
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    """Leaves parameters as they were allocated. Buffers are computed as always, unlike on the meta device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if args and isinstance(args[0], nn.Parameter) and name.endswith("_") and not name.endswith("__"):
+            if name != "requires_grad_":
+                return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def skip_initialisation() -> Iterator[None]:
+    """Modules that are built inside do not fill their parameters."""
+    with _SkipInitialisation():
+        yield
+
+
+def _build(located: Located, registry: Registry) -> Model:
+    """The model that the release's config.json describes, its parameters not filled."""
+    release, where = located.release, str(located.folder / CONFIG)
+    if release.zoo.api != API:
+        raise WeightsError(f"'{where}' is for zoo API {release.zoo.api}, and this zoo has API {API}")
+    try:
+        offer = registry.model(release.zoo.model)
+    except UnknownName:
+        raise WeightsError(
+            f"'{where}' needs the model '{release.zoo.model}' of {release.zoo.plugin}, which is not installed",
+            f"Install that plugin: {install_hint(release.zoo.plugin)}",
+        ) from None
+    model_class = registry.model_class(offer)
+    try:
+        config = read_record(model_class.Config, release.config, f"{where}: config")
+        steps = read_steps(release.input, where)
+    except RecordError as error:
+        raise WeightsError(str(error)) from None
+    with skip_initialisation():
+        model = model_class(config)
+    model.input = steps
+    return model
+
+
+def _aliases(model: Model) -> list[list[str]]:
+    """Groups of names that share one parameter, such as tied embeddings; each group begins with its stored name."""
+    groups: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _check_tensors(
+    path: Path, found: dict[str, TensorInfo], model: Model, aliases: list[list[str]], dtype: str
+) -> None:
+    """Names, shapes and dtypes must be the model's."""
+    wanted = model.state_dict()
+    for names in aliases:
+        for alias in names[1:]:
+            wanted.pop(alias)
+    missing, unexpected = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
+    problems = []
+    if missing:
+        problems.append(f"missing {_some(missing)}")
+    if unexpected:
+        problems.append(f"unexpected {_some(unexpected)}")
+    for name in sorted(wanted.keys() & found):
+        tensor, info = wanted[name], found[name]
+        expected = dtype if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+        if tuple(tensor.shape) != info.shape:
+            problems.append(f"'{name}' has shape {info.shape}, not {tuple(tensor.shape)}")
+        elif info.dtype != expected:
+            problems.append(f"'{name}' is {info.dtype}, not {expected}")
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise WeightsError(f"'{path}' does not fit the model: {'; '.join(problems[:3])}{more}")
+
+
+def _assign(model: Model, path: Path, aliases: list[list[str]]) -> None:
+    """The file's tensors become the model's, memory-mapped; tied ones are tied again."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"'{path}' cannot be read: {error}") from None
+    for names in aliases:
+        for alias in names[1:]:
+            tensors[alias] = tensors[names[0]]
+    model.load_state_dict(tensors, strict=True, assign=True)
+    for names in aliases:
+        shared = model.get_parameter(names[0])
+        for alias in names[1:]:
+            module, _, attribute = alias.rpartition(".")
+            setattr(model.get_submodule(module), attribute, shared)
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise WeightsError(f"'{name}' was left without values; the model's class must not build on the meta device")
+
+
+def _check_finite(path: Path, model: Model) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"'{path}': '{name}' holds NaN or infinity", "The training that made it had diverged.")
+
+
+def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None:
+    """Tensor by tensor, so that at most one is there twice."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+    model._apply(moved)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is not None and name not in _DTYPES:
+        raise UsageError(f"no dtype '{name}'", f"There are: {', '.join(_DTYPES)}.")
+    return None if name is None else _DTYPES[name]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f"'{name}'" for name in names[:3]) + more

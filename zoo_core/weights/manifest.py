@@ -1,0 +1,116 @@
+"""The manifest: every published release, pinned by sha256, with its measured numbers. TOML, one file a family."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
+
+from zoo_core.discovery.registry import Registry, normalise, unknown
+from zoo_core.errors import UnknownName, WeightsError
+from zoo_core.hub.integrity import FileEntry
+from zoo_core.interfaces.record import Record, read_record
+from zoo_core.weights.release import CONFIG, MODEL, Licence, MetricEntry
+
+
+class ManifestEntry(Record, kw_only=True):
+    """One release."""
+
+    summary: str
+    plugin: str  # a requirement: zoo-autoregressive>=0.1
+    licence: Licence
+    sources: Annotated[list[str], Meta(min_length=1)]  # in order
+    files: dict[str, FileEntry]
+    default: bool = False
+    recipe: str | None = None
+    metrics: list[MetricEntry] = []
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (MODEL, CONFIG):
+            if name not in self.files:
+                raise WeightsError(f"files: '{name}' is not pinned")
+
+
+class Pinned(NamedTuple):
+    """An entry, its name and where it stands."""
+
+    model: str
+    tag: str
+    entry: ManifestEntry
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}.{self.tag}"
+
+
+class Manifest:
+    """All entries of all manifest files."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.pinned: dict[str, Pinned] = {}
+        for path in paths:
+            for pinned in read_manifest(path):
+                if (other := self.pinned.get(pinned.name)) is not None:
+                    raise WeightsError(f"'{pinned.name}' stands in two manifests: {other.path} and {path}")
+                self.pinned[pinned.name] = pinned
+        for model in {pinned.model for pinned in self.pinned.values()}:
+            defaults = [pinned for pinned in self.of_model(model) if pinned.entry.default]
+            if len(defaults) > 1:
+                where = " and ".join(f"{pinned.name} ({pinned.path})" for pinned in defaults)
+                raise WeightsError(f"'{model}' has more than one default release: {where}")
+
+    def of_model(self, model: str) -> list[Pinned]:
+        """The releases of a model, its default first."""
+        found = [pinned for pinned in self.pinned.values() if pinned.model == model]
+        return sorted(found, key=lambda pinned: (not pinned.entry.default, pinned.tag))
+
+    def find(self, model: str, tag: str | None) -> Pinned:
+        """The release `model.tag`; without a tag the default, which a single release is anyway.
+
+        Raises:
+            UnknownName: no such release; the message names those there are.
+        """
+        found = self.of_model(model)
+        if not found:
+            raise UnknownName(
+                f"'{model}' has no published weights",
+                f"Train it: zoo train {model} --data digits -o runs/{model}    Or make it fresh: zoo_core.create('{model}')",
+            )
+        if tag is None:
+            if found[0].entry.default or len(found) == 1:
+                return found[0]
+            raise UnknownName(f"'{model}' has no default weights", f"Say which: {', '.join(p.name for p in found)}")
+        for pinned in found:
+            if pinned.tag == normalise(tag):
+                return pinned
+        raise unknown("weights", f"{model}.{tag}", (pinned.name for pinned in found))
+
+
+def read_manifest(path: Path) -> list[Pinned]:
+    """The entries of one manifest file.
+
+    Raises:
+        WeightsError, RecordError: not TOML, or an entry that is wrong; the message names file and entry.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"manifest '{path}' cannot be read: {error}") from None
+    pinned = []
+    for name, entry in data.items():
+        model, _, tag = name.partition(".")
+        if not tag or normalise(name) != name:
+            raise WeightsError(f"manifest '{path}': '{name}' is not a lower-case model.tag")
+        pinned.append(Pinned(model, tag, read_record(ManifestEntry, entry, f"manifest '{path}', {name}"), path))
+    return pinned
+
+
+def default_manifest(registry: Registry) -> Manifest:
+    """The manifests of this repository and of all plugins."""
+    import weights_manifest
+
+    own = sorted(Path(weights_manifest.__file__).parent.glob("*.toml"))
+    return Manifest([*own, *(path for path, _ in registry.manifests())])

@@ -1,0 +1,124 @@
+"""A release: one folder that describes and verifies itself, the same on disk, in a wheel and on the hub.
+
+model.safetensors     the tensors
+golden.safetensors    input.<field> and output.<method>: what the model must compute on this machine too
+README.md             the model card
+config.json           everything else, written last; it lists the size and sha256 of all the others
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from zoo_core.errors import WeightsError
+from zoo_core.hub.integrity import FileEntry, Sha256
+from zoo_core.interfaces.record import Record, read_record
+
+CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
+
+Dtype = Literal["float32", "float16", "bfloat16", "float64"]
+
+
+class Maker(Record, kw_only=True):
+    """Which code a release is for."""
+
+    api: int
+    model: str  # its name
+    plugin: str  # the distribution
+    plugin_version: str
+
+
+class Licence(Record, kw_only=True):
+    """SPDX identifiers."""
+
+    code: Annotated[str, Meta(min_length=1)]
+    weights: Annotated[str, Meta(min_length=1)]
+    data: Annotated[str, Meta(min_length=1)]
+
+
+class Protocol(Record, kw_only=True):
+    """How a number was measured. Two numbers are comparable only if these are equal."""
+
+    dataset: str
+    split: str
+    n: Annotated[int, Meta(ge=1)]
+    data_sha256: Sha256
+    estimator: str = "exact"
+    input: list[dict[str, Any]] = []  # steps between the data and the model
+
+
+class Reproduction(Record, kw_only=True):
+    """What retraining with other seeds gave."""
+
+    seeds: Annotated[int, Meta(ge=1)]
+    mean: float
+    std: Annotated[float, Meta(ge=0)]
+
+
+class MetricEntry(Record, kw_only=True):
+    """One measured number."""
+
+    metric: str
+    value: float
+    unit: str
+    stderr: Annotated[float, Meta(ge=0)] | None = None
+    tolerance: Annotated[float, Meta(ge=0)]  # largest difference when the same weights are measured again
+    protocol: Protocol
+    reproduce: Reproduction | None = None
+
+    def text(self) -> str:
+        """The number as people read it."""
+        error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
+        return f"{self.metric} {self.value:.4g}{error} {self.unit} ({self.protocol.dataset} {self.protocol.split})"
+
+
+class Golden(Record, kw_only=True):
+    """The method that golden.safetensors holds inputs and output of, and the batch fields it is given."""
+
+    method: Annotated[str, Meta(pattern="^[a-z_]+$")]
+    arguments: tuple[str, ...]
+    atol: Annotated[float, Meta(ge=0)]
+    rtol: Annotated[float, Meta(ge=0)]
+
+
+class ReleaseConfig(Record, kw_only=True):
+    """config.json."""
+
+    zoo: Maker
+    config: dict[str, Any]
+    input: list[dict[str, Any]] = []
+    dtype: Dtype
+    summary: str
+    licence: Licence
+    recipe: str | None = None
+    training: dict[str, Any] = {}
+    metrics: list[MetricEntry] = []
+    golden: Golden | None = None
+    files: dict[str, FileEntry]
+
+
+def read_release(folder: Path) -> ReleaseConfig:
+    """The config.json of a release.
+
+    Raises:
+        WeightsError: the folder or the file is missing, or is no release.
+    """
+    path = folder / CONFIG
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        what = "has no config.json" if folder.is_dir() else "does not exist"
+        raise WeightsError(f"'{folder}' is not a release: it {what}") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"'{path}' cannot be read: {error}") from None
+    if not isinstance(data, dict) or "zoo" not in data:
+        raise WeightsError(f"'{path}' is not a zoo release: it has no 'zoo' entry")
+    release = read_record(ReleaseConfig, data, str(path))
+    if MODEL not in release.files:
+        raise WeightsError(f"'{path}' lists no {MODEL}")
+    for name in release.files:
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise WeightsError(f"'{path}' lists a file outside the release: '{name}'")
+    return release
