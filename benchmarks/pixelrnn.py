@@ -59,10 +59,11 @@ def training(config: PixelRNNConfig, batch: int, repeats: int) -> None:
 
     x = bits(batch)
     ours_step, peer_step = training_step(ours, x), training_step(StraightforwardPixelRNN(ours), x)
-    ours_step()  # warm-up; the peer's takes long and gains nothing
+    for step in (ours_step, peer_step):  # warm-up
+        step()
     ours_best = peer_best = float("inf")
     for _ in range(repeats):
-        ours_best = min(ours_best, seconds(ours_step), seconds(ours_step))
+        ours_best = min(ours_best, seconds(ours_step))
         peer_best = min(peer_best, seconds(peer_step))
     print(f"  ours              {batch / ours_best:8.1f} images/s")
     print(f"  straightforward   {batch / peer_best:8.1f} images/s")

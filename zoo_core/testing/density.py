@@ -87,8 +87,8 @@ def check_completeness(model: Model, expected: int | None = None) -> None:
 def check_normalisation(model: Model, tolerance: float = 1e-12) -> None:
     """The probabilities of all possible examples sum to one. For tiny spaces: 3x3 bits are 512 images.
 
-    Catches: any leak of later values; a loss with a missing term, or averaged over values. A leak needs weights that are
-    random (`randomise`): fresh ones may make the deviation small, huge ones saturate units and hide it.
+    Catches: any leak of later values; a loss with a missing term, or averaged over values. A leak shows with random
+    weights (`randomise`): with fresh ones the deviation may be small, huge ones saturate units and hide it.
     """
     shape, levels = _space(model)
     values = math.prod(shape)

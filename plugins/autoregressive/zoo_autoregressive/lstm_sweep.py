@@ -43,105 +43,93 @@ class LSTMSweep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
         directions, features, cells = x.shape
-        taps, _, _, hidden = w_ss.shape
-        # One product a step: all that feeds the gates is stacked as [x; 1; h of each neighbour].
-        weight = torch.cat([w_is, b, *w_ss], 2)
-        inputs = _StepMajor(x, weight.shape[2], cells)
-        gates, tanh_c = _StepMajor(x, 4 * hidden, cells), _StepMajor(x, hidden, cells)
+        hidden = w_ss.shape[3]
+        # One product a step: all that feeds the gates is stacked as [x; h of each neighbour].
+        weight = torch.cat([w_is, *w_ss], 2)
+        columns = _Columns(sweep, batch)
+        inputs = columns.by_step(x.new_empty(directions * weight.shape[2] * cells), directions, weight.shape[2])
+        gates = columns.by_step(x.new_empty(directions * 4 * hidden * cells), directions, 4 * hidden)
+        tanh_c = columns.by_step(x.new_empty(directions * hidden * cells), directions, hidden)
         # The state after the last step, with a zero slot on either side; cs keeps every step's.
         h_now = x.new_zeros(directions, hidden, (sweep.slots + 2) * batch)
         cs = x.new_empty(len(sweep.steps) + 1, directions, hidden, (sweep.slots + 2) * batch)
         cs[0] = 0
         out = x.new_empty(directions, hidden, cells)
+        steps = zip(columns.slots, x.split(columns.sizes, 2), out.split(columns.sizes, 2), inputs, gates, tanh_c, cs, cs[1:])
 
-        for t, (start, lo, hi) in enumerate(_columns(sweep, batch)):
-            stop = start + hi - lo
-            s, z, tc = inputs[start:stop], gates[start:stop], tanh_c[start:stop]
-            s[:, :features] = x[:, :, start:stop]
-            s[:, features] = 1
+        for (lo, n), x_t, out_t, s, z, tc, c_prev, c_next in steps:
+            s.narrow(1, 0, features).copy_(x_t)
             for tap, offset in enumerate(sweep.neighbours):
-                row = features + 1 + tap * hidden
-                s[:, row : row + hidden] = h_now[:, :, lo + offset * batch : hi + offset * batch]
-            torch.bmm(weight, s, out=z)
-            z[:, : 3 * hidden].sigmoid_()
-            z[:, 3 * hidden :].tanh_()
+                s.narrow(1, features + tap * hidden, hidden).copy_(h_now.narrow(2, lo + offset * batch, n))
+            torch.bmm(weight, s, out=z).add_(b)
+            z.narrow(1, 0, 3 * hidden).sigmoid_()
             o, f, i, g = z.chunk(4, 1)
-            c = torch.mul(f, cs[t][:, :, lo:hi], out=cs[t + 1][:, :, lo:hi]).addcmul_(i, g)
-            cs[t + 1][:, :, hi : hi + batch] = 0
-            h = torch.mul(o, torch.tanh(c, out=tc), out=h_now[:, :, lo:hi])
-            out[:, :, start:stop] = h
+            g.tanh_()
+            c = torch.mul(f, c_prev.narrow(2, lo, n), out=c_next.narrow(2, lo, n)).addcmul_(i, g)
+            c_next.narrow(2, lo + n, batch).zero_()  # the slot that the next step may begin to use
+            h_now.narrow(2, lo, n).copy_(torch.mul(o, torch.tanh(c, out=tc), out=out_t))
 
-        ctx.save_for_backward(weight, inputs.flat, gates.flat, tanh_c.flat, cs)
-        ctx.sweep, ctx.batch, ctx.features = sweep, batch, features
+        ctx.save_for_backward(weight, cs, *inputs, *gates, *tanh_c)
+        ctx.columns, ctx.sweep, ctx.batch, ctx.features = columns, sweep, batch, features
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weight, inputs, gates, tanh_c, cs = ctx.saved_tensors
-        sweep, batch, features = ctx.sweep, ctx.batch, ctx.features
+        weight, cs, *saved = ctx.saved_tensors
+        sweep, batch, features, columns = ctx.sweep, ctx.batch, ctx.features, ctx.columns
         directions, hidden, cells = grad.shape
-        taps = len(sweep.neighbours)
-        columns = _columns(sweep, batch)
-        inputs, gates, tanh_c = (
-            _StepMajor(grad, n, cells, flat)
-            for n, flat in ((weight.shape[2], inputs), (4 * hidden, gates), (hidden, tanh_c))
-        )
+        count = len(sweep.steps)
+        inputs, gates, tanh_c = saved[:count], saved[count : 2 * count], saved[2 * count :]
         dx = grad.new_empty(directions, features, cells)
         d_weight = torch.zeros_like(weight)
+        db = grad.new_zeros(directions, 4 * hidden, 1)
         weight_t = weight.transpose(1, 2).contiguous()
-        dh_back, dc_back = (grad.new_zeros(directions, hidden, (sweep.slots + 2) * batch) for _ in range(2))
-        dz_full = grad.new_empty(directions * 4 * hidden * sweep.slots * batch)
-        ds_full = grad.new_empty(directions * weight.shape[2] * sweep.slots * batch)
+        widest = sweep.slots * batch
+        # What the next step sends back to this one, in slots, with the same border as the states.
+        dh_back, dc_back = (grad.new_zeros(directions, hidden, widest + 2 * batch) for _ in range(2))
+        dz_full = grad.new_empty(directions * 4 * hidden * widest)
+        ds_full = grad.new_empty(directions * weight.shape[2] * widest)
+        s_t_full = grad.new_empty(weight.shape[2] * widest)
+        steps = list(zip(columns.slots, grad.split(columns.sizes, 2), dx.split(columns.sizes, 2), inputs, gates, tanh_c, cs))
 
-        for t in range(len(columns) - 1, -1, -1):
-            start, lo, hi = columns[t]
-            stop = start + hi - lo
-            s, z, tc = inputs[start:stop], gates[start:stop], tanh_c[start:stop]
-            dz = dz_full[: z.numel()].view_as(z)
-            ds = ds_full[: s.numel()].view_as(s)
+        for (lo, n), grad_t, dx_t, s, z, tc, c_prev in reversed(steps):
+            dz, ds = dz_full[: z.numel()].view_as(z), ds_full[: s.numel()].view_as(s)
             o, f, i, g = z.chunk(4, 1)
             dz_o, dz_f, dz_i, dz_g = dz.chunk(4, 1)
 
-            dh = grad[:, :, start:stop] + dh_back[:, :, lo:hi]
-            dc = torch.ops.aten.tanh_backward(dh * o, tc).add_(dc_back[:, :, lo:hi])
+            dh = grad_t + dh_back.narrow(2, lo, n)
+            dc = torch.ops.aten.tanh_backward(dh * o, tc).add_(dc_back.narrow(2, lo, n))
             torch.mul(dh, tc, out=dz_o)
-            torch.mul(dc, cs[t][:, :, lo:hi], out=dz_f)
+            torch.mul(dc, c_prev.narrow(2, lo, n), out=dz_f)
             torch.mul(dc, g, out=dz_i)
             torch.mul(dc, i, out=dz_g)
-            sigmoids = dz[:, : 3 * hidden]
-            torch.ops.aten.sigmoid_backward.grad_input(sigmoids, z[:, : 3 * hidden], grad_input=sigmoids)
+            sigmoids = dz.narrow(1, 0, 3 * hidden)
+            torch.ops.aten.sigmoid_backward.grad_input(sigmoids, z.narrow(1, 0, 3 * hidden), grad_input=sigmoids)
             torch.ops.aten.tanh_backward.grad_input(dz_g, g, grad_input=dz_g)
 
             # A slot outside this step gets nothing back from it.
             dc_back.zero_()
             dh_back.zero_()
-            torch.mul(dc, f, out=dc_back[:, :, lo:hi])
+            torch.mul(dc, f, out=dc_back.narrow(2, lo, n))
+            db += dz.sum(2, keepdim=True)
+            s_t = s_t_full[: s[0].numel()].view(n, -1)
             d_weight.baddbmm_(dz, s.transpose(1, 2))
             torch.bmm(weight_t, dz, out=ds)
-            dx[:, :, start:stop] = ds[:, :features]
+            dx_t.copy_(ds.narrow(1, 0, features))
             for tap, offset in enumerate(sweep.neighbours):
-                row = features + 1 + tap * hidden
-                dh_back[:, :, lo + offset * batch : hi + offset * batch] += ds[:, row : row + hidden]
-        dw_is, db, dw_ss = d_weight.split([features, 1, taps * hidden], 2)
-        return dx, dw_is, db, torch.stack(dw_ss.split(hidden, 2)), None, None
+                dh_back.narrow(2, lo + offset * batch, n).add_(ds.narrow(1, features + tap * hidden, hidden))
+        dw_is, *dw_ss = d_weight.split([features] + [hidden] * len(sweep.neighbours), 2)
+        return dx, dw_is, db, torch.stack(dw_ss), None, None
 
 
-class _StepMajor:
-    """[D, rows, N] stored step by step, so that the rows of one step are contiguous."""
+class _Columns:
+    """Where each step's columns are: among all cells, and in a state buffer."""
 
-    def __init__(self, like: Tensor, rows: int, cells: int, flat: Tensor | None = None) -> None:
-        self.shape = (like.shape[0], rows, -1)
-        self.flat = like.new_empty(like.shape[0] * rows * cells) if flat is None else flat
+    def __init__(self, sweep: Sweep, batch: int) -> None:
+        self.sizes = [(stop - start) * batch for start, stop in sweep.steps]
+        self.slots = [((start + 1) * batch, (stop - start) * batch) for start, stop in sweep.steps]
 
-    def __getitem__(self, columns: slice) -> Tensor:
-        step = self.shape[0] * self.shape[1]
-        return self.flat[step * columns.start : step * columns.stop].view(self.shape)
-
-
-def _columns(sweep: Sweep, batch: int) -> list[tuple[int, int, int]]:
-    """For each step: its first column among all cells, and where its slots begin and end in a state buffer."""
-    columns, start = [], 0
-    for lo, hi in sweep.steps:
-        columns.append((start, (lo + 1) * batch, (hi + 1) * batch))
-        start += (hi - lo) * batch
-    return columns
+    def by_step(self, flat: Tensor, directions: int, rows: int) -> list[Tensor]:
+        """A buffer for all cells as one contiguous [directions, rows, n] a step."""
+        parts = flat.split([directions * rows * n for n in self.sizes])
+        return [part.view(directions, rows, n) for part, n in zip(parts, self.sizes, strict=True)]

@@ -79,6 +79,7 @@ class PixelDensity(Model):
         return -losses.flatten(1).sum(1)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
+        """Exact negative log-likelihood of an image, in nats."""
         image = batch["image"]
         return Loss(-self.log_prob(image).sum(), weight=len(image))
 

@@ -257,25 +257,32 @@ class RowPixelRNN(PixelRNN):
 # --- Drawing pixel by pixel -----------------------------------------------------------------------------------------
 #
 # A naive sampler runs the network once for every pixel. Here every state is computed once: what the rows above
-# contribute is one matrix product a row for all columns, and a pixel costs a few small products a layer. The equations
+# contribute is one matrix product a row for all columns, and a pixel costs two small products a layer. The equations
 # are those above; the result is the same to rounding, which the tests check on the final image with one full forward.
-# States are kept as [W, layers, features, B], a pixel's block contiguous.
+#
+# What counts is the number of operations, so all of them write into buffers whose views are cut once. A layer at one
+# pixel has a block of rows [left; x; h], batch last:
+#     gates = here [left; x] + from the row above,     x of the next layer = [I | up] [x; h] + from the row above
 
 
 class PixelRNNDrawing:
-    """What both kinds share: the first convolution, the layers' features at one pixel, the read-out."""
+    """What both kinds share: the first convolution, the layers at one pixel, the read-out.
+
+    Subclasses say what `left` is, and fill `z_above`, `up_above` and `c_prev`, each [W, L, features, B], once a row.
+    """
 
     def __init__(self, model: PixelRNN, n: int) -> None:
         c = model.config
-        self.model, self.n, self.hidden, self.width, self.channels = model, n, c.hidden, c.width, c.channels
-        like = model.input_conv.weight
-        self.new = like.new_zeros
+        self.n, self.hidden, self.width, self.channels = n, c.hidden, c.width, c.channels
+        size, count = c.hidden, c.layers
+        self.new = model.input_conv.weight.new_zeros
         weight = model.input_conv.masked_weight()  # [2h, C, 7, 7]
         self.conv_above = weight[:, :, :3].flatten(1)  # [2h, C * 3 * 7]
         self.conv_here = weight[:, :, 3, :4].flatten(1)  # [2h, C * 4]: three pixels to the left, and the pixel itself
         self.conv_bias = model.input_conv.bias[:, None]
         # The image with the border that the 7x7 convolution sees, [C, 3 + H, 3 + W + 3, B].
         self.image = self.new(c.channels, 3 + c.height, c.width + 6, n)
+        self.from_above = self.new(c.width, 2 * size, n)
         lstms = [layer.lstm for layer in model.layers]
         self.input_to_state = torch.stack([lstm.masked_weight() for lstm in lstms], 1)  # [directions, L, 4h, inputs]
         self.state_to_state = torch.stack([lstm.state_to_state for lstm in lstms], 2)  # [taps, directions, L, 4h, h]
@@ -283,16 +290,54 @@ class PixelRNNDrawing:
         self.up = torch.stack([layer.up.masked_weight() for layer in model.layers])  # [L, 2h, h]
         self.up_bias = torch.stack([layer.up.bias for layer in model.layers])[:, :, None]  # [L, 2h, 1]
         self.read_out = [(m.masked_weight(), m.bias[:, None]) for m in (model.head1, model.head2, model.output)]
-        self.inputs = self.new(c.width, len(lstms), 2 * c.hidden, n)  # of each layer, at every pixel of this row
-        self.row = -1
+
+        here = self.weights_here()
+        identity = torch.eye(2 * size, dtype=here.dtype, device=here.device).expand(count, -1, -1)
+        residual = torch.cat([identity, self.up], 2)  # [L, 2h, 3h]
+        left = here.shape[2] - 2 * size
+        self.blocks = self.new(count + 1, left + 3 * size, n)  # the last one holds only the features after all layers
+        self.left, self.x, self.h = self.blocks[:-1].split([left, 2 * size, size], 1)
+        self.c = self.new(count, size, n)
+        self.z_above, self.up_above = self.new(c.width, count, 4 * size, n), self.new(c.width, count, 2 * size, n)
+        z = self.new(4 * size, n)
+        self.gates = (z, z[: 3 * size], *z.split(size), self.new(size, n))  # all, sigmoids, o, f, i, g; tanh(c)
+        layers = [
+            (here[k], self.blocks[k, : left + 2 * size], residual[k], self.blocks[k, left:], self.h[k], self.c[k])
+            for k in range(count)
+        ]
+        after = [self.blocks[k + 1, left : left + 2 * size] for k in range(count)]
+        z_above, up_above, c_prev = (
+            [list(at) for at in rows] for rows in (self.z_above, self.up_above, self.c_before())
+        )
+        self.steps = [
+            list(zip(layers, after, z_above[j], up_above[j], c_prev[j], strict=True)) for j in range(c.width)
+        ]
+        self.at = (-1, -1)  # the pixel whose features are being computed
+
+    def weights_here(self) -> Tensor:
+        """From [left; x] to the gates, [L, 4h, left + 2h]."""
+        raise NotImplementedError
+
+    def c_before(self) -> Tensor:
+        """The buffer of the c that each pixel's comes from, [W, L, h, B]."""
+        raise NotImplementedError
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
-        if row != self.row:
-            self.begin_row(row)
-            self.row = row
+        if self.at != (row, column):
+            if column == 0:
+                self.begin_row(row)
+            self.at = (row, column)
+        maps = self.blocks[0, self.left.shape[1] : self.left.shape[1] + 2 * self.hidden]
         here = self.image[:, 3 + row, column : column + 4].flatten(0, 1)  # [C * 4, B]
-        maps = torch.addmm(self.from_above[:, column], self.conv_here, here)  # [2h, B]
-        maps = self.layers(column, maps)
+        torch.addmm(self.from_above[column], self.conv_here, here, out=maps)
+        z, sigmoids, o, f, i, g, tanh_c = self.gates
+        for (weight, left_x, residual, x_h, h, c), after, z_above, up_above, c_prev in self.steps[column]:
+            torch.addmm(z_above, weight, left_x, out=z)
+            sigmoids.sigmoid_()
+            g.tanh_()
+            torch.mul(f, c_prev, out=c).addcmul_(i, g)
+            torch.mul(o, torch.tanh(c, out=tanh_c), out=h)
+            maps = torch.addmm(up_above, residual, x_h, out=after)
         for weight, bias in self.read_out:
             maps = torch.addmm(bias, weight, maps.relu_())
         levels = maps.shape[0] // self.channels
@@ -300,106 +345,105 @@ class PixelRNNDrawing:
 
     def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
         self.image[channel, 3 + row, 3 + column] = value
+        if channel == self.channels - 1:
+            self.end_pixel(column)
 
     def begin_row(self, row: int) -> None:
-        """What the image above contributes to the first convolution, for all columns; [2h, W, B]."""
+        """What the image above contributes to the first convolution, for all columns."""
         above = self.image[:, row : row + 3].unfold(2, 7, 1)  # [C, 3, W, B, 7]
-        above = above.permute(0, 1, 4, 2, 3).reshape(-1, self.width * self.n)  # [C * 3 * 7, W * B]
-        self.from_above = torch.addmm(self.conv_bias, self.conv_above, above).view(-1, self.width, self.n)
+        above = above.permute(2, 0, 1, 4, 3).flatten(1, 3)  # [W, C * 3 * 7, B]
+        torch.baddbmm(self.conv_bias, self.conv_above.expand(self.width, -1, -1), above, out=self.from_above)
 
-    def layers(self, column: int, maps: Tensor) -> Tensor:
-        """The features after the last layer at one pixel, [2h, B], given those before the first."""
+    def end_pixel(self, column: int) -> None:
+        """Keep the states of the pixel that was drawn, for the next one and for the next row."""
         raise NotImplementedError
 
-    def gates(self, z: Tensor, c_prev: Tensor, c: Tensor, h: Tensor) -> None:
-        """Equation 3: from the gates' inputs [4h, B] to c and h, in place; leading axes are layers."""
-        size = self.hidden
-        sigmoids = z.narrow(-2, 0, 3 * size).sigmoid_()
-        o, f, i = sigmoids.narrow(-2, 0, size), sigmoids.narrow(-2, size, size), sigmoids.narrow(-2, 2 * size, size)
-        g = z.narrow(-2, 3 * size, size).tanh_()
-        torch.mul(f, c_prev, out=c).addcmul_(i, g)
-        torch.mul(o, c.tanh(), out=h)
-
-    def for_row(self, products: Tensor) -> Tensor:
-        """[L, features, W * B] as [W, L, features, B]."""
-        return products.unflatten(2, (self.width, self.n)).permute(2, 0, 1, 3).contiguous()
-
     def by_layer(self, states: Tensor) -> Tensor:
-        """[W, L, features, B] as [L, features, W * B]."""
+        """[W, L, features, B] as [L, features, W * B], for one product over all columns."""
         return states.permute(1, 2, 0, 3).flatten(2)
+
+    def by_column(self, products: Tensor) -> Tensor:
+        """[L, features, W * B] as [W, L, features, B]."""
+        return products.unflatten(2, (self.width, self.n)).permute(2, 0, 1, 3)
 
 
 class DiagonalDrawing(PixelRNNDrawing):
-    """The left direction goes pixel by pixel. The mirrored one is needed only a row later, and runs once a finished row,
-    all layers at once."""
+    """`left` is h of the left pixel. The mirrored direction is needed only a row later, and runs once a finished row, all
+    layers at once."""
 
     def __init__(self, model: DiagonalPixelRNN, n: int) -> None:
+        c = model.config
+        self.c_left = model.input_conv.weight.new_zeros(c.layers, c.hidden, n)
         super().__init__(model, n)
-        state = (self.width + 1, len(model.layers), self.hidden, n)
-        # Slot 0 is the border. Left to right, column j lies at j + 1; mirrored, column j lies at W - j.
-        self.h, self.c, self.h_mirrored, self.c_mirrored = (self.new(state) for _ in range(4))
-        (left, _), (self.up_state, self.up_state_mirrored) = self.state_to_state
-        self.mirrored_state = self.state_to_state[0, 1]
-        self.here = torch.cat([left, self.input_to_state[0]], 2)  # [L, 4h, 3h] on [h of the left pixel; input]
-        self.stacked = self.new(len(model.layers), 3 * self.hidden, n)
+        self.inputs = self.new(c.width, c.layers, 2 * c.hidden, n)  # of each layer, at every pixel of this row
+        self.h_row = self.new(c.width, c.layers, c.hidden, n)
+        # Mirrored, column j lies at W - j, and the border at 0.
+        self.h_mirrored, self.c_mirrored = (self.new(c.width + 1, c.layers, c.hidden, n) for _ in range(2))
+
+    def weights_here(self) -> Tensor:
+        return torch.cat([self.state_to_state[0, 0], self.input_to_state[0]], 2)
+
+    def c_before(self) -> Tensor:
+        return self.c_left.expand(self.width, -1, -1, -1)
 
     def begin_row(self, row: int) -> None:
         super().begin_row(row)
         if row > 0:
             self.finish_mirrored()
-        h_above = self.by_layer(self.h[1:])
-        self.z_above = self.for_row(torch.baddbmm(self.bias[0], self.up_state, h_above))  # [W, L, 4h, B]
+        self.left.zero_()
+        self.c_left.zero_()
+        up_state = self.state_to_state[1, 0]
+        self.z_above.copy_(self.by_column(torch.baddbmm(self.bias[0], up_state, self.by_layer(self.h_row))))
         mirrored_above = self.by_layer(self.h_mirrored[1:].flip(0))
-        self.up_above = self.for_row(torch.baddbmm(self.up_bias, self.up, mirrored_above))  # [W, L, 2h, B]
+        self.up_above.copy_(self.by_column(torch.baddbmm(self.up_bias, self.up, mirrored_above)))
+
+    def end_pixel(self, column: int) -> None:
+        self.inputs[column] = self.x
+        self.h_row[column] = self.h
+        self.left.copy_(self.h)
+        self.c_left.copy_(self.c)
 
     def finish_mirrored(self) -> None:
         """The mirrored LSTM over the row that is now complete."""
-        inputs = self.by_layer(self.inputs.flip(0))
-        z = torch.baddbmm(self.bias[1], self.input_to_state[1], inputs)
-        z = self.for_row(z.baddbmm_(self.up_state_mirrored, self.by_layer(self.h_mirrored[1:])))
+        left_state, up_state = self.state_to_state[:, 1]
+        z = torch.baddbmm(self.bias[1], self.input_to_state[1], self.by_layer(self.inputs.flip(0)))
+        z = self.by_column(z.baddbmm_(up_state, self.by_layer(self.h_mirrored[1:]))).contiguous()
         for j in range(self.width):
-            here = z[j].baddbmm_(self.mirrored_state, self.h_mirrored[j])
-            self.gates(here, self.c_mirrored[j], self.c_mirrored[j + 1], self.h_mirrored[j + 1])
-
-    def layers(self, column: int, maps: Tensor) -> Tensor:
-        size = self.hidden
-        self.stacked[:, :size] = self.h[column]
-        for k in range(len(self.stacked)):
-            self.inputs[column, k] = maps
-            self.stacked[k, size:] = maps
-            z = torch.addmm(self.z_above[column, k], self.here[k], self.stacked[k])
-            h = self.h[column + 1, k]
-            self.gates(z, self.c[column, k], self.c[column + 1, k], h)
-            maps = torch.addmm(self.up_above[column, k], self.up[k], h).add_(maps)
-        return maps
+            here = z[j].baddbmm_(left_state, self.h_mirrored[j])  # [L, 4h, B]
+            here[:, : 3 * self.hidden].sigmoid_()
+            o, f, i, g = here.chunk(4, 1)
+            c = torch.mul(f, self.c_mirrored[j], out=self.c_mirrored[j + 1]).addcmul_(i, g.tanh_())
+            torch.mul(o, c.tanh(), out=self.h_mirrored[j + 1])
 
 
 class RowDrawing(PixelRNNDrawing):
-    """The state comes from the row above only, so all columns' contributions are known when a row begins."""
+    """`left` is the input of the left pixel; states come from the row above only, known when a row begins."""
 
     def __init__(self, model: RowPixelRNN, n: int) -> None:
+        c = model.config
+        self.c_above = model.input_conv.weight.new_zeros(c.width, c.layers, c.hidden, n)
         super().__init__(model, n)
-        state = (self.width + 2, len(model.layers), self.hidden, n)
-        # Of this row, and c of the row above; column j lies at j + 1, between the borders.
-        self.h, self.c, self.c_above = (self.new(state) for _ in range(3))
-        self.stacked = self.new(self.width + 1, len(model.layers), 4 * self.hidden, n)
+        # Of the row being drawn; h of column j lies at j + 1, between the borders.
+        self.h_row = self.new(c.width + 2, c.layers, c.hidden, n)
+        self.c_row = torch.zeros_like(self.c_above)
+        self.up_above.copy_(self.up_bias.expand_as(self.up_above))
+
+    def weights_here(self) -> Tensor:
+        return self.input_to_state[0]
+
+    def c_before(self) -> Tensor:
+        return self.c_above
 
     def begin_row(self, row: int) -> None:
         super().begin_row(row)
-        self.c_above, self.c = self.c, self.c_above
+        self.left.zero_()
+        self.c_above.copy_(self.c_row)
         z = self.bias[0]
         for offset, tap in enumerate(self.state_to_state[:, 0]):
-            z = torch.baddbmm(z, tap, self.by_layer(self.h[offset : offset + self.width]))
-        self.z_above = self.for_row(z)  # [W, L, 4h, B]
+            z = torch.baddbmm(z, tap, self.by_layer(self.h_row[offset : offset + self.width]))
+        self.z_above.copy_(self.by_column(z))
 
-    def layers(self, column: int, maps: Tensor) -> Tensor:
-        size = self.hidden
-        for k in range(self.stacked.shape[1]):
-            # [input of the left pixel; input], for this pixel and for the next one
-            self.stacked[column, k, 2 * size :] = maps
-            self.stacked[column + 1, k, : 2 * size] = maps
-            z = torch.addmm(self.z_above[column, k], self.input_to_state[0, k], self.stacked[column, k])
-            h = self.h[column + 1, k]
-            self.gates(z, self.c_above[column + 1, k], self.c[column + 1, k], h)
-            maps = torch.addmm(self.up_bias[k], self.up[k], h).add_(maps)
-        return maps
+    def end_pixel(self, column: int) -> None:
+        self.h_row[column + 1] = self.h
+        self.c_row[column] = self.c
+        self.left.copy_(self.x)
