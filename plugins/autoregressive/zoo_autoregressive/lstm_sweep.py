@@ -10,20 +10,24 @@ over a sequence of *steps*; they differ in what a step is and which neighbours f
     Row LSTM           a step is a row,       neighbours are 3 pixels of the row above
     Diagonal BiLSTM    a step is a diagonal,  neighbours are the left and the upper pixel
 
-A step occupies a run of *slots* (columns of the row; rows of the diagonal), and a neighbour is the previous step's
-state at a constant slot offset. The state buffer has a zero slot on either side of every step, which is the border
-of the image. Only real pixels are stored: skewing the map, as in the paper's figure, would double the work.
+A step occupies a run of *slots* (columns of the row; rows of the diagonal), and a neighbour is the previous step's state
+at a constant slot offset. Only real pixels are stored: skewing the map, as in the paper's figure, would double the work.
 
-Autograd through hundreds of small operations costs many times the operations themselves, so the gradient is
-written out here; tests compare it with finite differences and with a scalar loop written from the equations.
+Autograd through hundreds of small operations costs many times the operations themselves, so the gradient is written out.
+What is left is the number of operations a step, hence the shape of this code: everything that feeds the gates is one
+matrix, all that does not wait for the previous step is done for all steps at once, and every view is cut in bulk.
 
 Axes: D directions, K input features, h hidden features, N cells (pixels in the order of the steps) times batch.
 """
 
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (gradient, sigmoid(z), grad_input=out)
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (gradient, tanh(z), grad_input=out)
 
 
 class Sweep(NamedTuple):
@@ -32,6 +36,33 @@ class Sweep(NamedTuple):
     steps: tuple[tuple[int, int], ...]
     slots: int
     neighbours: tuple[int, ...]  # slot offsets into the previous step, one for each tap of K_ss; c comes from offset 0
+
+    def sizes(self, batch: int) -> list[int]:
+        """Columns of each step."""
+        return [(stop - start) * batch for start, stop in self.steps]
+
+    def links(self, offset: int, batch: int) -> tuple[list[int], list[int]]:
+        """How the state goes from step to step at a slot offset, as the `sizes` of two splits into gap, run, gap, run, ….
+
+        The k-th run of the first is where step k + 1 receives what the k-th run of the second, in step k, sends.
+        """
+        starts = [0, *accumulate(self.sizes(batch))]
+        received, sent = [], []
+        for k, ((lo, hi), (next_lo, next_hi)) in enumerate(zip(self.steps, self.steps[1:], strict=False)):
+            first, last = max(next_lo, lo - offset), min(next_hi, hi - offset)
+            length = max(0, last - first) * batch
+            received.append((starts[k + 1] + (first - next_lo) * batch, length))
+            sent.append((starts[k] + (first + offset - lo) * batch, length))
+        return _gaps_and_runs(received, starts[-1]), _gaps_and_runs(sent, starts[-1])
+
+
+def _gaps_and_runs(runs: list[tuple[int, int]], total: int) -> list[int]:
+    sizes, position = [], 0
+    for start, length in runs:
+        start = start if length else position
+        sizes += [start - position, length]
+        position = start + length
+    return [*sizes, total - position]
 
 
 class LSTMSweep(torch.autograd.Function):
@@ -43,93 +74,112 @@ class LSTMSweep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
         directions, features, cells = x.shape
-        hidden = w_ss.shape[3]
-        # One product a step: all that feeds the gates is stacked as [x; h of each neighbour].
-        weight = torch.cat([w_is, *w_ss], 2)
-        columns = _Columns(sweep, batch)
-        inputs = columns.by_step(x.new_empty(directions * weight.shape[2] * cells), directions, weight.shape[2])
-        gates = columns.by_step(x.new_empty(directions * 4 * hidden * cells), directions, 4 * hidden)
-        tanh_c = columns.by_step(x.new_empty(directions * hidden * cells), directions, hidden)
-        # The state after the last step, with a zero slot on either side; cs keeps every step's.
-        h_now = x.new_zeros(directions, hidden, (sweep.slots + 2) * batch)
-        cs = x.new_empty(len(sweep.steps) + 1, directions, hidden, (sweep.slots + 2) * batch)
-        cs[0] = 0
-        out = x.new_empty(directions, hidden, cells)
-        steps = zip(columns.slots, x.split(columns.sizes, 2), out.split(columns.sizes, 2), inputs, gates, tanh_c, cs, cs[1:])
+        h = w_ss.shape[3]
+        # What feeds the gates, as the rows of one matrix: [h of the other neighbours; x; h of neighbour 0]. Below it,
+        # next to the h that comes from there too, stands c of neighbour 0. Outside the image all states are zero.
+        own = sweep.neighbours.index(0)
+        others = [tap for tap in range(len(w_ss)) if tap != own]
+        weight = torch.cat([*w_ss[others], w_is, w_ss[own]], 2)
+        rows, first = weight.shape[2], len(others) * h
+        fed = x.new_empty(directions, rows + h, cells)
+        fed[:, :first], fed[:, first : first + features], fed[:, first + features :] = 0, x, 0
+        gates, tanh_c = x.new_empty(directions, 4 * h, cells), x.new_empty(directions, h, cells)
+        state = x.new_empty(directions, 2 * h, cells)  # [h; c]
 
-        for (lo, n), x_t, out_t, s, z, tc, c_prev, c_next in steps:
-            s.narrow(1, 0, features).copy_(x_t)
-            for tap, offset in enumerate(sweep.neighbours):
-                s.narrow(1, features + tap * hidden, hidden).copy_(h_now.narrow(2, lo + offset * batch, n))
-            torch.bmm(weight, s, out=z).add_(b)
-            z.narrow(1, 0, 3 * hidden).sigmoid_()
-            o, f, i, g = z.chunk(4, 1)
+        sizes = sweep.sizes(batch)
+        links = []
+        for target, source, offset in (
+            (fed[:, rows - h :], state, 0),
+            *((fed[:, k * h : (k + 1) * h], state[:, :h], sweep.neighbours[tap]) for k, tap in enumerate(others)),
+        ):
+            received, sent = sweep.links(offset, batch)
+            links.append((target.split(received, 2)[1::2], source.split(sent, 2)[1::2]))
+        steps = zip(
+            fed[:, :rows].split(sizes, 2),
+            fed[:, rows:].split(sizes, 2),
+            gates.split(sizes, 2),
+            gates[:, : 3 * h].split(sizes, 2),
+            *(gate.split(sizes, 2) for gate in gates.chunk(4, 1)),
+            state[:, :h].split(sizes, 2),
+            state[:, h:].split(sizes, 2),
+            tanh_c.split(sizes, 2),
+            strict=True,
+        )
+        for t, (s, c_prev, z, sigmoids, o, f, i, g, h_t, c, tc) in enumerate(steps):
+            torch.baddbmm(b, weight, s, out=z)
+            sigmoids.sigmoid_()
             g.tanh_()
-            c = torch.mul(f, c_prev.narrow(2, lo, n), out=c_next.narrow(2, lo, n)).addcmul_(i, g)
-            c_next.narrow(2, lo + n, batch).zero_()  # the slot that the next step may begin to use
-            h_now.narrow(2, lo, n).copy_(torch.mul(o, torch.tanh(c, out=tc), out=out_t))
+            torch.mul(f, c_prev, out=c).addcmul_(i, g)
+            torch.mul(o, torch.tanh(c, out=tc), out=h_t)
+            if t + 1 < len(sizes):
+                for received, sent in links:
+                    received[t].copy_(sent[t])
 
-        ctx.save_for_backward(weight, cs, *inputs, *gates, *tanh_c)
-        ctx.columns, ctx.sweep, ctx.batch, ctx.features = columns, sweep, batch, features
-        return out
+        ctx.save_for_backward(weight, fed, gates, tanh_c, w_is, w_ss)
+        ctx.sweep, ctx.batch, ctx.first, ctx.others = sweep, batch, first, others
+        return state[:, :h]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weight, cs, *saved = ctx.saved_tensors
-        sweep, batch, features, columns = ctx.sweep, ctx.batch, ctx.features, ctx.columns
-        directions, hidden, cells = grad.shape
-        count = len(sweep.steps)
-        inputs, gates, tanh_c = saved[:count], saved[count : 2 * count], saved[2 * count :]
-        dx = grad.new_empty(directions, features, cells)
-        d_weight = torch.zeros_like(weight)
-        db = grad.new_zeros(directions, 4 * hidden, 1)
-        weight_t = weight.transpose(1, 2).contiguous()
-        widest = sweep.slots * batch
-        # What the next step sends back to this one, in slots, with the same border as the states.
-        dh_back, dc_back = (grad.new_zeros(directions, hidden, widest + 2 * batch) for _ in range(2))
-        dz_full = grad.new_empty(directions * 4 * hidden * widest)
-        ds_full = grad.new_empty(directions * weight.shape[2] * widest)
-        s_t_full = grad.new_empty(weight.shape[2] * widest)
-        steps = list(zip(columns.slots, grad.split(columns.sizes, 2), dx.split(columns.sizes, 2), inputs, gates, tanh_c, cs))
+        weight, fed, gates, tanh_c, w_is, w_ss = ctx.saved_tensors
+        sweep, batch = ctx.sweep, ctx.batch
+        directions, h, cells = grad.shape
+        rows = weight.shape[2]
+        o, f, i, g = gates.chunk(4, 1)
 
-        for (lo, n), grad_t, dx_t, s, z, tc, c_prev in reversed(steps):
-            dz, ds = dz_full[: z.numel()].view_as(z), ds_full[: s.numel()].view_as(s)
-            o, f, i, g = z.chunk(4, 1)
-            dz_o, dz_f, dz_i, dz_g = dz.chunk(4, 1)
+        # For all steps at once: the factors that turn dh and dc into the gradients of the gates' inputs, and of c_prev.
+        #     dc += dh . o (1 - tanh(c)^2)
+        #     dz = [dh . tanh(c) o (1 - o);  dc . c_prev f (1 - f);  dc . g i (1 - i);  dc . i (1 - g^2)],  dc_prev = dc . f
+        c_by_h = torch.ops.aten.tanh_backward(o, tanh_c)
+        dz = grad.new_empty(directions, 5 * h, cells)
+        dz_o, dz_f, dz_i, dz_g, dc_prev = dz.chunk(5, 1)
+        _sigmoid_backward(tanh_c, o, grad_input=dz_o)
+        _sigmoid_backward(fed[:, rows:], f, grad_input=dz_f)
+        _sigmoid_backward(g, i, grad_input=dz_i)
+        _tanh_backward(i, g, grad_input=dz_g)
+        dc_prev.copy_(f)
 
-            dh = grad_t + dh_back.narrow(2, lo, n)
-            dc = torch.ops.aten.tanh_backward(dh * o, tc).add_(dc_back.narrow(2, lo, n))
-            torch.mul(dh, tc, out=dz_o)
-            torch.mul(dc, c_prev.narrow(2, lo, n), out=dz_f)
-            torch.mul(dc, g, out=dz_i)
-            torch.mul(dc, i, out=dz_g)
-            sigmoids = dz.narrow(1, 0, 3 * hidden)
-            torch.ops.aten.sigmoid_backward.grad_input(sigmoids, z.narrow(1, 0, 3 * hidden), grad_input=sigmoids)
-            torch.ops.aten.tanh_backward.grad_input(dz_g, g, grad_input=dz_g)
+        sizes = sweep.sizes(batch)
+        dh, dc = grad.clone(memory_format=torch.contiguous_format), torch.zeros_like(tanh_c)
+        back = grad.new_empty(directions, len(w_ss) * h, cells)  # to the h of each neighbour
+        w_back = torch.cat(list(w_ss), 2).transpose(1, 2).contiguous()  # [D, taps * h, 4h]
+        links = []
+        for target, source, offset in (
+            *((dh, part, offset) for part, offset in zip(back.split(h, 1), sweep.neighbours, strict=True)),
+            (dc, dc_prev, 0),
+        ):
+            received, sent = sweep.links(offset, batch)
+            links.append((target.split(sent, 2)[1::2], source.split(received, 2)[1::2]))
+        steps = list(
+            zip(
+                dh.split(sizes, 2),
+                dc.split(sizes, 2),
+                dc[:, None].split(sizes, 3),
+                c_by_h.split(sizes, 2),
+                dz_o.split(sizes, 2),
+                dz[:, h:].unflatten(1, (4, h)).split(sizes, 3),
+                dz[:, : 4 * h].split(sizes, 2),
+                back.split(sizes, 2),
+                strict=True,
+            )
+        )
+        for t in range(len(sizes) - 1, -1, -1):
+            dh_t, dc_t, dc_wide, by_h, dz_o_t, by_c, dz_t, back_t = steps[t]
+            dc_t.addcmul_(dh_t, by_h)
+            dz_o_t.mul_(dh_t)
+            by_c.mul_(dc_wide)
+            if t > 0:
+                torch.bmm(w_back, dz_t, out=back_t)
+                for target, source in links:
+                    target[t - 1].add_(source[t - 1])
 
-            # A slot outside this step gets nothing back from it.
-            dc_back.zero_()
-            dh_back.zero_()
-            torch.mul(dc, f, out=dc_back.narrow(2, lo, n))
-            db += dz.sum(2, keepdim=True)
-            s_t = s_t_full[: s[0].numel()].view(n, -1)
-            d_weight.baddbmm_(dz, s.transpose(1, 2))
-            torch.bmm(weight_t, dz, out=ds)
-            dx_t.copy_(ds.narrow(1, 0, features))
-            for tap, offset in enumerate(sweep.neighbours):
-                dh_back.narrow(2, lo + offset * batch, n).add_(ds.narrow(1, features + tap * hidden, hidden))
-        dw_is, *dw_ss = d_weight.split([features] + [hidden] * len(sweep.neighbours), 2)
-        return dx, dw_is, db, torch.stack(dw_ss), None, None
-
-
-class _Columns:
-    """Where each step's columns are: among all cells, and in a state buffer."""
-
-    def __init__(self, sweep: Sweep, batch: int) -> None:
-        self.sizes = [(stop - start) * batch for start, stop in sweep.steps]
-        self.slots = [((start + 1) * batch, (stop - start) * batch) for start, stop in sweep.steps]
-
-    def by_step(self, flat: Tensor, directions: int, rows: int) -> list[Tensor]:
-        """A buffer for all cells as one contiguous [directions, rows, n] a step."""
-        parts = flat.split([directions * rows * n for n in self.sizes])
-        return [part.view(directions, rows, n) for part, n in zip(parts, self.sizes, strict=True)]
+        dz = dz[:, : 4 * h]
+        d_weight = torch.bmm(dz, fed[:, :rows].transpose(1, 2))
+        dx = torch.bmm(w_is.transpose(1, 2), dz)
+        d_others, dw_is, d_own = d_weight.split([ctx.first, w_is.shape[2], h], 2)
+        dw_ss = torch.empty_like(w_ss)
+        own = sweep.neighbours.index(0)
+        dw_ss[own] = d_own
+        for k, tap in enumerate(ctx.others):
+            dw_ss[tap] = d_others[:, :, k * h : (k + 1) * h]
+        return dx, dw_is, dz.sum(2, keepdim=True), dw_ss, None, None

@@ -12,6 +12,7 @@ Inside the network maps are [features, P * B]: pixels in the order in which the 
 that a step of the LSTM is one contiguous run of columns.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -268,7 +269,8 @@ class RowPixelRNN(PixelRNN):
 class PixelRNNDrawing:
     """What both kinds share: the first convolution, the layers at one pixel, the read-out.
 
-    Subclasses say what `left` is, and fill `z_above`, `up_above` and `c_prev`, each [W, L, features, B], once a row.
+    Subclasses say what `left` is, and fill once a row what comes from the row above, `z_above` and `up_above`, each
+    [L, features, W * B].
     """
 
     def __init__(self, model: PixelRNN, n: int) -> None:
@@ -298,7 +300,7 @@ class PixelRNNDrawing:
         self.blocks = self.new(count + 1, left + 3 * size, n)  # the last one holds only the features after all layers
         self.left, self.x, self.h = self.blocks[:-1].split([left, 2 * size, size], 1)
         self.c = self.new(count, size, n)
-        self.z_above, self.up_above = self.new(c.width, count, 4 * size, n), self.new(c.width, count, 2 * size, n)
+        self.z_above, self.up_above = self.new(count, 4 * size, c.width * n), self.new(count, 2 * size, c.width * n)
         z = self.new(4 * size, n)
         self.gates = (z, z[: 3 * size], *z.split(size), self.new(size, n))  # all, sigmoids, o, f, i, g; tanh(c)
         layers = [
@@ -306,20 +308,16 @@ class PixelRNNDrawing:
             for k in range(count)
         ]
         after = [self.blocks[k + 1, left : left + 2 * size] for k in range(count)]
-        z_above, up_above, c_prev = (
-            [list(at) for at in rows] for rows in (self.z_above, self.up_above, self.c_before())
-        )
-        self.steps = [
-            list(zip(layers, after, z_above[j], up_above[j], c_prev[j], strict=True)) for j in range(c.width)
-        ]
+        from_row = zip(self.z_above.split(n, 2), self.up_above.split(n, 2), self.c_before(), strict=True)
+        self.steps = [list(zip(layers, after, *at, strict=True)) for at in from_row]
         self.at = (-1, -1)  # the pixel whose features are being computed
 
     def weights_here(self) -> Tensor:
         """From [left; x] to the gates, [L, 4h, left + 2h]."""
         raise NotImplementedError
 
-    def c_before(self) -> Tensor:
-        """The buffer of the c that each pixel's comes from, [W, L, h, B]."""
+    def c_before(self) -> Sequence[Tensor]:
+        """The c that each pixel's comes from: for every column a [L, h, B] that is kept up to date."""
         raise NotImplementedError
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
@@ -358,13 +356,9 @@ class PixelRNNDrawing:
         """Keep the states of the pixel that was drawn, for the next one and for the next row."""
         raise NotImplementedError
 
-    def by_layer(self, states: Tensor) -> Tensor:
-        """[W, L, features, B] as [L, features, W * B], for one product over all columns."""
-        return states.permute(1, 2, 0, 3).flatten(2)
-
-    def by_column(self, products: Tensor) -> Tensor:
-        """[L, features, W * B] as [W, L, features, B]."""
-        return products.unflatten(2, (self.width, self.n)).permute(2, 0, 1, 3)
+    def column(self, states: Tensor, column: int) -> Tensor:
+        """[L, features, columns * B] at one column."""
+        return states.narrow(2, column * self.n, self.n)
 
 
 class DiagonalDrawing(PixelRNNDrawing):
@@ -372,19 +366,20 @@ class DiagonalDrawing(PixelRNNDrawing):
     layers at once."""
 
     def __init__(self, model: DiagonalPixelRNN, n: int) -> None:
-        c = model.config
-        self.c_left = model.input_conv.weight.new_zeros(c.layers, c.hidden, n)
+        c, self.c_left = model.config, model.input_conv.weight.new_zeros(model.config.layers, model.config.hidden, n)
         super().__init__(model, n)
-        self.inputs = self.new(c.width, c.layers, 2 * c.hidden, n)  # of each layer, at every pixel of this row
-        self.h_row = self.new(c.width, c.layers, c.hidden, n)
-        # Mirrored, column j lies at W - j, and the border at 0.
-        self.h_mirrored, self.c_mirrored = (self.new(c.width + 1, c.layers, c.hidden, n) for _ in range(2))
+        self.h_row = self.new(c.layers, c.hidden, c.width * n)
+        # What feeds the mirrored direction, [h of the row above; x of this row]; its state ends with the border.
+        self.mirrored = self.new(c.layers, 3 * c.hidden, c.width * n)
+        self.h_mirrored, self.c_mirrored = (self.new(c.layers, c.hidden, (c.width + 1) * n) for _ in range(2))
+        self.z_mirrored = self.new(c.layers, 4 * c.hidden, c.width * n)
+        self.to_mirrored = torch.cat([self.state_to_state[1, 1], self.input_to_state[1]], 2)
 
     def weights_here(self) -> Tensor:
         return torch.cat([self.state_to_state[0, 0], self.input_to_state[0]], 2)
 
-    def c_before(self) -> Tensor:
-        return self.c_left.expand(self.width, -1, -1, -1)
+    def c_before(self) -> Sequence[Tensor]:
+        return [self.c_left] * self.width
 
     def begin_row(self, row: int) -> None:
         super().begin_row(row)
@@ -392,28 +387,28 @@ class DiagonalDrawing(PixelRNNDrawing):
             self.finish_mirrored()
         self.left.zero_()
         self.c_left.zero_()
-        up_state = self.state_to_state[1, 0]
-        self.z_above.copy_(self.by_column(torch.baddbmm(self.bias[0], up_state, self.by_layer(self.h_row))))
-        mirrored_above = self.by_layer(self.h_mirrored[1:].flip(0))
-        self.up_above.copy_(self.by_column(torch.baddbmm(self.up_bias, self.up, mirrored_above)))
+        torch.baddbmm(self.bias[0], self.state_to_state[1, 0], self.h_row, out=self.z_above)
+        above = self.h_mirrored[:, :, : self.width * self.n]
+        torch.baddbmm(self.up_bias, self.up, above, out=self.up_above)
+        self.mirrored[:, : self.hidden] = above
 
     def end_pixel(self, column: int) -> None:
-        self.inputs[column] = self.x
-        self.h_row[column] = self.h
+        here = self.column(self.mirrored, column)
+        here[:, self.hidden :] = self.x
+        self.column(self.h_row, column).copy_(self.h)
         self.left.copy_(self.h)
         self.c_left.copy_(self.c)
 
     def finish_mirrored(self) -> None:
-        """The mirrored LSTM over the row that is now complete."""
-        left_state, up_state = self.state_to_state[:, 1]
-        z = torch.baddbmm(self.bias[1], self.input_to_state[1], self.by_layer(self.inputs.flip(0)))
-        z = self.by_column(z.baddbmm_(up_state, self.by_layer(self.h_mirrored[1:]))).contiguous()
-        for j in range(self.width):
-            here = z[j].baddbmm_(left_state, self.h_mirrored[j])  # [L, 4h, B]
-            here[:, : 3 * self.hidden].sigmoid_()
-            o, f, i, g = here.chunk(4, 1)
-            c = torch.mul(f, self.c_mirrored[j], out=self.c_mirrored[j + 1]).addcmul_(i, g.tanh_())
-            torch.mul(o, c.tanh(), out=self.h_mirrored[j + 1])
+        """The mirrored LSTM, from right to left over the row that is now complete."""
+        torch.baddbmm(self.bias[1], self.to_mirrored, self.mirrored, out=self.z_mirrored)
+        for j in range(self.width - 1, -1, -1):
+            z = self.column(self.z_mirrored, j).baddbmm_(self.state_to_state[0, 1], self.column(self.h_mirrored, j + 1))
+            z[:, : 3 * self.hidden].sigmoid_()
+            o, f, i, g = z.chunk(4, 1)
+            c = torch.mul(f, self.column(self.c_mirrored, j + 1)).addcmul_(i, g.tanh_())
+            self.column(self.c_mirrored, j).copy_(c)
+            torch.mul(o, c.tanh_(), out=self.column(self.h_mirrored, j))
 
 
 class RowDrawing(PixelRNNDrawing):
@@ -421,29 +416,28 @@ class RowDrawing(PixelRNNDrawing):
 
     def __init__(self, model: RowPixelRNN, n: int) -> None:
         c = model.config
-        self.c_above = model.input_conv.weight.new_zeros(c.width, c.layers, c.hidden, n)
+        self.c_above = model.input_conv.weight.new_zeros(c.layers, c.hidden, c.width * n)
         super().__init__(model, n)
-        # Of the row being drawn; h of column j lies at j + 1, between the borders.
-        self.h_row = self.new(c.width + 2, c.layers, c.hidden, n)
+        # Of the row being drawn; h lies between two borders.
+        self.h_row = self.new(c.layers, c.hidden, (c.width + 2) * n)
         self.c_row = torch.zeros_like(self.c_above)
         self.up_above.copy_(self.up_bias.expand_as(self.up_above))
 
     def weights_here(self) -> Tensor:
         return self.input_to_state[0]
 
-    def c_before(self) -> Tensor:
-        return self.c_above
+    def c_before(self) -> Sequence[Tensor]:
+        return self.c_above.split(self.n, 2)
 
     def begin_row(self, row: int) -> None:
         super().begin_row(row)
         self.left.zero_()
         self.c_above.copy_(self.c_row)
-        z = self.bias[0]
+        self.z_above.copy_(self.bias[0].expand_as(self.z_above))
         for offset, tap in enumerate(self.state_to_state[:, 0]):
-            z = torch.baddbmm(z, tap, self.by_layer(self.h_row[offset : offset + self.width]))
-        self.z_above.copy_(self.by_column(z))
+            self.z_above.baddbmm_(tap, self.h_row.narrow(2, offset * self.n, self.width * self.n))
 
     def end_pixel(self, column: int) -> None:
-        self.h_row[column + 1] = self.h
-        self.c_row[column] = self.c
+        self.column(self.h_row, column + 1).copy_(self.h)
+        self.column(self.c_row, column).copy_(self.c)
         self.left.copy_(self.x)
