@@ -70,7 +70,15 @@ class PixelDensity(Model):
         """The state from which n images are drawn."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log-likelihood in nats: x [B, C, H, W] with values k / (levels - 1) -> [B]."""
+        """Exact log-likelihood in nats: x [B, C, H, W] with values k / (levels - 1) -> [B].
+
+        Raises:
+            UsageError: images of another size, or values that are none of the levels, which have no likelihood.
+        """
+        self._check_size(x)
+        scaled = x * (self.config.levels - 1)
+        if x.numel() and (scaled - scaled.round()).abs().max() > 1e-3 or ((x < 0) | (x > 1)).any():
+            raise UsageError(f"pixel values must be one of {self.config.levels} even levels in [0, 1]")
         logits = self(x)
         if self.config.levels == 2:
             losses = F.binary_cross_entropy_with_logits(logits[:, 0], x, reduction="none")
@@ -114,6 +122,9 @@ class PixelDensity(Model):
         Each new pixel is drawn given everything before it. Known pixels that come after it cannot steer it: the
         result is an exact conditional sample where the known part is a prefix in raster order (the top rows).
         """
+        self._check_size(x)
+        if known.dtype != torch.bool:
+            raise UsageError(f"known must be a bool tensor, got {known.dtype}")
         uniforms = torch.rand(x.shape, generator=generator)
         return self.draw(uniforms, x=x, known=known.expand(x.shape), temperature=temperature, progress=progress)
 
@@ -129,10 +140,16 @@ class PixelDensity(Model):
     ) -> Tensor:
         """Draws by inverting the distribution function at `uniforms` [B, C, H, W] in [0, 1).
 
-        The result is a function of the uniforms alone, so that one full forward on it can check every draw.
+        `x` and `known` go together: where `known` is True, the value of `x` is taken. The result is a function of these
+        and the uniforms alone, so that one full forward on it can check every draw.
         """
         if not temperature > 0:
             raise UsageError(f"temperature must be greater than 0, got {temperature}")
+        if (x is None) != (known is None):
+            raise UsageError("x and known go together")
+        self._check_size(uniforms)
+        if len(uniforms) == 0:
+            return uniforms
         parameter = next(self.parameters())
         uniforms = uniforms.to(parameter.device, parameter.dtype).permute(1, 2, 3, 0).contiguous()  # [C, H, W, B]
         values = torch.zeros_like(uniforms)
@@ -153,6 +170,11 @@ class PixelDensity(Model):
             if progress is not None:
                 progress((row + 1) / height)
         return values.permute(3, 0, 1, 2).contiguous()
+
+    def _check_size(self, x: Tensor) -> None:
+        c = self.config
+        if x.ndim != 4 or tuple(x.shape[1:]) != (c.channels, c.height, c.width):
+            raise UsageError(f"images must be [B, {c.channels}, {c.height}, {c.width}], got {list(x.shape)}")
 
     def _invert(self, logits: Tensor, u: Tensor) -> Tensor:
         """The value in [0, 1] whose cumulative probability first exceeds u: logits [1 or levels, B], u [B] -> [B]."""

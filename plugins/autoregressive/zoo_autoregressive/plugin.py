@@ -6,6 +6,9 @@ zoo_api = 1
 
 _PAPER = "van den Oord et al., 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
 
+# h hidden features, m features of the head, C channels, K logits a channel: 1 for two levels, else their number.
+_FRAME = "2h (49C + 1) + m (2h + m + 2) + (m + 1) C K"
+
 
 @hookimpl
 def zoo_models() -> list[ModelSpec]:
@@ -18,7 +21,7 @@ def zoo_models() -> list[ModelSpec]:
             paper=_PAPER,
             capabilities=("Density", "Sampler", "Completer"),
             aliases=("diagonal-bilstm",),
-            parameter_count="98hC + 2h + layers (40h^2 + 16h^2 ... )",
+            parameter_count=f"{_FRAME} + layers (34h^2 + 10h)",
         ),
         ModelSpec(
             name="pixelrnn-row",
@@ -28,6 +31,6 @@ def zoo_models() -> list[ModelSpec]:
             paper=_PAPER,
             capabilities=("Density", "Sampler", "Completer"),
             aliases=("row-lstm",),
-            parameter_count="",
+            parameter_count=f"{_FRAME} + layers (30h^2 + 6h)",
         ),
     ]
