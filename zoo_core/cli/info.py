@@ -47,13 +47,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             (entry["metric"], f"{entry['value']:.6g}{error} {entry['unit']}, tolerance {entry['tolerance']:.2g}")
         )
-        lines.append(
-            (
-                "",
-                f"{'':<12} on {protocol['dataset']} {protocol['split']}, n = {protocol['n']}, {protocol['estimator']}, ",
-            )
-        )
-        lines.append(("", f"{'':<12} data sha256 {protocol['data_sha256']}"))
+        where = f"on {protocol['dataset']} {protocol['split']}, n = {protocol['n']}, {protocol['estimator']}"
+        lines += [(" ", where), (" ", f"data sha256 {protocol['data_sha256']}")]
     licence = found["licence"]
     lines += [
         ("recipe", found.get("recipe") or "-"),
@@ -63,7 +58,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     for name, entry in found["files"].items():
         lines.append(("file", f"{name}  {entry['bytes']:,} bytes  sha256 {entry['sha256']}"))
     lines += [("source", source) for source in found.get("sources", [found.get("source", "-")])]
-    return [(label or value, value if label else "") for label, value in lines]
+    return lines
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """zoo plugins"""
 
+from typing import Any
+
 import click
 
 from zoo_core.cli.output import json_option, print_json, print_table
@@ -28,7 +30,7 @@ def plugins(only_commands: bool, as_json: bool) -> None:
         else:
             print_table(["command", "help", "plugin"], [[f"zoo {name}", *rest] for name, *rest in commands])
         return
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": plugin.name,
             "distribution": plugin.distribution,

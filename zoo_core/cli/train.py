@@ -30,6 +30,7 @@ from zoo_core.cli.output import device_option, progress_bar, talk
 @click.pass_context
 def train(
     context: click.Context,
+    /,
     model: str | None,
     data: str | None,
     data_file: Path | None,

@@ -72,7 +72,8 @@ class Registry:
 
     def model_class(self, offer: Offer[ModelSpec]) -> "type[Model]":
         """The class behind a model's spec; this imports torch."""
-        return _import_target(offer)
+        model_class: type[Model] = _import_target(offer)
+        return model_class
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
         """The data set of this name, ready to serve batches."""

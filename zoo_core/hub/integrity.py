@@ -45,7 +45,8 @@ def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -
         raise WeightsError(f"'{path}' is missing", "Install or download the release again.") from None
     if status.st_size != expected.bytes:
         raise WeightsError(
-            f"'{path}' is {_what_happened(status.st_size, expected.bytes)}: {status.st_size} bytes, not {expected.bytes}",
+            f"'{path}' is {'truncated' if status.st_size < expected.bytes else 'too long'}: "
+            f"{status.st_size} bytes, not {expected.bytes}",
             "Install or download the release again.",
         )
     if trust_verdict and _remembered(status) == expected.sha256:
@@ -83,7 +84,3 @@ def _remembered(status: os.stat_result) -> str | None:
 
 def _verdict_path(status: os.stat_result) -> Path:
     return cache_folder() / "verdicts" / f"{status.st_dev}-{status.st_ino}.json"
-
-
-def _what_happened(found: int, expected: int) -> str:
-    return "truncated" if found < expected else "too long"

@@ -74,5 +74,5 @@ def digest(fields: Mapping[str, Tensor]) -> str:
     for name in sorted(fields):
         tensor = fields[name].contiguous()
         sha.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}\n".encode())
-        sha.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()

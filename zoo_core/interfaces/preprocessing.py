@@ -17,7 +17,7 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import Record
 
 
-class Step(Record, frozen=True, kw_only=True, tag_field="step"):
+class Step(Record, kw_only=True, tag_field="step"):
     """One step; subclasses carry their arguments."""
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:

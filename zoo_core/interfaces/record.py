@@ -1,14 +1,15 @@
 """`Record`: immutable declared data, checked however it is made."""
 
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
 
 from zoo_core.errors import RecordError
 
 
-class _CheckedConstruction(type(msgspec.Struct)):  # type: ignore[misc]
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class _CheckedConstruction(msgspec.StructMeta):
     """Turns msgspec's bare TypeError (an unknown or a missing argument) into a RecordError."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

@@ -92,7 +92,8 @@ def write_release(
 
 def code_licence(distribution: str) -> str:
     """The SPDX licence that a plugin's distribution declares."""
-    return metadata(distribution).get("License-Expression") or "NOASSERTION"
+    declared = metadata(distribution)
+    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 def _stored_tensors(model: Model) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ discriminator, and nothing needs freezing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from zoo_core.training.feeding import Feeder, derived_generator, derived_seed
 
 Batch = dict[str, Tensor]
 
-KINDS: dict[str, type[torch.optim.Optimizer]] = {
+KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
@@ -58,7 +58,7 @@ class Loop:
             self.declared = {name: _with_lr(optimizer, lr) for name, optimizer in self.declared.items()}
         self.parameters = {name: _parameters(model, optimizer) for name, optimizer in self.declared.items()}
         self.optimizers = {
-            name: _kind(optimizer)(list(self.parameters[name].values()), lr=optimizer.lr, **optimizer.options)
+            name: _new_optimizer(optimizer, list(self.parameters[name].values()))
             for name, optimizer in self.declared.items()
         }
         self.average = MovingAverage(model)
@@ -117,8 +117,9 @@ class Loop:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                     loss = _as_loss(objective.loss(micro, shared), micro)
                 if not torch.isfinite(loss.value):
+                    what = f"the loss '{objective.name}' is {loss.value.item()}"
                     raise ZooError(
-                        f"training stopped: the loss '{objective.name}' is {loss.value.item()} at step {self.step_number}",
+                        f"training stopped at step {self.step_number}: {what}",
                         "The last checkpoint stands. Try a smaller --lr, or another seed.",
                     )
                 found = torch.autograd.grad(loss.value, parameters, allow_unused=True)
@@ -189,10 +190,10 @@ def _parameters(model: Model, optimizer: Optimizer) -> dict[str, nn.Parameter]:
     return named
 
 
-def _kind(optimizer: Optimizer) -> type[torch.optim.Optimizer]:
-    if optimizer.kind not in KINDS:
-        raise UsageError(f"no optimizer '{optimizer.kind}'", f"There are: {', '.join(KINDS)}.")
-    return KINDS[optimizer.kind]
+def _new_optimizer(declared: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if declared.kind not in KINDS:
+        raise UsageError(f"no optimizer '{declared.kind}'", f"There are: {', '.join(KINDS)}.")
+    return KINDS[declared.kind](parameters, lr=declared.lr, **declared.options)
 
 
 def _with_lr(optimizer: Optimizer, lr: float) -> Optimizer:

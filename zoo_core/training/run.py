@@ -150,7 +150,7 @@ class Run:
         for split, digest in record["data_sha256"].items():
             if data.data_sha256(split) != digest:
                 raise UsageError(
-                    f"cannot resume '{folder}': the {split} split of '{arguments.data}' is other data than it began with",
+                    f"cannot resume '{folder}': the {split} split of '{arguments.data}' is not the one it began with",
                     f"sha256 {data.data_sha256(split)}, not {digest}",
                 )
         if (config := to_plain(run.model.config)) != record["config"]:

@@ -42,7 +42,7 @@ def check_golden(model: Model, folder: Path, golden: Golden) -> float:
     found = run_golden(model, golden, fields)
     if found.shape != recorded.shape:
         raise WeightsError(
-            f"'{folder}' fails its golden test: {golden.method} has shape {tuple(found.shape)}, not {tuple(recorded.shape)}"
+            f"'{folder}' fails its golden test: the shape is {tuple(found.shape)}, not {tuple(recorded.shape)}"
         )
     difference = (found - recorded).abs().max().item()
     if not torch.allclose(found, recorded, rtol=golden.rtol, atol=golden.atol):

@@ -1,7 +1,7 @@
 """`load`: a reference to a model with verified weights, strictly or not at all.
 
-Fast because nothing is done twice: parameter initialisation is skipped, the file is memory-mapped and its tensors become
-the parameters, so that several processes share one copy and only the pages in use are read.
+Fast because nothing is done twice: parameter initialisation is skipped, the file is memory-mapped and its tensors
+become the parameters, so that several processes share one copy and only the pages in use are read.
 """
 
 from collections.abc import Iterator
@@ -102,9 +102,9 @@ class _SkipInitialisation(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if args and isinstance(args[0], nn.Parameter) and name.endswith("_") and not name.endswith("__"):
-            if name != "requires_grad_":
-                return args[0]
+        fills = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+        if fills and args and isinstance(args[0], nn.Parameter):
+            return args[0]
         return func(*args, **(kwargs or {}))
 
 
@@ -208,7 +208,7 @@ def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None
     def moved(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-    model._apply(moved)
+    model._apply(moved)  # type: ignore[no-untyped-call]
 
 
 def _device(name: str) -> torch.device:

@@ -77,7 +77,7 @@ class Manifest:
         if not found:
             raise UnknownName(
                 f"'{model}' has no published weights",
-                f"Train it: zoo train {model} --data digits -o runs/{model}    Or make it fresh: zoo_core.create('{model}')",
+                f"Train it: zoo train {model} --data digits -o runs/{model}",
             )
         if tag is None:
             if found[0].entry.default or len(found) == 1:

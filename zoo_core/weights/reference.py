@@ -90,14 +90,9 @@ def parse_reference(text: str) -> Reference:
         return UrlReference(text)
     if text.startswith("folder:"):
         return FolderReference(Path(text.removeprefix("folder:")).expanduser())
-    path = Path(text).expanduser()
-    if (
-        text.startswith((".", "/", "~"))
-        or "\\" in text
-        or ("/" in text and path.is_dir())
-        or path.joinpath("config.json").is_file()
-    ):
-        return FolderReference(path)
+    folder = Path(text).expanduser()
+    if text.startswith((".", "/", "~")) or "\\" in text or ("/" in text and folder.is_dir()):
+        return FolderReference(folder)
     if "/" in text:
         return _repository(text, text)
     match = _NAME.fullmatch(normalise(text))

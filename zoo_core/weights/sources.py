@@ -121,7 +121,7 @@ def folder_of(reference: Reference) -> Path:
 
 
 def _check(folder: Path, files: Mapping[str, FileEntry], trust_verdict: bool) -> bool:
-    """Verify files; True if the weights were hashed now. Their verdict is kept later, when their values were seen too."""
+    """Verify files; True if the weights were hashed now (their verdict is kept once their values were seen too)."""
     fresh = False
     for name, entry in files.items():
         hashed = check_file(folder / name, entry, trust_verdict=trust_verdict)

@@ -10,12 +10,14 @@ over a sequence of *steps*; they differ in what a step is and which neighbours f
     Row LSTM           a step is a row,       neighbours are 3 pixels of the row above
     Diagonal BiLSTM    a step is a diagonal,  neighbours are the left and the upper pixel
 
-A step occupies a run of *slots* (columns of the row; rows of the diagonal), and a neighbour is the previous step's state
-at a constant slot offset. Only real pixels are stored: skewing the map, as in the paper's figure, would double the work.
+A step occupies a run of *slots* (columns of the row; rows of the diagonal), and a neighbour is the previous step's
+state at a constant slot offset. Only real pixels are stored: skewing the map, as in the paper's figure, would double
+the work.
 
-Autograd through hundreds of small operations costs many times the operations themselves, so the gradient is written out.
-What is left is the number of operations a step, hence the shape of this code: everything that feeds the gates is one
-matrix, all that does not wait for the previous step is done for all steps at once, and every view is cut in bulk.
+Autograd through hundreds of small operations costs many times the operations themselves, so the gradient is written
+out; tests compare it with finite differences and with a scalar loop. What is left is the number of operations a step,
+hence the shape of this code: everything that feeds the gates is one matrix, all that does not wait for the previous
+step is done for all steps at once, and every view is cut in bulk.
 
 Axes: D directions, K input features, h hidden features, N cells (pixels in the order of the steps) times batch.
 """
@@ -42,7 +44,7 @@ class Sweep(NamedTuple):
         return [(stop - start) * batch for start, stop in self.steps]
 
     def links(self, offset: int, batch: int) -> tuple[list[int], list[int]]:
-        """How the state goes from step to step at a slot offset, as the `sizes` of two splits into gap, run, gap, run, ….
+        """How the state goes from step to step at a slot offset: the sizes of two splits into gap, run, gap, run, ….
 
         The k-th run of the first is where step k + 1 receives what the k-th run of the second, in step k, sends.
         """
@@ -65,11 +67,19 @@ def _gaps_and_runs(runs: list[tuple[int, int]], total: int) -> list[int]:
     return [*sizes, total - position]
 
 
-class LSTMSweep(torch.autograd.Function):
-    """`apply(x, w_is, b, w_ss, sweep, batch)` -> h, all cells in the order of the steps.
+def sweep_lstm(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
+    """h of all cells, in the order of the steps.
 
-    x [D, K, N], w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N].
+    x [D, K, N], w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N]. Autocast is off inside: a state
+    that is rounded at every step drifts.
     """
+    with torch.autocast(x.device.type, enabled=False):
+        states: Tensor = LSTMSweep.apply(x.to(w_is.dtype), w_is, b, w_ss, sweep, batch)
+    return states
+
+
+class LSTMSweep(torch.autograd.Function):
+    """Forward and backward of `sweep_lstm`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
@@ -127,9 +137,9 @@ class LSTMSweep(torch.autograd.Function):
         rows = weight.shape[2]
         o, f, i, g = gates.chunk(4, 1)
 
-        # For all steps at once: the factors that turn dh and dc into the gradients of the gates' inputs, and of c_prev.
-        #     dc += dh . o (1 - tanh(c)^2)
-        #     dz = [dh . tanh(c) o (1 - o);  dc . c_prev f (1 - f);  dc . g i (1 - i);  dc . i (1 - g^2)],  dc_prev = dc . f
+        # For all steps at once: the factors that turn dh and dc into the gradients of the gates' inputs and of c_prev.
+        #     dc += dh . o (1 - tanh(c)^2),     dc_prev = dc . f
+        #     dz = [dh . tanh(c) o (1 - o);  dc . c_prev f (1 - f);  dc . g i (1 - i);  dc . i (1 - g^2)]
         c_by_h = torch.ops.aten.tanh_backward(o, tanh_c)
         dz = grad.new_empty(directions, 5 * h, cells)
         dz_o, dz_f, dz_i, dz_g, dc_prev = dz.chunk(5, 1)

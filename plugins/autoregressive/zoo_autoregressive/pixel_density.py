@@ -4,8 +4,8 @@ p(x) = prod_i p(x_i | x_1 ... x_{i-1}): pixels in raster order, in each pixel th
 `levels` values: with 2 its distribution is a Bernoulli and the network gives one logit, else a softmax over all
 levels (van den Oord et al., 2016, arXiv:1601.06759, section 2.2).
 
-A model writes `forward` (all logits at once, given the whole image) and `begin_drawing` (the same logits, one pixel at a
-time, from cached state); likelihood, loss, sampling and completion follow.
+A model writes `forward` (all logits at once, given the whole image) and `begin_drawing` (the same logits, one pixel at
+a time, from cached state); likelihood, loss, sampling and completion follow.
 """
 
 from abc import abstractmethod
@@ -76,8 +76,8 @@ class PixelDensity(Model):
             UsageError: images of another size, or values that are none of the levels, which have no likelihood.
         """
         self._check_size(x)
-        scaled = x * (self.config.levels - 1)
-        if x.numel() and (scaled - scaled.round()).abs().max() > 1e-3 or ((x < 0) | (x > 1)).any():
+        scaled = x.detach() * (self.config.levels - 1)
+        if ((scaled - scaled.round()).abs() > 1e-3).any() or ((x < 0) | (x > 1)).any():
             raise UsageError(f"pixel values must be one of {self.config.levels} even levels in [0, 1]")
         logits = self(x)
         if self.config.levels == 2:

@@ -8,8 +8,8 @@ NOTE, where this differs from [1]: the states before the first pixel are zero, n
 as they are (the first bias centres them); no multi-scale variant; binary images use one logit and no 2-way softmax.
 
 Axes: B batch, C channels, H height, W width, P = H * W pixels, h hidden features; a layer's input and output have 2h.
-Inside the network maps are [features, P * B]: pixels in the order in which the LSTM visits them, the batch innermost, so
-that a step of the LSTM is one contiguous run of columns.
+Inside the network maps are [features, P * B]: pixels in the order in which the LSTM visits them, the batch innermost,
+so that a step of the LSTM is one contiguous run of columns.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo_autoregressive.lstm_sweep import LSTMSweep, Sweep
+from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
 from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity
 from zoo_core import Optimizer, RecordError, Stream, linear_to_zero
@@ -74,7 +74,7 @@ class RowLSTM(nn.Module):
         rows = x.unflatten(1, (-1, self.width, batch))  # [2h, H, W, B]
         left = F.pad(rows, (0, 0, 1, -1)).flatten(1)  # the map, one pixel to the right
         both = torch.cat([left, x])[None]  # [1, 4h, P * B]
-        return LSTMSweep.apply(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)[0]
+        return sweep_lstm(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)[0]
 
 
 # --- 3.2 Diagonal BiLSTM --------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class DiagonalBiLSTM(nn.Module):
     def forward(self, x: Tensor, batch: int) -> Tensor:
         cells = x.unflatten(1, (-1, batch))  # [2h, P, B]
         both = torch.stack([cells, take(cells, self.to_mirrored)]).flatten(2)  # [2, 2h, P * B]
-        states = LSTMSweep.apply(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)
+        states = sweep_lstm(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)
         left, right = states.unflatten(2, (-1, batch))  # [h, P, B] each
         above = take(right, self.from_mirrored).index_fill(1, self.first_row, 0)
         return (left + above).flatten(1)
@@ -167,7 +167,7 @@ def _initialise(lstm: RowLSTM | DiagonalBiLSTM, fan_in: int) -> None:
         lstm.bias.copy_(bias)
 
 
-# --- 3.3 Residual connections, and the whole network (table 1) -----------------------------------------------------------
+# --- 3.3 Residual connections, and the whole network (table 1) ------------------------------------------------------
 
 
 class ResidualLayer(nn.Module):
@@ -362,8 +362,8 @@ class PixelRNNDrawing:
 
 
 class DiagonalDrawing(PixelRNNDrawing):
-    """`left` is h of the left pixel. The mirrored direction is needed only a row later, and runs once a finished row, all
-    layers at once."""
+    """`left` is h of the left pixel. The mirrored direction is needed only a row later: it runs once a finished row,
+    all layers at once."""
 
     def __init__(self, model: DiagonalPixelRNN, n: int) -> None:
         c, self.c_left = model.config, model.input_conv.weight.new_zeros(model.config.layers, model.config.hidden, n)
