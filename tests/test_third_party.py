@@ -148,7 +148,7 @@ def test_without_it_its_names_are_unknown(tmp_path: Path) -> None:
     [
         ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemExit(3)\n", "SystemExit: 3"),
-        ("this is not Python\n", "SyntaxError: "),
+        ("def\n", "SyntaxError: "),
     ],
 )
 def test_a_broken_copy_is_named_and_harms_nothing_else(

@@ -51,10 +51,17 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a PNG whole or not at all."""
+def check_output(path: Path) -> None:
+    """Raise early where a PNG could not be written, before the work whose result it would hold."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"'{path}' must end in .png, for that is what is written")
     if not path.parent.is_dir():
         raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    check_output(path)
     with replacing(path) as beside:
         picture.save(beside, format="PNG")
 

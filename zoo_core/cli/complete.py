@@ -36,8 +36,9 @@ def complete(
 
     from zoo_core.cli.models import load_for, with_options
     from zoo_core.errors import UsageError
-    from zoo_core.pictures import open_image, open_mask, save_grid
+    from zoo_core.pictures import check_output, open_image, open_mask, save_grid
 
+    check_output(output)
     if keep_rows is not None and mask is not None:
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)

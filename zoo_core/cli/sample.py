@@ -19,8 +19,9 @@ def sample(reference: str, number: int, output: Path, seed: int, temperature: fl
     import torch
 
     from zoo_core.cli.models import load_for, with_options
-    from zoo_core.pictures import save_grid
+    from zoo_core.pictures import check_output, save_grid
 
+    check_output(output)
     model, name = load_for("Sampler", reference, device)
     with progress_bar("sampling") as show:
         images = with_options(

@@ -1,0 +1,9 @@
+"""zoo toy-hello"""
+
+import click
+
+
+@click.command()
+def hello() -> None:
+    """Say hello."""
+    click.echo("hello")

@@ -1,0 +1,71 @@
+"""What zoo-toy offers; imports no torch."""
+
+from pathlib import Path
+
+from zoo_core import CommandSpec, DatasetSpec, ModelSpec, hookimpl
+
+zoo_api = 1
+
+
+@hookimpl
+def zoo_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="toy",
+            target="zoo_toy.models:IndependentPixels",
+            summary="One Bernoulli for each pixel",
+            task="density-estimation",
+            capabilities=("Density", "Sampler", "Completer"),
+            aliases=("toy-pixels",),
+        ),
+        ModelSpec(
+            name="toy-wide",
+            target="zoo_toy.models:IndependentPixels",
+            summary="The same with a preset",
+            task="density-estimation",
+            capabilities=("Density", "Sampler", "Completer"),
+            preset={"height": 2, "width": 6},
+        ),
+        ModelSpec(
+            name="toy-classifier",
+            target="zoo_toy.models:TiedClassifier",
+            summary="A classifier with tied weights and a head",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(name="toy-gan", target="zoo_toy.models:Gan", summary="Two optimizers", capabilities=("Sampler",)),
+    ]
+
+
+@hookimpl
+def zoo_datasets() -> list[DatasetSpec]:
+    splits = ("train", "validation", "test")
+    source = "a seed"
+    return [
+        DatasetSpec(
+            name="toy-bits",
+            target="zoo_toy.data:Bits",
+            summary="4x4 black and white noise",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="toy-grey",
+            target="zoo_toy.data:Grey",
+            summary="4x4 grey noise with a label",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+    ]
+
+
+@hookimpl
+def zoo_weights() -> list[Path]:
+    return sorted(Path(__file__).parent.glob("*.toml"))
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    return [CommandSpec(name="toy-hello", target="zoo_toy.command:hello", help="Say hello.")]
