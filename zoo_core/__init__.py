@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
-    from zoo_core.hub.datafiles import find_data_file
+    from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field
     from zoo_core.interfaces.metric import Measurement, Metric
@@ -41,7 +41,7 @@ _HOME = {
     ),
     "zoo_core.evaluation": ("evaluate",),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
-    "zoo_core.hub.datafiles": ("find_data_file",),
+    "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field",),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),

@@ -26,7 +26,6 @@ KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
-    "lbfgs": torch.optim.LBFGS,
 }
 
 
@@ -177,7 +176,10 @@ class Loop:
             else:
                 optimizer, parameter, key = rest.split("/")
                 live = self.parameters[optimizer][parameter]
-                self.optimizers[optimizer].state[live][key] = tensor.clone()
+                # Counters are scalars, and stay on the CPU.
+                self.optimizers[optimizer].state[live][key] = tensor.to(
+                    live.device if tensor.ndim else "cpu", copy=True
+                )
         self.model.load_training_state(training)
 
 

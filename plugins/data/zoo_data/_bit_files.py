@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo_core.errors import DataError
+from zoo_core import DataError
 
 
 def read_bits(content: bytes, width: int, where: str) -> Tensor:

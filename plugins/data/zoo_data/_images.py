@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoo_core.errors import DataError
+from zoo_core import DataError
 
 
 def read_grey_images(

@@ -7,10 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoo_core.errors import DataError, UsageError
-from zoo_core.hub.cache import cached_tensors
-from zoo_core.interfaces.dataset import TensorDataset, digest
-from zoo_core.interfaces.fields import Field
+from zoo_core import DataError, Field, TensorDataset, UsageError, cached_tensors, digest
 
 
 class PinnedDataset(TensorDataset):

@@ -10,8 +10,8 @@ mean these bits. Thresholding MNIST, or drawing again, gives other data and othe
 Found in order: the user's `data_file`; ZOO_MIRROR (datasets/binarized-mnist/<split>.parquet, 1-bit PNG); the public
 copies below. Whatever the source, the bits must have the pinned digest.
 
-NOTE: the digests are those of the first public copy. That it equals the files of [2] bit for bit is likely: names,
-splits and sizes agree and its rows are draws of MNIST's images; but no published checksum says so.
+NOTE: the digests were computed from one copy of these files. That it equals those of [2] bit for bit is likely: splits
+and sizes agree and its rows are draws of MNIST's images; but no published checksum says so.
 """
 
 import urllib.request
@@ -21,10 +21,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoo_core.errors import DataError
-from zoo_core.hub.datafiles import find_in_mirror, is_offline, missing_data
-from zoo_core.interfaces.dataset import digest
-from zoo_core.interfaces.fields import Field
+from zoo_core import DataError, Field, digest, find_in_mirror, is_offline, missing_data
 from zoo_data._bit_files import read_bits
 from zoo_data._images import read_grey_images
 from zoo_data._pinned import PinnedDataset

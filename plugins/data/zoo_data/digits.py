@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zoo_core.interfaces.fields import Field
+from zoo_core import Field
 from zoo_data._pinned import PinnedDataset
 
 FEATURES = {

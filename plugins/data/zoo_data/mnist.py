@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zoo_core.hub.datafiles import find_data_file
-from zoo_core.interfaces.fields import Field
+from zoo_core import Field, find_data_file
 from zoo_data._images import read_grey_images
 from zoo_data._pinned import PinnedDataset
 
