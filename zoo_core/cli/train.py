@@ -14,6 +14,7 @@ from zoo_core.cli.output import device_option, progress_bar, talk
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--set", "config", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated.")
 @click.option("--input", "steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")

@@ -35,6 +35,7 @@ class RunArguments(Record, kw_only=True):
     model: str
     data: str
     epochs: Annotated[float, Meta(gt=0)]
+    until: Annotated[float, Meta(gt=0)] | None = None  # stop after so many of them; the schedule is that of `epochs`
     seed: int = 0
     config: dict[str, Any] = {}  # --set
     input: list[dict[str, Any]] = []
@@ -49,6 +50,7 @@ class RunArguments(Record, kw_only=True):
     def command(self) -> str:
         """The command that does the same again."""
         words = ["zoo train", self.model, f"--data {self.data}", f"--epochs {self.epochs:g}", f"--seed {self.seed}"]
+        words += [] if self.until is None else [f"--until {self.until:g}"]
         words += [f"--set {name}={json.dumps(value)}" for name, value in self.config.items()]
         for step in self.input:
             arguments = ",".join(f"{key}={value}" for key, value in step.items() if key != "step")
@@ -162,8 +164,10 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is done."""
-        return self.loop.progress >= 1.0
+        """Whether every epoch is done, or those that were asked for."""
+        until = self.arguments.until
+        done = self.loop.feeders[self.loop.main].epochs_done
+        return self.loop.progress >= 1.0 or (until is not None and done >= until)
 
     @property
     def released(self) -> bool:
@@ -240,7 +244,7 @@ class Run:
             },
             "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
             "optimizer": "; ".join(optimizers),
-            "epochs": arguments.epochs,
+            "epochs": loop.feeders[loop.main].epochs_done,
             "steps": loop.step_number,
             "seed": arguments.seed,
             "best_epoch": self.best_row["epoch"] if self.best_row else None,
