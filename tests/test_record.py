@@ -59,7 +59,7 @@ def test_an_unknown_keyword_is_named() -> None:
 def test_a_missing_value_is_named() -> None:
     with pytest.raises(RecordError, match=r"Outer: .*'name'"):
         Outer()  # type: ignore[call-arg]
-    with pytest.raises(RecordError, match="here: .*`name`"):
+    with pytest.raises(RecordError, match=r"here: .*`name`"):
         read_record(Outer, {}, "here")
 
 

@@ -1,0 +1,468 @@
+"""`zoo` as a user meets it: answers on stdout, talk on stderr, one clear line and the right exit code for a mistake."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo_core
+from zoo_core.errors import UnknownName
+from zoo_core.hub.integrity import sha256_of
+
+Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
+
+
+class Bad(NamedTuple):
+    """A mistake, the exit code it gives, and words that the message has."""
+
+    command: str
+    code: int
+    words: tuple[str, ...]
+
+
+MISTAKES = [
+    # names
+    Bad("load toyy", 2, ("no model named 'toyy'", "Did you mean 'toy'", "zoo list")),
+    Bad("load pixelrn", 2, ("no model named 'pixelrn'", "'pixelrnn'")),
+    Bad("load toy.bit", 2, ("no weights named 'toy.bit'", "'toy.bits'")),
+    Bad("load toy-gan", 2, ("'toy-gan' has no published weights", "zoo train toy-gan")),
+    Bad("load elsewhere:toy", 2, ("'elsewhere:toy'",)),
+    Bad("load a b", 2, ("unexpected extra argument",)),
+    Bad("load ./nothing-here", 1, ("'nothing-here' is not a release", "does not exist")),
+    Bad("load runs/nothing-here", 1, ("runs/nothing-here", "network", "no such folder")),
+    Bad("load hf:org/repo", 1, ("hf:org/repo", "network")),
+    Bad("load toy.", 2, ("'toy.'",)),
+    Bad("load toy --dtype int3", 2, ("no dtype 'int3'", "bfloat16")),
+    Bad("load toy --device toaster", 2, ("device 'toaster'",)),
+    Bad("load toy --head 3", 2, ("no head",)),
+    Bad("load toy --heed 3", 2, ("--heed",)),
+    Bad("info toyy", 2, ("no model named 'toyy'", "'toy'")),
+    Bad("info toy.bit", 2, ("'toy.bits'",)),
+    Bad("code toyy", 2, ("no model named 'toyy'",)),
+    Bad("code ./toy", 2, ("not the name of a model",)),
+    Bad("lode toy", 2, ("no command named 'lode'", "'load'", "zoo --help")),
+    Bad("toy-helo", 2, ("no command named 'toy-helo'", "'toy-hello'")),
+    Bad("list --sort nlll", 2, ("no metric named 'nlll'", "'nll'")),
+    Bad("verify toyy", 1, ("no model named 'toyy'",)),
+    # pictures
+    Bad("sample toyy -o x.png", 2, ("no model named 'toyy'",)),
+    Bad("sample toy -o absent/x.png", 2, ("'absent' does not exist",)),
+    Bad("sample toy -o .", 2, ("is a directory",)),
+    Bad("sample toy", 2, ("-o", "--output")),
+    Bad("sample toy -o x.png -n 0", 2, ("-n", "0")),
+    Bad("sample toy -o x.png --temperature 2", 2, ("no option --temperature",)),
+    Bad("complete toy big.png -o x.png", 2, ("'big.png' is 6x5 pixels", "4x4")),
+    Bad("complete toy text.png -o x.png", 2, ("'text.png' is not an image",)),
+    Bad("complete toy absent.png -o x.png", 2, ("'absent.png' does not exist",)),
+    Bad("complete toy good.png -o x.png", 2, ("every pixel is known", "--keep-rows")),
+    Bad("complete toy good.png -o x.png --keep-rows 5", 2, ("--keep-rows 5", "4 rows")),
+    Bad("complete toy good.png -o x.png --mask big.png", 2, ("'big.png' is 6x5",)),
+    Bad("complete toy good.png -o x.png --mask good.png --keep-rows 1", 2, ("exclude each other",)),
+    Bad("complete toy good.png -o absent/x.png --keep-rows 1", 2, ("'absent' does not exist",)),
+    # numbers
+    Bad("eval toyy", 2, ("no model named 'toyy'",)),
+    Bad("eval toy --data toy-bit", 2, ("no data set named 'toy-bit'", "'toy-bits'")),
+    Bad("eval toy --split tests", 2, ("no split 'tests'", "train, validation, test")),
+    Bad("eval toy --metric nlll", 2, ("no metric named 'nlll'", "'nll'")),
+    Bad("eval toy --data digits", 2, ("'digits' does not fit the model",)),
+    Bad("eval toy --limit 1", 2, ("--limit",)),
+    Bad("eval toy --data-file absent", 2, ("absent",)),
+    # training
+    Bad("train", 2, ("MODEL is missing", "zoo train")),
+    Bad("train toy -o new", 2, ("--data is missing",)),
+    Bad("train toy --data toy-bits", 2, ("--output is missing",)),
+    Bad("train toyy --data toy-bits -o new", 2, ("no model named 'toyy'",)),
+    Bad("train toy --data toy-bit -o new", 2, ("no data set named 'toy-bit'",)),
+    Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "--resume full")),
+    Bad("train toy --data toy-bits -o good.png", 2, ("'good.png' exists",)),
+    Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no config value 'widht'", "width")),
+    Bad("train toy --data toy-bits -o new --set width=x", 2, ("width", "`int`")),
+    Bad("train toy --data toy-bits -o new --set width=0", 2, ("width", ">= 1")),
+    Bad("train toy --data toy-bits -o new --set width", 2, ("NAME=VALUE",)),
+    Bad("train toy --data toy-bits -o new --input explode", 2, ("explode",)),
+    Bad("train toy --data toy-bits -o new --input binarize:mode", 2, ("KEY=VALUE",)),
+    Bad("train toy --data toy-bits -o new --select nlll", 2, ("no metric named 'nlll'",)),
+    Bad("train toy --data toy-bits -o new --epochs 0", 2, ("--epochs",)),
+    Bad("train toy --data toy-bits -o new --precision fp8", 2, ("--precision", "bf16")),
+    Bad("train --resume absent", 2, ("'absent' is not a training run",)),
+    Bad("train --resume full", 2, ("'full' is not a training run",)),
+    Bad("train --resume full --lr 0.1", 2, ("--resume takes nothing else", "lr")),
+    Bad("train toy --resume full", 2, ("--resume takes nothing else", "model")),
+    Bad("train --help-config", 2, ("--help-config needs a model",)),
+    Bad("train toyy --help-config", 2, ("no model named 'toyy'",)),
+]
+
+
+@pytest.fixture(scope="session")
+def _desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    desk = tmp_path_factory.mktemp("desk")
+    Image.new("L", (6, 5)).save(desk / "big.png")
+    Image.new("L", (4, 4), 255).save(desk / "good.png")
+    (desk / "text.png").write_text("hello")
+    (desk / "full").mkdir()
+    (desk / "full" / "precious").write_text("mine")
+    return desk
+
+
+@pytest.fixture
+def desk(_desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with some files."""
+    monkeypatch.chdir(_desk)
+    return _desk
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.command)
+def test_a_mistake_is_one_clear_line_and_loses_nothing(mistake: Bad, zoo: Zoo, desk: Path) -> None:
+    before = sorted(desk.rglob("*"))
+    code, out, err = zoo(*mistake.command.split())
+    assert code == mistake.code, err
+    said = err if not mistake.command.startswith("verify") else out
+    assert all(word in said for word in mistake.words), said
+    assert "Traceback" not in err
+    if said is err:
+        assert out == ""
+        told = [line for line in err.splitlines() if not line.startswith(("Usage:", "Try ", "Taking ", " "))]
+        assert len([line for line in told if line]) == 1 and told[-1].startswith("Error: "), err
+    assert sorted(desk.rglob("*")) == before
+
+
+def test_debug_lets_the_error_through_wherever_it_stands(toy_release: Path) -> None:
+    from zoo_core.cli.main import main
+
+    for arguments in (["--debug", "load", "toyy"], ["load", "toyy", "--debug"]):
+        with pytest.raises(UnknownName):
+            main(arguments)
+
+
+def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setattr("zoo_core.weights.catalogue.list_models", explode)
+    code, out, err = zoo("list")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err
+
+
+def test_data_that_is_missing_says_how_to_get_it(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZOO_MIRROR", raising=False)
+    monkeypatch.setenv("ZOO_CACHE", str(desk / "cache"))
+    monkeypatch.setenv("HF_HOME", str(desk / "hf"))
+    code, out, err = zoo("train", "pixelrnn-row", "--data", "mnist", "-o", "new")
+    assert (code, out) == (1, "")
+    assert "is missing" in err and "ZOO_MIRROR" in err and "HF_HUB_OFFLINE" in err
+    assert not (desk / "new").exists()
+
+
+# What works.
+
+
+def test_list_is_one_line_a_reference_when_piped(zoo: Zoo) -> None:
+    code, out, err = zoo("list")
+    assert (code, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    references = [row[0] for row in rows]
+    assert len(set(references)) == len(references)
+    assert {"toy.bits", "toy-gan", "toy-classifier"} <= set(references)
+    assert any(reference.startswith("pixelrnn") for reference in references)
+    (toy,) = (row for row in rows if row[0] == "toy.bits")
+    assert "bits/dim (toy-bits test)" in toy[1] and toy[2] == "default"
+    (gan,) = (row for row in rows if row[0] == "toy-gan")
+    assert "no weights" in gan
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["toy*"], {"toy.bits", "toy-gan", "toy-wide", "toy-classifier"}),
+        (["TOY_G*"], {"toy-gan"}),
+        (["toy*", "--task", "classification"], {"toy-classifier"}),
+        (["toy*", "--capability", "sampler"], {"toy.bits", "toy-gan", "toy-wide"}),
+        (["--data", "toy_bits"], {"toy.bits"}),
+        (["toy*", "--sort", "bits-per-dim"], {"toy.bits"}),
+        (["nothing-like-it"], set()),
+    ],
+)
+def test_list_is_filtered(options: list[str], expected: set[str], zoo: Zoo) -> None:
+    code, out, _ = zoo("list", *options, "--json")
+    assert code == 0
+    assert {row["reference"] for row in json.loads(out)} == expected
+
+
+def test_a_pattern_without_a_match_is_told_on_stderr(zoo: Zoo) -> None:
+    code, out, err = zoo("list", "nothing-like-it")
+    assert (code, out) == (0, "") and "Nothing matches" in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "info toy", "info toy-gan", "load toy", "plugins", "plugins --commands", "eval toy", "verify toy"],
+)
+def test_json_is_all_that_stands_on_stdout(command: str, zoo: Zoo) -> None:
+    code, out, err = zoo(*command.split(), "--json")
+    assert code == 0, err
+    assert json.loads(out)
+    assert "Warning" not in err and "Traceback" not in err
+
+
+def test_load_says_what_it_is_and_what_next(zoo: Zoo) -> None:
+    code, out, err = zoo("load", "TOY_pixels")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("toy.bits: ")
+    for word in ("IndependentPixels", "zoo-toy", "16 parameters", "float32", "Density", "nll", "CC0-1.0", "pins"):
+        assert word in out
+    assert [line.split()[0] for line in lines[-3:]] == ["zoo"] * 3 and lines[-4] == "Next:"
+
+
+def test_every_next_command_works(zoo: Zoo, desk: Path) -> None:
+    _, out, _ = zoo("load", "toy")
+    for line in out.splitlines()[-3:]:
+        code, _, err = zoo(*line.split()[1:])
+        assert code == 0, err
+    (desk / "samples.png").unlink(missing_ok=True)
+
+
+def test_a_folder_is_loaded_and_said_to_be_one(zoo: Zoo, release: Path, desk: Path) -> None:
+    (desk / "org").mkdir()
+    shutil.copytree(release, desk / "org" / "repo")
+    try:
+        code, out, err = zoo("load", "org/repo")
+    finally:
+        shutil.rmtree(desk / "org")
+    assert code == 0 and out.startswith("toy: ")
+    assert "folder" in err and "org/repo" in err
+
+
+def test_info_answers_the_four_questions(zoo: Zoo) -> None:
+    code, out, err = zoo("info", "toy")
+    assert (code, err) == (0, "")
+    for label in ("data", "model", "loss", "optimizer", "recipe", "licences", "input"):
+        assert any(line.startswith(f"{label} ") and not line.endswith(" -") for line in out.splitlines()), label
+    for word in ("toy-bits", "zoo train toy", "sha256", "nats/image", "n = 130", "width", "adam", "CC0-1.0"):
+        assert word in out
+
+
+def test_code_is_the_file_of_the_model(zoo: Zoo, toy_site: Path, desk: Path) -> None:
+    text = (toy_site / "zoo_toy" / "models.py").read_text()
+    for name in ("toy", "toy:toy", "toy.bits"):
+        assert zoo("code", name) == (0, text, "")
+    code, out, err = zoo("code", "toy", "-o", "toy.py")
+    assert (code, out) == (0, "") and "toy.py" in err
+    assert (desk / "toy.py").read_text() == text
+    (desk / "toy.py").unlink()
+
+
+def test_plugins_shows_each_with_its_version_and_offers(zoo: Zoo) -> None:
+    code, out, err = zoo("plugins")
+    assert (code, err) == (0, "")
+    rows = {line.split("\t")[0]: line for line in out.splitlines()}
+    for word in ("zoo-toy 0.3.0", "zoo_models", "toy-classifier", "toy-bits"):
+        assert word in rows["toy"]
+    assert zoo("plugins", "--commands").out.startswith("zoo toy-hello\tSay hello.\tzoo-toy 0.3.0")
+
+
+def test_a_command_of_a_plugin_runs(zoo: Zoo) -> None:
+    assert zoo("toy-hello") == (0, "hello\n", "")
+
+
+def test_help_lists_every_command_and_ends_with_the_plugins(zoo: Zoo) -> None:
+    from zoo_core.cli.main import COMMANDS
+
+    for option in ("--help", "-h"):
+        code, out, err = zoo(option)
+        assert (code, err) == (0, "")
+        assert all(f"\n  {name} " in out for name in COMMANDS)
+        assert out.rstrip().splitlines()[-1] == "Plugins add more: zoo plugins --commands"
+    assert zoo("--version").out == f"zoo, version {zoo_core.__version__}\n"
+
+
+def test_every_command_has_the_help_line_of_the_list(zoo: Zoo) -> None:
+    from zoo_core.cli.main import COMMANDS
+
+    for name in COMMANDS:
+        code, out, _ = zoo(name, "--help")
+        assert code == 0 and f"Usage: zoo {name}" in out
+
+
+def test_sample_draws_the_same_for_the_same_seed(zoo: Zoo, desk: Path) -> None:
+    for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
+        code, out, err = zoo("sample", "toy", "-n", 9, "-o", name, "--seed", seed)
+        assert (code, out) == (0, "") and name in err and f"seed {seed}" in err
+    pictures = [(desk / name).read_bytes() for name in ("a.png", "b.png", "c.png")]
+    assert pictures[0] == pictures[1] != pictures[2]
+    for name in ("a.png", "b.png", "c.png"):
+        (desk / name).unlink()
+
+
+def test_the_output_is_checked_before_the_work(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("zoo_core.cli.models.load", load)
+    for command in (["sample", "toy"], ["complete", "toy", "good.png", "--keep-rows", 1]):
+        code, _, err = zoo(*command, "-o", "absent/x.png")
+        assert code == 2 and "'absent' does not exist" in err
+
+
+def test_complete_keeps_what_is_known(zoo: Zoo, desk: Path) -> None:
+    for options in (["--keep-rows", 2], ["--mask", "mask.png"]):
+        Image.new("L", (4, 4), 0).save(desk / "mask.png")
+        code, out, err = zoo("complete", "toy", "good.png", "-o", "done.png", "-n", 3, *options)
+        assert (code, out) == (0, ""), err
+        assert "3 completions" in err and (desk / "done.png").exists()
+        (desk / "done.png").unlink()
+    (desk / "mask.png").unlink()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zoo_core.hub.atomic.os.fsync", full)
+    before = sorted(desk.rglob("*"))
+    for command in (["sample", "toy", "-o", "x.png"], ["code", "toy", "-o", "x.py"]):
+        code, _, err = zoo(*command)
+        assert code == 1 and "the disk is full" in err and "Traceback" not in err
+    assert sorted(desk.rglob("*")) == before
+
+
+# Numbers that are checked.
+
+
+def test_check_is_content_with_the_recorded_number(zoo: Zoo) -> None:
+    code, out, _ = zoo("eval", "toy", "--check")
+    assert code == 0
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert {row[0]: row[-1] for row in rows} == {"nll": "same", "bits_per_dim": "same"}
+
+
+def test_check_says_that_other_data_is_not_comparable(zoo: Zoo) -> None:
+    for options in (["--limit", 50], ["--split", "validation"]):
+        code, out, err = zoo("eval", "toy", "--check", *options)
+        assert code == 3 and "other data" in out and "other data" in err and "Traceback" not in err
+        assert zoo("eval", "toy", *options).code == 0
+
+
+def change_number(folder: Path) -> None:
+    data = json.loads((folder / "config.json").read_text())
+    for entry in data["metrics"]:
+        entry["value"] += 0.1
+    (folder / "config.json").write_text(json.dumps(data))
+
+
+def test_check_fails_on_another_number(zoo: Zoo, release: Path) -> None:
+    change_number(release)
+    code, out, err = zoo("eval", release, "--check", "--metric", "nll")
+    assert code == 1 and "different" in out and "does not give the number" in err
+
+
+def test_verify_finds_what_was_altered(zoo: Zoo, release: Path) -> None:
+    code, out, _ = zoo("verify", release)
+    assert code == 0 and "log_prob as recorded" in out
+    stat = (release / "model.safetensors").stat()
+    content = bytearray((release / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (release / "model.safetensors").write_bytes(content)
+    os.utime(release / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a verdict would be believed
+    code, out, _ = zoo("verify", release, "toy")
+    assert code == 1
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[1] for row in rows] == ["FAILED", "ok"]
+    assert "sha256" in rows[0][2]
+
+
+def test_verify_without_names_takes_all_that_are_here(zoo: Zoo) -> None:
+    code, out, _ = zoo("verify")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert {row[1] for row in rows} == {"ok"}, out
+    assert code == 0 and "toy.bits" in {row[0] for row in rows}
+
+
+# Training, as processes that can be killed.
+
+
+def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.005)
+
+
+def test_a_run_survives_ctrl_c_and_kill_with_the_same_bytes(zoo_process: Zoo, zoo: Zoo, tmp_path: Path) -> None:
+    asked = ["train", "pixelrnn-row", "--data", "digits", "--epochs", 4, "--batch", 200, "--seed", 3]
+    asked += ["--set", "hidden=2", "--set", "layers=1", "--set", "head=2", "--lr", 0.01]
+    run = tmp_path / "cut"
+
+    def saved() -> list[str]:
+        return sorted(path.name for path in run.glob("checkpoint-*"))
+
+    def start(*arguments: object) -> "subprocess.Popen[str]":
+        restore = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+        options = zoo_process(*arguments)
+        return subprocess.Popen(**options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=restore)
+
+    process = start(*asked, "-o", run)
+    wait_for(saved, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == "" and "interrupted" in err.lower() and "Traceback" not in err
+    assert f"zoo train --resume {run}" in err
+    first = saved()
+    assert first and not (run / "config.json").exists()
+
+    process = start("train", "--resume", run)
+    wait_for(lambda: saved() not in ([], first), process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert saved() and not (run / "config.json").exists()
+
+    code, out, err = zoo("train", "--resume", run)
+    assert (code, out) == (0, ""), err
+    assert "Continuing at" in err and "is a release" in err
+    code, _, err = zoo("train", "--resume", run)
+    assert code == 0 and "is finished" in err
+
+    code, _, err = zoo(*asked, "-o", tmp_path / "whole")
+    assert code == 0, err
+    assert sha256_of(run / "model.safetensors") == sha256_of(tmp_path / "whole" / "model.safetensors")
+    code, out, _ = zoo("eval", run, "--check")
+    assert code == 0, out
+
+
+def test_help_config_shows_every_value_with_its_bounds(zoo: Zoo) -> None:
+    code, out, _ = zoo("train", "toy", "--help-config")
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert code == 0 and set(rows) == {"channels", "height", "width", "start"}
+    assert "from 1 to 64" in rows["height"] and "pixels" in rows["height"] and "default 4" in rows["height"]
+    assert "from 1" in zoo("train", "pixelrnn", "--help-config").out
+
+
+def test_output_that_is_cut_off_is_no_error(zoo_process: Zoo) -> None:
+    options = zoo_process("code", "toy")
+    process = subprocess.Popen(**options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in err and "Error" not in err
+
+
+def test_the_same_from_python(toy_release: Path) -> None:
+    model = zoo_core.load("toy")
+    assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 1, 4, 4)
+    assert any(row.reference == "toy.bits" for row in zoo_core.list_models())
+    assert zoo_core.info("toy")["reference"] == "toy.bits"

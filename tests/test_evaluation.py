@@ -1,0 +1,192 @@
+"""Evaluation: numbers against closed forms, with the protocol that makes them comparable."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+import zoo_core
+from zoo_core import evaluation
+from zoo_core.discovery.registry import Registry
+from zoo_core.errors import UnknownName, UsageError
+from zoo_core.evaluation import compare, entries, fitting_metrics, measure
+from zoo_core.interfaces.dataset import digest
+from zoo_core.interfaces.model import Model
+from zoo_core.weights.release import MetricEntry, Protocol
+
+
+@pytest.fixture(scope="module")
+def model(registry: Registry) -> Model:
+    torch.manual_seed(0)
+    return zoo_core.create("toy", registry=registry, config={"start": 1.5})
+
+
+def random_step(registry: Registry, model: Model, seed: int) -> Model:
+    other = zoo_core.create("toy", registry=registry, input=[{"step": "binarize", "mode": "sample", "seed": seed}])
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def closed_form(model: Any, bits: torch.Tensor) -> torch.Tensor:
+    """- sum log p, written out, in float64."""
+    p = model.logit.detach().double().sigmoid()
+    bits = bits.double()
+    return -(bits * p.log() + (1 - bits) * (1 - p).log()).flatten(1).sum(1)
+
+
+def test_numbers_are_those_of_the_closed_form(registry: Registry, model: Model) -> None:
+    data = registry.open_dataset("toy-bits")
+    found = measure(model, data, "test", fitting_metrics(model, registry))
+    nll = closed_form(model, data.tensors["test"]["image"])
+    assert sorted(found) == ["bits_per_dim", "nll"]
+    for name, per_example in {"nll": nll, "bits_per_dim": nll / (16 * math.log(2))}.items():
+        assert found[name].n == 130 and found[name].estimator == "exact"
+        assert found[name].value == pytest.approx(per_example.mean().item(), rel=1e-6)
+        assert found[name].stderr == pytest.approx(per_example.std().item() / math.sqrt(130), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 7, 130, 1000])
+@pytest.mark.parametrize("steps", ["as it is", "random"])
+def test_the_result_does_not_depend_on_the_batch_size(
+    size: int, steps: str, registry: Registry, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random step makes one draw over the whole split, so its result does not either."""
+    data = registry.open_dataset("toy-bits" if steps == "as it is" else "toy-grey")
+    chosen = model if steps == "as it is" else random_step(registry, model, 5)
+
+    def nll() -> float:
+        return measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]))["nll"].value
+
+    torch.manual_seed(1)
+    reference = nll()
+    torch.manual_seed(2)
+    monkeypatch.setattr(evaluation, "BATCH", size)
+    assert nll() == pytest.approx(reference, rel=1e-7)
+
+
+def test_the_seed_of_a_random_step_decides_the_draw(registry: Registry, model: Model) -> None:
+    data = registry.open_dataset("toy-grey")
+    values = []
+    for seed in (0, 0, 1):
+        chosen = random_step(registry, model, seed)
+        values.append(measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]))["nll"].value)
+    assert values[0] == values[1] != values[2]
+    bits = torch.rand(130, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < data.tensors["test"]["image"] / 4
+    assert values[2] == pytest.approx(closed_form(model, bits).mean().item(), rel=1e-6)
+
+
+def test_measuring_leaves_the_model_as_it_was(registry: Registry, model: Model) -> None:
+    data = registry.open_dataset("toy-bits")
+    state = torch.get_rng_state()
+    for training in (True, False):
+        model.train(training)
+        measure(model, data, "test", fitting_metrics(model, registry))
+        assert model.training is training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_two_processes_saw_is_joined(registry: Registry, model: Model) -> None:
+    bits = registry.open_dataset("toy-bits").batch("test", torch.arange(130))
+    whole, left, right = (registry.new_metric("nll") for _ in range(3))
+    with torch.no_grad():
+        whole.update(model, bits)
+        left.update(model, {"image": bits["image"][:31]})
+        right.update(model, {"image": bits["image"][31:]})
+    left.merge(right)
+    assert left.compute().n == 130
+    assert left.compute().value == pytest.approx(whole.compute().value, rel=1e-9)
+    assert left.compute().stderr == pytest.approx(whole.compute().stderr, rel=1e-6)
+
+
+def test_the_protocol_is_recorded(registry: Registry, model: Model) -> None:
+    data = registry.open_dataset("toy-grey")
+    chosen = random_step(registry, model, 5)
+    measured = measure(chosen, data, "validation", fitting_metrics(chosen, registry, ["nll"]), limit=20)
+    (entry,) = entries(chosen, data, "validation", measured, registry)
+    assert (entry.metric, entry.unit) == ("nll", "nats/image")
+    assert entry.protocol == Protocol(
+        dataset="toy-grey",
+        split="validation",
+        n=20,
+        data_sha256=digest(data.tensors["validation"]),
+        input=[{"step": "binarize", "mode": "sample", "seed": 5, "at": 0.5}],
+    )
+
+
+SHA = "0" * 64
+ENTRY = MetricEntry(
+    metric="nll",
+    value=80.0,
+    unit="nats/image",
+    tolerance=0.01,
+    protocol=Protocol(dataset="d", split="test", n=10, data_sha256=SHA),
+)
+
+
+def changed(value: float = 80.0, metric: str = "nll", **protocol: Any) -> MetricEntry:
+    replaced = msgspec.structs.replace(ENTRY.protocol, **protocol)
+    return msgspec.structs.replace(ENTRY, value=value, metric=metric, protocol=replaced)
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        (changed(), "same"),
+        (changed(80.009), "same"),
+        (changed(79.98), "different"),
+        (changed(math.nan), "different"),
+        (changed(n=9), "other data"),
+        (changed(split="validation"), "other data"),
+        (changed(data_sha256="1" * 64), "other data"),
+        (changed(dataset="e"), "other data"),
+        (changed(estimator="k = 10"), "other data"),
+        (changed(input=[{"step": "binarize"}]), "other data"),
+        (changed(metric="bits_per_dim"), "not recorded"),
+    ],
+)
+def test_numbers_are_compared_only_inside_one_protocol(measured: MetricEntry, verdict: str) -> None:
+    assert compare(measured, [ENTRY]).verdict == verdict
+
+
+def test_the_fitting_protocol_is_found_among_several() -> None:
+    found = compare(changed(70.0, split="validation"), [ENTRY, changed(70.0, split="validation")])
+    assert found.verdict == "same" and found.recorded is not None and found.recorded.protocol.split == "validation"
+
+
+def test_a_metric_must_fit_what_the_model_can_do(registry: Registry) -> None:
+    gan = zoo_core.create("toy-gan", registry=registry)
+    with pytest.raises(UsageError, match="'nll' needs the capability Density"):
+        fitting_metrics(gan, registry, ["nll"])
+    with pytest.raises(UsageError, match="no installed metric fits"):
+        fitting_metrics(gan, registry)
+    with pytest.raises(UnknownName, match="Did you mean 'nll'"):
+        fitting_metrics(gan, registry, ["nl"])
+
+
+def test_a_release_is_measured_again_and_compared(toy_release: Path, registry: Registry) -> None:
+    found = zoo_core.evaluate("toy", registry=registry)
+    assert {comparison.verdict for comparison in found.comparisons} == {"same"}
+    found = zoo_core.evaluate("toy", registry=registry, limit=50, metrics=["bits-per-dim"])
+    (comparison,) = found.comparisons
+    assert comparison.verdict == "other data" and comparison.measured.protocol.n == 50
+
+
+def test_data_that_does_not_fit_is_refused(toy_release: Path, registry: Registry) -> None:
+    with pytest.raises(UsageError, match=r"'toy-grey' does not fit the model: .*5 levels"):
+        zoo_core.evaluate("toy", data="toy-grey", registry=registry)
+    with pytest.raises(UsageError, match="'digits' does not fit the model"):
+        zoo_core.evaluate("toy", data="digits", registry=registry)
+
+
+def test_a_release_without_numbers_asks_for_data(
+    registry: Registry, model: Model, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = write(model, "toy", tmp_path / "unmeasured")
+    with pytest.raises(UsageError, match="records no number"):
+        zoo_core.evaluate(str(folder), registry=registry)
+    found = zoo_core.evaluate(str(folder), data="TOY_BITS", registry=registry)
+    assert {comparison.verdict for comparison in found.comparisons} == {"not recorded"}

@@ -1,0 +1,157 @@
+"""What may import what: floors, plugins, and what light commands must never touch."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo_core
+
+CORE = Path(zoo_core.__file__).parent
+ROOT = CORE.parent
+PLUGINS = ROOT / "plugins"
+
+# Heavy, or able to reach the network; `zoo list` and its like get along without.
+HEAVY = (
+    "torch", "numpy", "huggingface_hub.hf_api", "huggingface_hub.file_download", "httpx", "httpx2", "requests",
+    "matplotlib", "PIL", "sklearn", "pyarrow", "torchmetrics", "accelerate",
+)  # fmt: skip
+
+
+def floor(module: str) -> int:
+    """The floor of a module of the core; 6 is the roof, which imports lazily."""
+    if module == "zoo_core":
+        return 6
+    return {
+        "interfaces": 1, "errors": 1,
+        "discovery": 2, "hub": 2,
+        "weights": 3, "evaluation": 3, "pictures": 3,
+        "training": 4, "publishing": 4, "testing": 4,
+        "cli": 5,
+    }[module.split(".")[1]]  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> list[str]:
+    """Every module that a file imports, inside functions too; not what only type checkers see."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING":
+            node.body = []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+CORE_FILES = sorted(CORE.rglob("*.py"))
+
+
+def test_imports_point_down_the_floors() -> None:
+    wrong = []
+    for path in CORE_FILES:
+        here = module_name(path)
+        if here == "zoo_core":
+            continue
+        for target in imports(path):
+            if target.startswith("zoo_core.") and target != "zoo_core.__version__" and floor(target) > floor(here):
+                wrong.append(f"{here} (floor {floor(here)}) imports {target} (floor {floor(target)})")
+    assert wrong == []
+
+
+def test_imports_run_in_no_circle() -> None:
+    """Between the rooms of one floor too."""
+    rooms: dict[str, set[str]] = {}
+    for path in CORE_FILES:
+        here = module_name(path)
+        if here != "zoo_core":
+            room = here.split(".")[1]
+            targets = {target.split(".")[1] for target in imports(path) if target.startswith("zoo_core.")}
+            rooms.setdefault(room, set()).update(targets - {room, "__version__"})
+    while rooms:
+        done = [room for room, targets in rooms.items() if not targets & rooms.keys()]
+        assert done, f"these import each other: {rooms}"
+        for room in done:
+            del rooms[room]
+
+
+def test_the_core_never_imports_a_plugin() -> None:
+    packages = {path.parent.name for path in PLUGINS.glob("*/zoo_*/plugin.py")}
+    assert len(packages) >= 3
+    wrong = [f"{path}: {target}" for path in CORE_FILES for target in imports(path) if target.split(".")[0] in packages]
+    assert wrong == []
+
+
+def test_a_plugin_never_imports_another() -> None:
+    wrong = []
+    packages = {path.parent.name for path in PLUGINS.glob("*/zoo_*/plugin.py")}
+    for package in PLUGINS.glob("*/zoo_*"):
+        for path in package.rglob("*.py"):
+            others = {target.split(".")[0] for target in imports(path)} & packages - {package.name}
+            wrong += [f"{path}: {other}" for other in others]
+    assert wrong == []
+
+
+def run(code: str, *arguments: str) -> list[str]:
+    """The modules that are there when a process with this code ends."""
+    code += "\nimport sys; print('MODULES', *sys.modules, file=sys.stderr)"
+    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    found = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env)
+    assert found.returncode == 0, found.stderr
+    return found.stderr.rpartition("MODULES ")[2].split()
+
+
+COMMAND = """
+from zoo_core.cli.main import main
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["list", "--sort", "nll", "--json"], ["info", "pixelrnn"], ["plugins"], ["plugins", "--commands"]],
+    ids=" ".join,
+)
+def test_commands_that_only_look_are_light(arguments: list[str]) -> None:
+    modules = run(COMMAND, *arguments)
+    assert "zoo_core.discovery.loader" in modules
+    assert [name for name in HEAVY if name in modules] == []
+
+
+def test_help_imports_no_plugin_and_no_command() -> None:
+    modules = run(COMMAND, "--help")
+    assert [name for name in HEAVY if name in modules] == []
+    assert sorted(name for name in modules if name.startswith("zoo_")) == [
+        "zoo_core", "zoo_core.cli", "zoo_core.cli.main", "zoo_core.errors",
+    ]  # fmt: skip
+    assert "importlib.metadata" not in modules and "pluggy" not in modules
+
+
+def test_declaring_plugins_imports_nothing_heavy() -> None:
+    names = [f"{path.parent.name}.plugin" for path in sorted(PLUGINS.glob("*/zoo_*/plugin.py"))]
+    modules = run(f"import {', '.join(names)}, zoo_core")
+    assert [name for name in HEAVY if name in modules] == []
+    for name in names:  # and no other module of its own
+        package = name.partition(".")[0]
+        assert [m for m in modules if m.startswith(f"{package}.") and m != name] == []
+
+
+def test_every_public_name_of_the_core_is_there() -> None:
+    for name in zoo_core.__all__:
+        assert getattr(zoo_core, name) is not None
+    assert dir(zoo_core) == zoo_core.__all__
+    with pytest.raises(AttributeError, match="'lode'"):
+        _ = zoo_core.lode

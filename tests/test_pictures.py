@@ -1,0 +1,191 @@
+"""Pictures: grids, curves, and images that people bring along."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.fields import Field
+from zoo_core.pictures import GAP, LABEL_HEIGHT, open_image, open_mask, save_curve, save_grid, to_pil
+
+GREY = Field(kind="image", shape=(1, 3, 5), range=(0, 1), levels=256)
+RGB = Field(kind="image", shape=(3, 3, 5), range=(0, 1), levels=256)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[..., Path]:
+    def save(picture: Image.Image, name: str = "in.png", **options: Any) -> Path:
+        picture.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
+
+
+def ramp(mode: str = "L") -> Image.Image:
+    return Image.fromarray((np.arange(15).reshape(3, 5) * 17).astype(np.uint8)).convert(mode)
+
+
+def opened(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        file.load()
+        return file.copy()
+
+
+# Grids.
+
+
+@pytest.mark.parametrize(
+    ("n", "columns", "expected"),
+    [(1, None, (1, 1)), (5, None, (3, 2)), (64, None, (8, 8)), (5, 5, (5, 1)), (3, 1, (1, 3))],
+)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_grid_has_a_cell_for_each_image(
+    n: int, columns: int | None, expected: tuple[int, int], labelled: bool, tmp_path: Path
+) -> None:
+    labels = [str(k) for k in range(n)] if labelled else []
+    save_grid(torch.zeros(n, 1, 60, 80), tmp_path / "g.png", title="t", labels=labels, columns=columns)
+    picture = opened(tmp_path / "g.png")
+    across, down = expected
+    height = 60 + GAP + (LABEL_HEIGHT if labelled else 0)
+    assert picture.size == (across * (80 + GAP) + GAP, down * height + GAP + LABEL_HEIGHT)
+
+
+def test_images_stand_in_reading_order_below_the_title(tmp_path: Path) -> None:
+    images = (torch.arange(6.0) / 10).view(6, 1, 1, 1).expand(6, 1, 56, 56)
+    save_grid(images, tmp_path / "g.png", title="t", columns=3)
+    pixels = np.array(opened(tmp_path / "g.png").convert("L"))
+    for k in range(6):
+        middle = LABEL_HEIGHT + GAP + k // 3 * 58 + 28, GAP + k % 3 * 58 + 28
+        assert pixels[middle] == round(k / 10 * 255)
+
+
+def test_small_images_are_enlarged_without_blur(tmp_path: Path) -> None:
+    save_grid(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2), tmp_path / "g.png", title="")
+    pixels = np.array(opened(tmp_path / "g.png").convert("L"))
+    cell = pixels[LABEL_HEIGHT + GAP :, GAP:][:28, :56]
+    assert (cell[:, :28] == 0).all() and (cell[:, 28:] == 255).all()
+
+
+def test_a_long_title_is_not_cut(tmp_path: Path) -> None:
+    for title in ("t", "a much longer title than the picture is wide"):
+        save_grid(torch.ones(1, 1, 56, 56), tmp_path / f"{len(title)}.png", title=title)
+    assert opened(tmp_path / "44.png").width > opened(tmp_path / "1.png").width
+    dark = np.array(opened(tmp_path / "44.png").convert("L"))[:LABEL_HEIGHT] < 128
+    assert dark.any() and not dark[:, -1].any()
+
+
+def test_labels_are_drawn_under_their_image(tmp_path: Path) -> None:
+    save_grid(torch.ones(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["", "label"], columns=2)
+    dark = np.array(opened(tmp_path / "g.png").convert("L"))[LABEL_HEIGHT + GAP + 56 :] < 128
+    assert not dark[:, :58].any() and dark[:, 58:].any()
+
+
+def test_values_become_the_nearest_level() -> None:
+    assert np.array(to_pil(torch.tensor([[[-1.0, 0.0, 0.5, 1.0, 2.0]]]))).tolist() == [[0, 0, 128, 255, 255]]
+    assert to_pil(torch.zeros(3, 2, 4)).mode == "RGB" and to_pil(torch.zeros(3, 2, 4)).size == (4, 2)
+
+
+def test_a_missing_folder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"folder '.*absent' does not exist"):
+        save_grid(torch.zeros(1, 1, 2, 2), tmp_path / "absent" / "g.png", title="")
+    assert not list(tmp_path.iterdir())
+
+
+# Images that are given.
+
+
+def test_a_grey_image_keeps_its_values(saved: Callable[..., Path]) -> None:
+    values, opaque = open_image(saved(ramp()), GREY)
+    assert torch.equal(values, torch.arange(15.0).view(1, 3, 5) * 17 / 255)
+    assert opaque.shape == (1, 3, 5) and opaque.all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1"])
+def test_other_modes_are_converted(mode: str, saved: Callable[..., Path]) -> None:
+    values, opaque = open_image(saved(ramp(mode)), GREY)
+    expected = (ramp().convert("1") if mode == "1" else ramp()).convert("L")
+    assert (values[0] * 255 - torch.from_numpy(np.array(expected)).float()).abs().max() <= 1
+    assert opaque.all()
+
+
+def test_an_image_of_sixteen_bits_is_scaled(saved: Callable[..., Path]) -> None:
+    deep = Image.fromarray(np.full((3, 5), 128 * 257, dtype=np.uint16))
+    values, _ = open_image(saved(deep), GREY)
+    assert (values - 128 / 255).abs().max() < 1 / 255
+
+
+def test_a_colour_image_has_three_channels(saved: Callable[..., Path]) -> None:
+    picture = Image.new("RGB", (5, 3), (255, 0, 51))
+    values, _ = open_image(saved(picture), RGB)
+    assert values.shape == (3, 3, 5)
+    assert torch.equal(values[:, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
+    grey, _ = open_image(saved(picture), GREY)
+    assert grey.shape == (1, 3, 5) and 0.2 < grey[0, 0, 0] < 0.4
+    assert open_image(saved(ramp()), RGB)[0].shape == (3, 3, 5)
+
+
+def test_transparent_pixels_are_unknown(saved: Callable[..., Path]) -> None:
+    picture = ramp("RGBA")
+    picture.putpixel((4, 0), (9, 9, 9, 0))
+    picture.putpixel((0, 2), (9, 9, 9, 127))
+    picture.putpixel((1, 2), (9, 9, 9, 128))
+    _, opaque = open_image(saved(picture), GREY)
+    assert (~opaque).nonzero().tolist() == [[0, 0, 4], [0, 2, 0]]
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_values_are_rounded_to_the_levels_of_the_model(levels: int, saved: Callable[..., Path]) -> None:
+    values, _ = open_image(saved(ramp()), Field(kind="image", shape=(1, 3, 5), levels=levels))
+    scaled = values * (levels - 1)
+    assert torch.equal(scaled, scaled.round()) and len(values.unique()) <= levels
+
+
+@pytest.mark.parametrize("size", [(3, 5), (5, 4), (1, 1)])
+def test_an_image_of_another_size_is_refused(size: tuple[int, int], saved: Callable[..., Path]) -> None:
+    path = saved(Image.new("L", size))
+    with pytest.raises(UsageError, match=f"'{path}' is {size[0]}x{size[1]} pixels, and the model is for 5x3") as error:
+        open_image(path, GREY)
+    assert error.value.hint is not None
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "truncated", "cut header", "folder", "absent"])
+def test_what_is_no_image_is_one_clear_line(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "absent":
+        Image.new("L", (5, 3)).save(path)
+        whole = path.read_bytes()
+        path.write_bytes({"text": b"hello", "empty": b"", "truncated": whole[:-25], "cut header": whole[:20]}[damage])
+    with pytest.raises(UsageError) as error:
+        open_image(path, GREY)
+    assert str(path) in error.value.message and "\n" not in error.value.message
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(
+    saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(Image.new("L", (50, 50)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ZooError):
+        open_image(path, GREY)
+
+
+def test_white_is_known_in_a_mask(saved: Callable[..., Path]) -> None:
+    picture = Image.new("L", (5, 3), 255)
+    picture.putpixel((2, 1), 0)
+    known = open_mask(saved(picture), 3, 5)
+    assert known.dtype == torch.bool and known.shape == (1, 3, 5)
+    assert (~known).nonzero().tolist() == [[0, 1, 2]]
+
+
+def test_a_curve_is_drawn_whatever_was_measured(tmp_path: Path) -> None:
+    rows = [{"epoch": 1.0, "train": {"loss": 2.0}, "validation": {"nll": 3.0}}, {"epoch": 1.5, "train": {"loss": 1.0}}]
+    for k, curve in enumerate((rows[:1], [{**row, "validation": row.get("validation", {})} for row in rows])):
+        save_curve(curve, tmp_path / f"{k}.png", title="a run")
+        assert opened(tmp_path / f"{k}.png").size == (840, 480)
