@@ -176,7 +176,7 @@ def test_list_is_one_line_a_reference_when_piped(zoo: Zoo) -> None:
     assert {"toy.bits", "toy-gan", "toy-classifier"} <= set(references)
     assert any(reference.startswith("pixelrnn") for reference in references)
     (toy,) = (row for row in rows if row[0] == "toy.bits")
-    assert "bits/dim (toy-bits test)" in toy[1] and toy[2] == "default"
+    assert "(toy-bits test)" in toy[1] and toy[2] == "default"
     (gan,) = (row for row in rows if row[0] == "toy-gan")
     assert "no weights" in gan
 

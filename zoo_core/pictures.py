@@ -75,10 +75,10 @@ def open_image(path: Path, field: Field) -> tuple[Tensor, Tensor]:
     channels, height, width = field.shape
     try:
         with Image.open(path) as file:
-            picture = file.convert("RGBA")
+            picture = _eight_bits(file).convert("RGBA")
     except FileNotFoundError:
         raise UsageError(f"'{path}' does not exist") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise UsageError(f"'{path}' is not an image that can be read: {error}") from None
     if picture.size != (width, height):
         raise UsageError(
@@ -91,6 +91,13 @@ def open_image(path: Path, field: Field) -> tuple[Tensor, Tensor]:
     if field.levels:
         values = (values * (field.levels - 1)).round() / (field.levels - 1)
     return values, opaque[None]
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Pillow would clip grey values of 16 bits, not scale them."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
 
 
 def open_mask(path: Path, height: int, width: int) -> Tensor:

@@ -34,7 +34,7 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
             | {"summary": release.summary, "config": release.config, "metrics": to_plain(release.metrics)}
         )
         return
-    spec = registry.model(release.zoo.model).spec
+    spec = registry.model(release.zoo.model, release.zoo.plugin).spec
     checked = (
         "every file is the one that the manifest pins" if report.pinned else "every file is as its config.json says"
     )

@@ -13,6 +13,7 @@ from zoo_core.discovery import hookspecs
 from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
 
 GROUP = "zoo.plugins"
+RESERVED = ("hf", "folder", "package")  # in `hf:org/repo`; no plugin may have such a name
 
 # What each hook returns a list of.
 HOOKS: dict[str, type] = {
@@ -52,7 +53,10 @@ def load_plugins(found: Iterable[EntryPoint] | None = None) -> list[Plugin]:
         if "*" in disabled or entry.name in disabled or distribution in disabled:
             continue  # before the import: a disabled plugin costs nothing
         plugin = Plugin(entry.name, distribution, entry.dist.version if entry.dist else "")
-        if (other := plugins.get(entry.name)) is not None:
+        if entry.name in RESERVED:
+            plugin.error = f"the plugin name '{entry.name}' is reserved"
+            plugin.fix = "name its entry point otherwise"
+        elif (other := plugins.get(entry.name)) is not None:
             if other.distribution == distribution:
                 continue  # one distribution seen twice on sys.path, as editable installs can be
             plugin.error = f"the plugin name '{entry.name}' is taken by {other.label}"
@@ -82,14 +86,23 @@ def _load(plugin: Plugin, import_module: Callable[[], ModuleType]) -> None:
             caller = getattr(manager.hook, hook)
             if caller.get_hookimpls():
                 plugin.hooks += (hook,)
-                plugin.declared[hook] = [_checked(item, kind, hook) for item in caller()[0]]
+                plugin.declared[hook] = [_checked(item, kind, hook) for item in _returned(caller(), kind, hook)]
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         plugin.error = f"{type(error).__name__}: {error}".splitlines()[0]
         plugin.declared = {hook: [] for hook in HOOKS}
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        plugin.fix = f"pip install {missing}" if missing else f"pip install --force-reinstall {plugin.distribution}"
+        plugin.fix = (
+            f"install the module '{missing}'" if missing else f"install {plugin.distribution} again, or update it"
+        )
+
+
+def _returned(results: list[Any], kind: type, hook: str) -> Iterable[object]:
+    if not results:  # pluggy leaves None out
+        raise TypeError(f"{hook} must return a list of {kind.__name__}, and it returned None")
+    declared: Iterable[object] = results[0]
+    return declared
 
 
 def _checked(item: object, kind: type, hook: str) -> object:

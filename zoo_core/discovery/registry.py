@@ -58,9 +58,11 @@ class Registry:
         """The manifest files that plugins bring along."""
         return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
 
-    def model(self, name: str) -> Offer[ModelSpec]:
-        """The model of this name or alias; `family:name` picks one plugin's."""
-        return self._one("model", name, self.models())
+    def model(self, name: str, distribution: str | None = None) -> Offer[ModelSpec]:
+        """The model of this name or alias; `family:name` picks one plugin's, `distribution` is the one to prefer."""
+        offers = self.models()
+        preferred = [o for o in offers if o.spec.name == name and o.plugin.distribution == distribution]
+        return preferred[0] if preferred else self._one("model", name, offers)
 
     def dataset(self, name: str) -> Offer[DatasetSpec]:
         """The data set of this name."""
@@ -91,19 +93,18 @@ class Registry:
 
     def _one(self, kind: str, name: str, offers: list[Offer[Spec]]) -> Offer[Spec]:
         family, _, wanted = normalise(name).rpartition(":")
-        known = {offer.spec.name for offer in offers if not family or offer.plugin.name == family}
-        found = [
-            offer
-            for offer in offers
-            if (not family or offer.plugin.name == family)
-            and (offer.spec.name.replace("_", "-") == wanted or wanted in getattr(offer.spec, "aliases", ()))
-        ]
+        offers = [offer for offer in offers if not family or normalise(offer.plugin.name) == family]
+        found = [offer for offer in offers if offer.spec.name.replace("_", "-") == wanted or wanted in _aliases(offer)]
         if not found:
-            raise unknown(kind, name, known)
+            raise unknown(kind, name, (offer.spec.name for offer in offers), (a for o in offers for a in _aliases(o)))
         if len(found) > 1:
             owners = " and ".join(f"{offer.plugin.label} ({offer.plugin.name}:{wanted})" for offer in found)
             raise UsageError(f"{kind} '{wanted}' is offered by {owners}", "Say which: family:name.")
         return found[0]
+
+
+def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
+    return getattr(offer.spec, "aliases", ())
 
 
 def normalise(name: str) -> str:
@@ -111,10 +112,11 @@ def normalise(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownName:
     """The error for a name that nothing provides, with the nearest ones."""
     known = sorted(known)
-    near = difflib.get_close_matches(normalise(name), known, n=3, cutoff=0.5)
+    wanted = normalise(name).rpartition(":")[2]
+    near = difflib.get_close_matches(wanted, sorted({*known, *aliases}), n=3, cutoff=0.5)
     guess = f". Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
     listing = {"model": "Run 'zoo list' to see all.", "command": "Run 'zoo --help' to see all."}
     return UnknownName(

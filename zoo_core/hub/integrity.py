@@ -4,7 +4,6 @@ Hashing costs many times what loading a memory-mapped file costs. So a verdict i
 size and mtime: a file that has not been touched since costs one stat.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -29,6 +28,8 @@ class FileEntry(Record, kw_only=True):
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's content."""
+    import hashlib  # here, for listing needs no hash and should start fast
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,6 +1,7 @@
 """`Record`: immutable declared data, checked however it is made."""
 
 import re
+from functools import cache
 from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
@@ -30,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=
     """
 
     def __post_init__(self) -> None:
-        for field in msgspec.structs.fields(self):
+        for field in _fields(type(self)):
             value = getattr(self, field.name)
             try:
                 converted = msgspec.convert(value, field.type)
@@ -40,6 +41,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=
                 msgspec.structs.force_setattr(self, field.name, converted)
 
 
+_fields = cache(msgspec.structs.fields)
 R = TypeVar("R", bound=Record)
 
 

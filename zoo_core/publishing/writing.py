@@ -19,19 +19,9 @@ from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
 from zoo_core.publishing.card import model_card
-from zoo_core.weights.golden import run_golden
+from zoo_core.weights.golden import GOLDEN_METHODS, run_golden
 from zoo_core.weights.release import CARD, CONFIG, GOLDEN, MODEL, Golden, Licence, Maker, MetricEntry, ReleaseConfig
 from zoo_core.weights.tensors import save_tensors
-
-# The method whose output goes into golden.safetensors: the first that the model has.
-_GOLDEN = (
-    ("Density", "log_prob"),
-    ("Classifier", "logits"),
-    ("Regressor", "predict"),
-    ("Reconstructor", "reconstruct"),
-    ("Encoder", "encode"),
-    ("OutlierScorer", "outlier_score"),
-)
 
 
 def write_release(
@@ -120,7 +110,7 @@ def _dtype(tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _golden(model: Model) -> Golden | None:
-    for capability, method in _GOLDEN:
+    for capability, method in GOLDEN_METHODS.items():
         if isinstance(model, capabilities.PROTOCOLS[capability]):
             return Golden(method=method, arguments=tuple(model.signature())[:1], atol=1e-4, rtol=1e-4)
     return None

@@ -30,7 +30,8 @@ def save_checkpoint(
     """Write the checkpoint of `step` into `folder`, and remove the older ones."""
     final = folder / f"{PREFIX}{step:08d}"
     beside = folder / f".{final.name}.part"
-    shutil.rmtree(beside, ignore_errors=True)
+    for stale in folder.glob(f".{PREFIX}*.part"):  # left by a kill
+        shutil.rmtree(stale)
     beside.mkdir()
     try:
         for name, tensors in files.items():

@@ -127,7 +127,7 @@ class Loop:
                 for part, value in loss.parts.items():
                     parts[part] = parts.get(part, 0.0) + float(value)
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = None if gradient is None else gradient.div_(weight)
+                parameter.grad = None if gradient is None else gradient / weight
             if declared.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, declared.clip)
             report.update({objective.name: total / weight} | {part: value / weight for part, value in parts.items()})
@@ -213,6 +213,8 @@ def _as_loss(loss: Tensor | Loss, batches: Mapping[str, Batch]) -> Loss:
 
 
 def _micro_batches(batches: Mapping[str, Batch], parts: int) -> list[dict[str, Batch]]:
+    smallest = min(len(next(iter(batch.values()))) for batch in batches.values())
+    parts = min(parts, smallest)  # none may be empty
     if parts == 1:
         return [dict(batches)]
     split = {
@@ -228,4 +230,4 @@ def _micro_batches(batches: Mapping[str, Batch], parts: int) -> list[dict[str, B
 def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:
     if old is None or new is None:
         return old if new is None else new
-    return old.add_(new)
+    return old + new  # not in place: autograd may return one tensor for two parameters

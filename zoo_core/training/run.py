@@ -2,10 +2,11 @@
 
 import inspect
 import json
+import math
 import platform
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from msgspec import Meta
@@ -16,7 +17,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.evaluation import BATCH, entries, fitting_metrics, measure
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.interfaces.dataset import Dataset
-from zoo_core.interfaces.metric import Measurement
+from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import evaluation_generator
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
@@ -42,7 +43,7 @@ class RunArguments(Record, kw_only=True):
     batch: Annotated[int, Meta(ge=1)] | None = None
     lr: Annotated[float, Meta(gt=0)] | None = None
     accumulate: Annotated[int, Meta(ge=1)] = 1
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     select: str | None = None  # the validation metric that picks the best epoch
     summary: str | None = None
     licence: str = "NOASSERTION"  # of the weights, SPDX
@@ -62,6 +63,16 @@ class RunArguments(Record, kw_only=True):
         words += [] if self.select is None else [f"--select {self.select}"]
         words += [] if self.licence == "NOASSERTION" else [f"--licence {self.licence}"]
         return " ".join(words)
+
+
+class RunRecord(Record, kw_only=True):
+    """run.json: what a run is, written before its first step."""
+
+    arguments: RunArguments
+    data_file: str | None
+    device: str
+    data_sha256: dict[str, str]
+    config: dict[str, Any]
 
 
 class Observer:
@@ -89,8 +100,8 @@ class Run:
         ).to(device)
         if self.model.cpu_threads and device == "cpu":
             torch.set_num_threads(self.model.cpu_threads)
-        self.select = arguments.select or self.model.select_by
-        self.lower_is_better = self.select == "loss" or not registry.metric(self.select).spec.higher_is_better
+        self.select = self._selection()
+        self.lower_is_better = self.select in (None, "loss") or not registry.metric(self.select).spec.higher_is_better
         self.loop = Loop(
             self.model,
             data,
@@ -127,36 +138,34 @@ class Run:
         data = registry.open_dataset(arguments.data, data_file)
         run = cls(folder, arguments, registry, data, device)
         folder.mkdir(parents=True, exist_ok=True)
-        record = {
-            "arguments": to_plain(arguments),
-            "data_file": None if data_file is None else str(data_file),
-            "device": device,
-            "data_sha256": {
-                split: data.data_sha256(split) for split in ("train", "validation") if split in data.splits
-            },
-            "config": to_plain(run.model.config),
-        }
-        write_atomically(folder / "run.json", json.dumps(record, indent=1))
+        record = RunRecord(
+            arguments=arguments,
+            data_file=None if data_file is None else str(data_file.resolve()),
+            device=device,
+            data_sha256=_digests(data),
+            config=to_plain(run.model.config),
+        )
+        write_atomically(folder / "run.json", json.dumps(to_plain(record), indent=1))
         return run
 
     @classmethod
     def resume(cls, folder: Path, registry: Registry) -> "Run":
         """The run in `folder` at its last checkpoint, or at its beginning where there is none yet."""
         try:
-            record = json.loads((folder / "run.json").read_text())
+            record = read_record(RunRecord, json.loads((folder / "run.json").read_text()), str(folder / "run.json"))
         except (OSError, ValueError) as error:
             raise UsageError(f"'{folder}' is not a training run: {error}") from None
-        arguments = read_record(RunArguments, record["arguments"], f"{folder / 'run.json'}")
-        data = registry.open_dataset(arguments.data, record["data_file"] and Path(record["data_file"]))
-        run = cls(folder, arguments, registry, data, record["device"])
-        for split, digest in record["data_sha256"].items():
+        arguments = record.arguments
+        data = registry.open_dataset(arguments.data, None if record.data_file is None else Path(record.data_file))
+        run = cls(folder, arguments, registry, data, record.device)
+        for split, digest in record.data_sha256.items():
             if data.data_sha256(split) != digest:
                 raise UsageError(
                     f"cannot resume '{folder}': the {split} split of '{arguments.data}' is not the one it began with",
                     f"sha256 {data.data_sha256(split)}, not {digest}",
                 )
-        if (config := to_plain(run.model.config)) != record["config"]:
-            changed = [key for key in config if config[key] != record["config"].get(key)]
+        if (config := to_plain(run.model.config)) != record.config:
+            changed = [key for key in config if config[key] != record.config.get(key)]
             raise UsageError(f"cannot resume '{folder}': the model's config is another one: {', '.join(changed)}")
         if found := checkpoints(folder):
             run._load(found[-1])
@@ -226,7 +235,9 @@ class Run:
             example=self.data.batch(split, torch.arange(min(4, self.data.size(split)))),
             recipe=arguments.command(),
             training=self._training_record(),
-            metrics=entries(self.model, self.data, split, measured, self.registry),
+            metrics=sorted(
+                entries(self.model, self.data, split, measured, self.registry), key=lambda e: e.metric != self.select
+            ),
         )
 
     def _training_record(self) -> dict[str, Any]:
@@ -239,9 +250,7 @@ class Run:
         ]
         return {
             "data": arguments.data,
-            "data_sha256": {
-                split: self.data.data_sha256(split) for split in ("train", "validation") if split in self.data.splits
-            },
+            "data_sha256": _digests(self.data),
             "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
             "optimizer": "; ".join(optimizers),
             "epochs": loop.feeders[loop.main].epochs_done,
@@ -255,13 +264,21 @@ class Run:
             "curve": self.curve,
         }
 
+    def _selection(self) -> str | None:
+        """The validation metric that picks the best epoch; None: there is none, and the last epoch is taken."""
+        select = self.arguments.select or self.model.select_by
+        if "validation" not in self.data.splits:
+            return None
+        one_loss = type(self.model).loss is not Model.loss
+        return None if select == "loss" and not one_loss else select
+
     def _means(self) -> dict[str, float]:
         return {name: value / max(self.steps, 1) for name, value in self.sums.items()}
 
     def _end_epoch(self, observer: Observer) -> None:
         row: dict[str, Any] = {"epoch": round(self.loop.feeders[self.loop.main].epochs_done, 4), "train": self._means()}
         self.sums, self.steps = {}, 0
-        if "validation" in self.data.splits:
+        if self.select is not None:
             with self.loop.average.applied():
                 row["validation"] = {self.select: self._validate(observer)}
                 if is_best := self._is_best(row):
@@ -273,13 +290,11 @@ class Run:
         observer.on_epoch(row, is_best)
 
     def _validate(self, observer: Observer) -> float:
-        if self.select == "loss":
+        if self.select in (None, "loss"):
             return self._validation_loss(observer)
         metrics = fitting_metrics(self.model, self.registry, (self.select,))
-        found: dict[str, Measurement] = measure(
-            self.model, self.data, "validation", metrics, on_batch=observer.on_validation
-        )
-        return found[self.select].value
+        (found,) = measure(self.model, self.data, "validation", metrics, on_batch=observer.on_validation).values()
+        return found.value
 
     @torch.no_grad()
     def _validation_loss(self, observer: Observer) -> float:
@@ -300,7 +315,7 @@ class Run:
         if self.best_row is None:
             return True
         new, old = row["validation"][self.select], self.best_row["validation"][self.select]
-        return bool(new < old if self.lower_is_better else new > old)
+        return not math.isfinite(old) or bool(new < old if self.lower_is_better else new > old)
 
     def _save(self) -> None:
         files = {"model": self.model.state_dict(), "training": self.loop.tensors()}
@@ -327,3 +342,8 @@ class Run:
         self.best, self.best_row = tensors.get("best", {}), state["best_row"]
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.sums, self.steps = state["sums"], state["steps"]
+
+
+def _digests(data: Dataset) -> dict[str, str]:
+    """Of the splits that training uses."""
+    return {split: data.data_sha256(split) for split in ("train", "validation") if split in data.splits}

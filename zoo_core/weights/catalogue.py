@@ -54,7 +54,8 @@ def list_models(
     rows: list[Listing] = []
     for offer in registry.models():
         releases: list[Pinned | None] = [*manifest.of_model(offer.spec.name)]
-        rows += [_listing(offer, pinned) for pinned in releases or [None]]
+        default = manifest.default(offer.spec.name)
+        rows += [_listing(offer, pinned, pinned is not None and pinned is default) for pinned in releases or [None]]
     here = {row.model for row in rows}
     rows += [_not_installed(pinned) for pinned in manifest.pinned.values() if pinned.model not in here]
 
@@ -81,13 +82,13 @@ def _protocol(entry: MetricEntry) -> str:
     )
 
 
-def _listing(offer: Offer[ModelSpec], pinned: Pinned | None) -> Listing:
+def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> Listing:
     spec = offer.spec
     return Listing(
         reference=pinned.name if pinned else spec.name,
         model=spec.name,
         tag=pinned.tag if pinned else None,
-        default=bool(pinned and pinned.entry.default),
+        default=default,
         summary=pinned.entry.summary if pinned else spec.summary,
         task=spec.task,
         capabilities=spec.capabilities,

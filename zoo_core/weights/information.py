@@ -29,9 +29,9 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
             raise
         return _model(str(parsed), registry) | {"reference": reference, "weights": None}
     entry = pinned.entry
-    found = _model(pinned.model, registry) | {
+    found = _model(str(parsed._replace(tag=None)), registry) | {
         "reference": pinned.name,
-        "default": entry.default,
+        "default": manifest.default(pinned.model) is pinned,
         "summary": entry.summary,
         "plugin": entry.plugin,
         "licence": to_plain(entry.licence),
@@ -46,12 +46,13 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
             release = read_release(folder_of(parse_reference(source)))
         except WeightsError:
             continue
+        found["recipe"] = entry.recipe or release.recipe
         return found | {"config": release.config, "input": release.input, "training": release.training}
     return found
 
 
-def _model(name: str, registry: Registry) -> dict[str, Any]:
-    offer = registry.model(name)
+def _model(name: str, registry: Registry, distribution: str | None = None) -> dict[str, Any]:
+    offer = registry.model(name, distribution)
     spec = offer.spec
     return {
         "model": spec.name,
@@ -69,7 +70,7 @@ def _model(name: str, registry: Registry) -> dict[str, Any]:
 
 def _release(release: ReleaseConfig, registry: Registry) -> dict[str, Any]:
     try:
-        model = _model(release.zoo.model, registry)
+        model = _model(release.zoo.model, registry, release.zoo.plugin)
     except UnknownName:
         model = {"model": release.zoo.model}
     return model | {

@@ -103,8 +103,9 @@ class _SkipInitialisation(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         fills = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
-        if fills and args and isinstance(args[0], nn.Parameter):
-            return args[0]
+        target = args[0] if args else (kwargs or {}).get("tensor")  # torch.nn.init names it
+        if fills and isinstance(target, nn.Parameter):
+            return target
         return func(*args, **(kwargs or {}))
 
 
@@ -121,7 +122,7 @@ def _build(located: Located, registry: Registry) -> Model:
     if release.zoo.api != API:
         raise WeightsError(f"'{where}' is for zoo API {release.zoo.api}, and this zoo has API {API}")
     try:
-        offer = registry.model(release.zoo.model)
+        offer = registry.model(release.zoo.model, release.zoo.plugin)
     except UnknownName:
         raise WeightsError(
             f"'{where}' needs the model '{release.zoo.model}' of {release.zoo.plugin}, which is not installed",
@@ -204,6 +205,8 @@ def _check_finite(path: Path, model: Model) -> None:
 
 def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None:
     """Tensor by tensor, so that at most one is there twice."""
+    if all(t.device == device and dtype in (None, t.dtype) for t in (*model.parameters(), *model.buffers())):
+        return
 
     def moved(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)

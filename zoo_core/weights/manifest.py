@@ -1,14 +1,16 @@
 """The manifest: every published release, pinned by sha256, with its measured numbers. TOML, one file a family."""
 
+import sys
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
 from zoo_core.discovery.registry import Registry, normalise, unknown
-from zoo_core.errors import UnknownName, WeightsError
+from zoo_core.errors import RecordError, UnknownName, WeightsError
 from zoo_core.hub.integrity import FileEntry
 from zoo_core.interfaces.record import Record, read_record
 from zoo_core.weights.release import CONFIG, MODEL, Licence, MetricEntry
@@ -30,7 +32,7 @@ class ManifestEntry(Record, kw_only=True):
         super().__post_init__()
         for name in (MODEL, CONFIG):
             if name not in self.files:
-                raise WeightsError(f"files: '{name}' is not pinned")
+                raise RecordError(f"files: '{name}' is not pinned")  # a ValueError, so decoding adds file and entry
 
 
 class Pinned(NamedTuple):
@@ -49,13 +51,12 @@ class Pinned(NamedTuple):
 class Manifest:
     """All entries of all manifest files."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path] = (), *, entries: Iterable[Pinned] = ()) -> None:
         self.pinned: dict[str, Pinned] = {}
-        for path in paths:
-            for pinned in read_manifest(path):
-                if (other := self.pinned.get(pinned.name)) is not None:
-                    raise WeightsError(f"'{pinned.name}' stands in two manifests: {other.path} and {path}")
-                self.pinned[pinned.name] = pinned
+        for pinned in (*entries, *(pinned for path in paths for pinned in read_manifest(path))):
+            if (other := self.pinned.get(pinned.name)) is not None:
+                raise WeightsError(f"'{pinned.name}' stands in two manifests: {other.path} and {pinned.path}")
+            self.pinned[pinned.name] = pinned
         for model in {pinned.model for pinned in self.pinned.values()}:
             defaults = [pinned for pinned in self.of_model(model) if pinned.entry.default]
             if len(defaults) > 1:
@@ -66,6 +67,11 @@ class Manifest:
         """The releases of a model, its default first."""
         found = [pinned for pinned in self.pinned.values() if pinned.model == model]
         return sorted(found, key=lambda pinned: (not pinned.entry.default, pinned.tag))
+
+    def default(self, model: str) -> Pinned | None:
+        """The release that the bare name means: the one that says so, or the only one."""
+        found = self.of_model(model)
+        return found[0] if found and (found[0].entry.default or len(found) == 1) else None
 
     def find(self, model: str, tag: str | None) -> Pinned:
         """The release `model.tag`; without a tag the default, which a single release is anyway.
@@ -80,8 +86,8 @@ class Manifest:
                 f"Train it: zoo train {model} --data digits -o runs/{model}",
             )
         if tag is None:
-            if found[0].entry.default or len(found) == 1:
-                return found[0]
+            if (default := self.default(model)) is not None:
+                return default
             raise UnknownName(f"'{model}' has no default weights", f"Say which: {', '.join(p.name for p in found)}")
         for pinned in found:
             if pinned.tag == normalise(tag):
@@ -93,7 +99,7 @@ def read_manifest(path: Path) -> list[Pinned]:
     """The entries of one manifest file.
 
     Raises:
-        WeightsError, RecordError: not TOML, or an entry that is wrong; the message names file and entry.
+        WeightsError: not TOML, or an entry that is wrong; the message names file and entry.
     """
     try:
         data = tomllib.loads(path.read_text())
@@ -104,13 +110,33 @@ def read_manifest(path: Path) -> list[Pinned]:
         model, _, tag = name.partition(".")
         if not tag or normalise(name) != name:
             raise WeightsError(f"manifest '{path}': '{name}' is not a lower-case model.tag")
-        pinned.append(Pinned(model, tag, read_record(ManifestEntry, entry, f"manifest '{path}', {name}"), path))
+        try:
+            checked = read_record(ManifestEntry, entry, f"manifest '{path}', {name}")
+        except RecordError as error:
+            raise WeightsError(str(error)) from None
+        pinned.append(Pinned(model, tag, checked, path))
     return pinned
 
 
 def default_manifest(registry: Registry) -> Manifest:
-    """The manifests of this repository and of all plugins."""
+    """The manifests of this repository and of all plugins. A plugin's that is wrong is reported, and left out."""
+    entries = [pinned for path in own_manifests() for pinned in read_manifest(path)]
+    for path, plugin in registry.manifests():
+        try:
+            entries += read_manifest(path)
+        except WeightsError as error:
+            warn_once(f"the weights of plugin {plugin.label} were skipped: {error.message}")
+    return Manifest(entries=entries)
+
+
+def own_manifests() -> list[Path]:
+    """The manifest files of this repository."""
     import weights_manifest
 
-    own = sorted(Path(weights_manifest.__file__).parent.glob("*.toml"))
-    return Manifest([*own, *(path for path, _ in registry.manifests())])
+    return sorted(Path(weights_manifest.__file__).parent.glob("*.toml"))
+
+
+@cache
+def warn_once(message: str) -> None:
+    """A warning on stderr, the first time it is given."""
+    print(f"Warning: {message}", file=sys.stderr)

@@ -15,8 +15,6 @@ from typing import NamedTuple
 from zoo_core.discovery.registry import normalise
 from zoo_core.errors import UsageError
 
-RESERVED = ("hf", "folder", "package")
-
 _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _NAME = re.compile(r"(?:(?P<family>[a-z0-9-]+):)?(?P<model>[a-z0-9-]+)(?:\.(?P<tag>[a-z0-9.-]+))?")
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from zoo_core.errors import WeightsError
+from zoo_core.errors import RecordError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
 from zoo_core.interfaces.record import Record, read_record
 
@@ -111,11 +111,14 @@ def read_release(folder: Path) -> ReleaseConfig:
     except FileNotFoundError:
         what = "has no config.json" if folder.is_dir() else "does not exist"
         raise WeightsError(f"'{folder}' is not a release: it {what}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"'{path}' cannot be read: {error}") from None
     if not isinstance(data, dict) or "zoo" not in data:
         raise WeightsError(f"'{path}' is not a zoo release: it has no 'zoo' entry")
-    release = read_record(ReleaseConfig, data, str(path))
+    try:
+        release = read_record(ReleaseConfig, data, str(path))
+    except RecordError as error:
+        raise WeightsError(str(error)) from None
     if MODEL not in release.files:
         raise WeightsError(f"'{path}' lists no {MODEL}")
     for name in release.files:

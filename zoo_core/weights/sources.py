@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import FileEntry, check_file, remember
-from zoo_core.weights.manifest import Manifest, Pinned, default_manifest
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, own_manifests, read_manifest
 from zoo_core.weights.reference import (
     FolderReference,
     HubReference,
@@ -60,7 +60,8 @@ def find_pinned(reference: NameReference, registry: Registry, manifest: Manifest
     try:
         offer = registry.model(f"{reference.family}:{model}" if reference.family else model)
     except UnknownName:
-        if pinned := manifest.of_model(model):
+        here = any(offer.spec.name == model for offer in registry.models())  # then the family is wrong
+        if not here and (pinned := manifest.of_model(model)):
             raise missing_plugin(pinned[0]) from None
         raise
     return manifest.find(offer.spec.name, reference.tag)
@@ -70,14 +71,18 @@ def missing_plugin(pinned: Pinned) -> WeightsError:
     """The error for weights whose plugin is not installed."""
     return WeightsError(
         f"'{pinned.name}' needs the plugin {pinned.entry.plugin}, which is not installed",
-        f"Install it from the folder of this repository: {install_hint(pinned.entry.plugin)}",
+        f"Install it: {install_hint(pinned.entry.plugin)}",
     )
 
 
 def install_hint(requirement: str) -> str:
-    """How to install one of this repository's plugins: from its folder, for the packages are on no index yet."""
+    """How to install a plugin. The packages are on no index yet, so ours come from their folder, and for others no name
+    is given that a stranger could own there."""
     distribution = re.split(r"[<>=!~ ]", requirement)[0]
-    return f"pip install -e plugins/{distribution.removeprefix('zoo-')}"
+    ours = {re.split(r"[<>=!~ ]", p.entry.plugin)[0] for path in own_manifests() for p in read_manifest(path)}
+    if distribution in ours:
+        return f"pip install -e plugins/{distribution.removeprefix('zoo-')} in this repository"
+    return f"get {distribution} from where the weights came from"
 
 
 def _from_manifest(pinned: Pinned, trust_verdict: bool) -> Located:
@@ -115,7 +120,7 @@ def folder_of(reference: Reference) -> Path:
         case HubReference() | UrlReference():
             raise WeightsError(
                 f"'{reference}' is on the network, which this version does not fetch from",
-                "Download its files, and give their folder.",
+                "There is no such folder here either. Download the files, and give their folder.",
             )
     raise UsageError(f"'{reference}' cannot be a source")
 

@@ -51,7 +51,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         header: dict[str, Any] = json.loads(raw, object_pairs_hook=_no_duplicates)
         header.pop("__metadata__", None)
         infos = {name: TensorInfo(DTYPES[info["dtype"]], tuple(info["shape"])) for name, info in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"'{path}' has a damaged safetensors header: {error}") from None
     if len(infos) > MAX_TENSORS:
         raise WeightsError(f"'{path}' holds {len(infos)} tensors, and the limit is {MAX_TENSORS}")

@@ -1,4 +1,4 @@
-"""toy-bits: biased coins, thrown from a seed."""
+"""coin-bits: biased coins, thrown from a seed."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -12,10 +12,10 @@ SIZES = {"train": 512, "validation": 128, "test": 256}
 FEATURES = {"image": Field(kind="image", shape=(1, 2, 3), range=(0.0, 1.0), levels=2)}
 
 
-class ToyBits(TensorDataset):
+class CoinBits(TensorDataset):
     """Batches of "image" [B, 1, 2, 3], each pixel 1 with its own chance."""
 
-    name: ClassVar[str] = "toy-bits"
+    name: ClassVar[str] = "coin-bits"
 
     def __init__(self, *, data_file: Path | None = None) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""What zoo-toy offers; imports no torch."""
+"""What zoo-coin offers; imports no torch."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def zoo_models() -> list[ModelSpec]:
     return [
         ModelSpec(
             name="coin",
-            target="zoo_toy.model:Coin",
+            target="zoo_coin.model:Coin",
             summary="One biased coin a pixel, independent of all others",
             task="density-estimation",
             capabilities=("Density", "Sampler"),
@@ -26,8 +26,8 @@ def zoo_models() -> list[ModelSpec]:
 def zoo_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
-            name="toy-bits",
-            target="zoo_toy.data:ToyBits",
+            name="coin-bits",
+            target="zoo_coin.data:CoinBits",
             summary="Biased coins thrown from a seed, as images of 2x3 bits",
             source="computed",
             licence="CC0-1.0",
@@ -38,7 +38,7 @@ def zoo_datasets() -> list[DatasetSpec]:
 
 @hookimpl
 def zoo_commands() -> list[CommandSpec]:
-    return [CommandSpec(name="toy-hello", target="zoo_toy.hello:hello", help="Say hello.")]
+    return [CommandSpec(name="coin-hello", target="zoo_coin.hello:hello", help="Say hello.")]
 
 
 @hookimpl

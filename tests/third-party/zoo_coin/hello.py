@@ -1,9 +1,9 @@
-"""zoo toy-hello"""
+"""zoo coin-hello"""
 
 import click
 
 
-@click.command("toy-hello")
+@click.command("coin-hello")
 @click.option("--name", default="zoo", show_default=True)
 def hello(name: str) -> None:
     """Say hello."""
