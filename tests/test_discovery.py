@@ -33,7 +33,11 @@ def model(name: str, target: str = "collections:OrderedDict", **more: object) ->
 
 
 BROKEN = {
-    "import": ("import a_package_that_is_not_there", "ModuleNotFoundError", "install the module 'a_package_that_is_not_there'"),
+    "import": (
+        "import a_package_that_is_not_there",
+        "ModuleNotFoundError",
+        "install the module 'a_package_that_is_not_there'",
+    ),
     "syntax": ("def", "SyntaxError", "zoo-bad"),
     "exit": ("raise SystemExit(3)", "SystemExit", "zoo-bad"),
     "hook": (
