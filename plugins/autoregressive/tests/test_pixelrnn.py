@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo_autoregressive.lstm_sweep import LSTMSweep, Sweep
+from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.pixelrnn import (
     DiagonalBiLSTM,
     DiagonalDrawing,
@@ -205,12 +205,12 @@ def test_the_backward_pass_equals_finite_differences(sweep, batch):
         return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
     inputs = (
-        noise(directions, features, cells),
         noise(directions, 4 * hidden, features),
         noise(directions, 4 * hidden, 1),
         noise(len(sweep.neighbours), directions, 4 * hidden, hidden),
+        *(noise(features, cells) for _ in range(directions)),
     )
-    torch.autograd.gradcheck(lambda *tensors: LSTMSweep.apply(*tensors, sweep, batch), inputs)
+    torch.autograd.gradcheck(lambda w_is, b, w_ss, *xs: sweep_lstm(xs, w_is, b, w_ss, sweep, batch), inputs)
 
 
 # --- the checks -----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ step is done for all steps at once, and every view is cut in bulk.
 Axes: D directions, K input features, h hidden features, N cells (pixels in the order of the steps) times batch.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -36,7 +37,6 @@ class Sweep(NamedTuple):
     """The order in which a map is visited: `steps` holds each step's first slot and one past its last."""
 
     steps: tuple[tuple[int, int], ...]
-    slots: int
     neighbours: tuple[int, ...]  # slot offsets into the previous step, one for each tap of K_ss; c comes from offset 0
 
     def sizes(self, batch: int) -> list[int]:
@@ -67,14 +67,14 @@ def _gaps_and_runs(runs: list[tuple[int, int]], total: int) -> list[int]:
     return [*sizes, total - position]
 
 
-def sweep_lstm(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
+def sweep_lstm(xs: Sequence[Tensor], w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
     """h of all cells, in the order of the steps.
 
-    x [D, K, N], w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N]. Autocast is off inside: a state
-    that is rounded at every step drifts.
+    xs: x [K, N] of each direction; w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N]. Autocast is off
+    inside: a state that is rounded at every step drifts.
     """
-    with torch.autocast(x.device.type, enabled=False):
-        states: Tensor = LSTMSweep.apply(x.to(w_is.dtype), w_is, b, w_ss, sweep, batch)
+    with torch.autocast(w_is.device.type, enabled=False):
+        states: Tensor = LSTMSweep.apply(w_is, b, w_ss, sweep, batch, *(x.to(w_is.dtype) for x in xs))
     return states
 
 
@@ -82,8 +82,8 @@ class LSTMSweep(torch.autograd.Function):
     """Forward and backward of `sweep_lstm`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
-        directions, features, cells = x.shape
+    def forward(ctx: Any, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int, *xs: Tensor) -> Tensor:
+        directions, (features, cells) = len(xs), xs[0].shape
         h = w_ss.shape[3]
         # What feeds the gates, as the rows of one matrix: [h of the other neighbours; x; h of neighbour 0]. Below it,
         # next to the h that comes from there too, stands c of neighbour 0. Outside the image all states are zero.
@@ -91,10 +91,12 @@ class LSTMSweep(torch.autograd.Function):
         others = [tap for tap in range(len(w_ss)) if tap != own]
         weight = torch.cat([*w_ss[others], w_is, w_ss[own]], 2)
         rows, first = weight.shape[2], len(others) * h
-        fed = x.new_empty(directions, rows + h, cells)
-        fed[:, :first], fed[:, first : first + features], fed[:, first + features :] = 0, x, 0
-        gates, tanh_c = x.new_empty(directions, 4 * h, cells), x.new_empty(directions, h, cells)
-        state = x.new_empty(directions, 2 * h, cells)  # [h; c]
+        new = xs[0].new_empty
+        fed, state = new(directions, rows + h, cells), new(directions, 2 * h, cells)  # state: [h; c]
+        gates, tanh_c = new(directions, 4 * h, cells), new(directions, h, cells)
+        fed[:, :first], fed[:, first + features :] = 0, 0
+        for rows_of_x, x in zip(fed[:, first : first + features], xs, strict=True):
+            rows_of_x.copy_(x)
 
         sizes = sweep.sizes(batch)
         links = []
@@ -192,4 +194,4 @@ class LSTMSweep(torch.autograd.Function):
         dw_ss[own] = d_own
         for k, tap in enumerate(ctx.others):
             dw_ss[tap] = d_others[:, :, k * h : (k + 1) * h]
-        return dx, dw_is, dz.sum(2, keepdim=True), dw_ss, None, None
+        return dw_is, dz.sum(2, keepdim=True), dw_ss, None, None, *dx

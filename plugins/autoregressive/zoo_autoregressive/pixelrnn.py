@@ -57,7 +57,7 @@ class RowLSTM(nn.Module):
         super().__init__()
         h = config.hidden
         self.width = config.width
-        self.sweep = Sweep(((0, config.width),) * config.height, config.width, neighbours=(-1, 0, 1))
+        self.sweep = Sweep(((0, config.width),) * config.height, neighbours=(-1, 0, 1))
         # The 1x3 input-to-state convolution with mask B has two taps left, [left pixel, pixel itself].
         self.input_to_state = nn.Parameter(torch.empty(1, 4 * h, 4 * h))
         self.state_to_state = nn.Parameter(torch.empty(3, 1, 4 * h, h))  # 1x3, not masked: the row above is known
@@ -73,8 +73,8 @@ class RowLSTM(nn.Module):
     def forward(self, x: Tensor, batch: int) -> Tensor:
         rows = x.unflatten(1, (-1, self.width, batch))  # [2h, H, W, B]
         left = F.pad(rows, (0, 0, 1, -1)).flatten(1)  # the map, one pixel to the right
-        both = torch.cat([left, x])[None]  # [1, 4h, P * B]
-        return sweep_lstm(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)[0]
+        both = torch.cat([left, x])  # [4h, P * B]
+        return sweep_lstm([both], self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)[0]
 
 
 # --- 3.2 Diagonal BiLSTM --------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class DiagonalBiLSTM(nn.Module):
         diagonals = range(height + width - 1)
         steps = tuple((max(0, d - width + 1), min(d, height - 1) + 1) for d in diagonals)
         # A slot is a row: the left pixel is in the same row of the diagonal before, the upper one in the row above.
-        self.sweep = Sweep(steps, slots=height, neighbours=(0, -1))
+        self.sweep = Sweep(steps, neighbours=(0, -1))
         self.input_to_state = nn.Parameter(torch.empty(2, 4 * h, 2 * h))  # 1x1, one for each direction
         self.state_to_state = nn.Parameter(torch.empty(2, 2, 4 * h, h))  # [left or up, direction, …]
         self.bias = nn.Parameter(torch.empty(2, 4 * h, 1))
@@ -123,8 +123,8 @@ class DiagonalBiLSTM(nn.Module):
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
         cells = x.unflatten(1, (-1, batch))  # [2h, P, B]
-        both = torch.stack([cells, cells.index_select(1, self.to_mirrored)]).flatten(2)  # [2, 2h, P * B]
-        states = sweep_lstm(both, self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)
+        mirrored = cells.index_select(1, self.to_mirrored).flatten(1)
+        states = sweep_lstm([x, mirrored], self.masked_weight(), self.bias, self.state_to_state, self.sweep, batch)
         left, right = states.unflatten(2, (-1, batch))  # [h, P, B] each
         above = right.index_select(1, self.from_mirrored).index_fill(1, self.first_row, 0)
         return (left + above).flatten(1)
