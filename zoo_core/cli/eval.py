@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, talk
+from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 
 @click.command("eval")
@@ -35,6 +35,7 @@ def eval_command(
     from zoo_core.evaluation import evaluate
     from zoo_core.interfaces.record import to_plain
 
+    say_which(reference)
     with progress_bar("measuring") as show:
         found = evaluate(
             reference,

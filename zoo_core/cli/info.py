@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.output import json_option, print_json
+from zoo_core.cli.output import json_option, print_json, say_which
 
 
 @click.command()
@@ -14,6 +14,7 @@ def info(reference: str, as_json: bool) -> None:
     """Everything about REFERENCE: data, model, loss, optimizer; paper, config, files, licences, numbers, recipe."""
     from zoo_core.weights.information import info as collect
 
+    say_which(reference)
     found = collect(reference)
     if as_json:
         print_json(found)

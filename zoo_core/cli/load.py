@@ -2,7 +2,7 @@
 
 import click
 
-from zoo_core.cli.output import device_option, json_option, print_json, talk
+from zoo_core.cli.output import device_option, json_option, print_json, say_which
 
 
 @click.command()
@@ -21,10 +21,9 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 
+    say_which(reference)
     registry = default_registry()
     located = locate(reference, registry)
-    if located.pinned is None:
-        talk(f"Taking the folder '{located.folder}'.")
     model = load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry)
     report, release = model.load_report, located.release
     assert report is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from zoo_core.cli.output import say_which
 from zoo_core.errors import UsageError
 from zoo_core.interfaces import capabilities
 from zoo_core.weights.loading import load
@@ -13,6 +14,7 @@ from zoo_core.weights.loading import load
 
 def load_for(capability: str, reference: str, device: str) -> tuple[Any, str]:
     """The model of `reference`, which must have the capability, and its full name."""
+    say_which(reference)
     model = load(reference, device=device)
     if not isinstance(model, capabilities.PROTOCOLS[capability]):
         raise UsageError(

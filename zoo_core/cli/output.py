@@ -23,6 +23,14 @@ def talk(message: str) -> None:
     click.echo(message, err=True)
 
 
+def say_which(reference: str) -> None:
+    """Say that a folder was taken where a repository on the hub could have been meant."""
+    from zoo_core.weights.reference import folder_and_repository
+
+    if folder_and_repository(reference):
+        talk(f"Taking the folder '{reference}'; the repository of that name is hf:{reference}.")
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table at a terminal; elsewhere one tab-separated line a row, beginning with its first cell."""
     if not sys.stdout.isatty():

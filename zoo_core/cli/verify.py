@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table
+from zoo_core.cli.output import json_option, print_json, print_table, say_which
 
 
 @click.command()
@@ -25,6 +25,7 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
         references = tuple(row.reference for row in rows if row.tag and not row.install)
     results = []
     for reference in references:
+        say_which(reference)
         try:
             located = locate(reference, registry, trust_verdict=False)
             model = load_located(located, reference, registry=registry)

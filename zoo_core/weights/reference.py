@@ -101,6 +101,11 @@ def parse_reference(text: str) -> Reference:
     return NameReference(match["model"], match["tag"], match["family"])
 
 
+def folder_and_repository(text: str) -> bool:
+    """Whether `text` names an existing folder, and could be a repository on the hub too."""
+    return _REPOSITORY.fullmatch(text) is not None and Path(text).is_dir()
+
+
 def _repository(text: str, repository: str) -> HubReference:
     match = _REPOSITORY.fullmatch(repository)
     if not match:
