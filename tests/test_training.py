@@ -19,8 +19,9 @@ from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zer
 from zoo_core.interfaces.record import Record
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.feeding import Feeder, derived_seed
-from zoo_core.training.loop import Loop
-from zoo_core.training.run import Observer, Run, RunArguments
+from zoo_core.training.loop import Loop, MicroBatch
+from zoo_core.training.arguments import RunArguments
+from zoo_core.training.run import Observer, Run
 from zoo_core.weights.release import read_release
 
 NewLoop = Callable[..., Loop]
@@ -54,11 +55,10 @@ def test_an_objective_moves_only_the_parameters_of_its_optimizer(loop: NewLoop) 
     trained = loop("toy-gan")
     model = trained.model
     objectives = model.objectives()
-    batches = {"x": {"image": torch.rand(8, 1, 4, 4)}}
-    shared: dict[str, Any] = {}
+    parts = [MicroBatch({"x": {"image": torch.rand(4, 1, 4, 4), "z": torch.randn(4, 2)}}) for _ in range(2)]
     for objective, own in zip(objectives, ("discriminator", "generator"), strict=True):
         before = snapshot(model)
-        trained._optimise(objective, batches, shared, 0.0)
+        trained._optimise(objective, parts, progress=0.0, seed=0)
         assert moved(model, before) == {own}
         assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
@@ -150,9 +150,9 @@ def test_the_learning_rate_decays_with_progress(
     rates = []
     while trained.progress < 1:
         trained.step()
-        rates.append(trained.optimizers["main"].param_groups[0]["lr"])
+        rates.append(trained.optimizers["main"].torch.param_groups[0]["lr"])
     assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
-    assert loop("toy", lr=0.1).declared["main"].lr == 0.1
+    assert loop("toy", lr=0.1).optimizers["main"].declared.lr == 0.1
 
 
 def test_gradients_are_clipped_to_their_norm(

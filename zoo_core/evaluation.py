@@ -1,10 +1,11 @@
 """Measuring a model on a data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
@@ -14,6 +15,7 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import evaluation_generator
 from zoo_core.interfaces.record import to_plain
+from zoo_core.processes import Processes
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.release import MetricEntry, Protocol
@@ -30,27 +32,42 @@ def measure(
     metrics: Mapping[str, Metric],
     *,
     limit: int | None = None,
+    processes: Processes | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Measurement]:
     """Every metric over the split, or its first `limit` examples, in one pass.
 
-    Random input steps make one draw, from the seed that they record.
+    Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
+    batches, and all know the result.
     """
-    training, device = model.training, next(model.parameters()).device
+    processes = processes or Processes(str(next(model.parameters()).device))
+    training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
-    generator = evaluation_generator(model.input)
     model.eval()
     try:
-        for start in range(0, size, BATCH):
-            indices = torch.arange(start, min(start + BATCH, size))
-            batch = model.preprocess(data.batch(split, indices), generator=generator)
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            for metric in metrics.values():
-                metric.update(model, batch)
-            on_batch(int(indices[-1]) + 1, size)
+        for number, batch in enumerate(evaluation_batches(model, data, split, size)):
+            if number % processes.count == processes.rank:
+                batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                for metric in metrics.values():
+                    metric.update(model, batch)
+            on_batch(min((number + 1) * BATCH, size), size)
     finally:
         model.train(training)
-    return {name: metric.compute() for name, metric in metrics.items()}
+    first, *others = processes.gather(dict(metrics))
+    for other in others:
+        for name, metric in first.items():
+            metric.merge(other[name])
+    return {name: metric.compute() for name, metric in first.items()}
+
+
+def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
+    """The first `size` examples of a split in order, preprocessed, with the same random inputs each time."""
+    inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
+    stream = next(iter(model.streams(0.0)))
+    for start in range(0, size, BATCH):
+        indices = torch.arange(start, min(start + BATCH, size))
+        batch = model.preprocess(data.batch(split, indices), generator=inputs)
+        yield batch | model.draw(stream, len(indices), draws)
 
 
 def fitting_metrics(model: Model, registry: Registry, names: Sequence[str] = ()) -> dict[str, Metric]:
@@ -147,13 +164,14 @@ def evaluate(
     name = data or next((entry.protocol.dataset for entry in recorded), None)
     if name is None:
         raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
-    model = load_located(located, reference, device=device, registry=registry)
-    if model.cpu_threads and device == "cpu":
+    processes = Processes(device)
+    model = load_located(located, reference, device=str(processes.device), registry=registry)
+    if model.cpu_threads and processes.device.type == "cpu":
         torch.set_num_threads(model.cpu_threads)
     chosen = fitting_metrics(model, registry, metrics)
     dataset = registry.open_dataset(normalise(name), data_file)
-    _check_fields(model, dataset)
-    measured = measure(model, dataset, split, chosen, limit=limit, on_batch=on_batch)
+    check_fields(model, dataset)
+    measured = measure(model, dataset, split, chosen, limit=limit, processes=processes, on_batch=on_batch)
     found = entries(model, dataset, split, measured, registry)
     return Evaluation(located, [compare(entry, recorded) for entry in found])
 
@@ -168,8 +186,12 @@ def compare(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Compariso
     return Comparison(measured, same_name[0] if same_name else None, "other data" if same_name else "not recorded")
 
 
-def _check_fields(model: Model, data: Dataset) -> None:
-    """The data must give what the model takes."""
+def check_fields(model: Model, data: Dataset) -> None:
+    """The data must give what the model takes.
+
+    Raises:
+        UsageError: a field is missing, or of another shape or number of levels.
+    """
     fields = dict(data.features)
     for step in model.input:
         fields = step.fields(fields)

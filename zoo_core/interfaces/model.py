@@ -47,6 +47,9 @@ class Model(nn.Module):
     ] = ()  # submodules whose moving average is what training yields; "" is the whole model
     ema_decay: ClassVar[float] = 0.999
     select_by: ClassVar[str] = "loss"  # the validation metric that picks the best epoch; "loss" is the model's own
+    precision: ClassVar[str] = "fp32"  # what it is trained in by default: fp32, or bf16 (autocast)
+    channels_last: ClassVar[bool] = False  # whether its convolutions are faster with this memory format
+    posthoc_split: ClassVar[str] = "train"  # what `fit_posthoc` sees
     cpu_threads: ClassVar[int | None] = None  # how many this model is fastest with; None leaves torch's choice
     key_maps: ClassVar[Mapping[str, KeyMap]] = {}
 
@@ -86,10 +89,19 @@ class Model(nn.Module):
         return [Stage()]
 
     def begin_stage(self, stage: str, data: "Dataset") -> None:
-        """Fit what needs no gradient, before a stage."""
+        """Fit what needs no gradient, before a stage. A resumed run does not call it again: what it makes belongs into
+        parameters, buffers or `training_state`."""
 
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream()}
+
+    def draw(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+        """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.
+
+        They become part of the batch before it is split among micro-batches and processes, so that a result does not
+        depend on how it is split.
+        """
+        return {}
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"main": Optimizer()}
@@ -109,7 +121,8 @@ class Model(nn.Module):
         """Take back what `training_state` gave."""
 
     def fit_posthoc(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Fit buffers after training: a temperature, class statistics."""
+        """Fit buffers after training, from one pass or several over the preprocessed batches of `posthoc_split`: a
+        temperature, class statistics."""
 
     # What travels beside the weights.
 

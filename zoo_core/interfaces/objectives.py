@@ -17,10 +17,11 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """One supply of batches; a model that needs unpaired data has two."""
+    """One supply of batches, in an order of its own; a model that needs unpaired data has two."""
 
     batch: int = 32
     dataset: str | None = None  # default: the data set that the run names
+    split: str = "train"
 
 
 def constant(progress: float) -> float:
@@ -38,7 +39,7 @@ class Optimizer:
     """One optimizer over named submodules; "" is the whole model. `decay` maps progress in [0, 1] to a factor of lr."""
 
     modules: tuple[str, ...] = ("",)
-    kind: str = "adam"  # adam | adamw | sgd | rmsprop
+    kind: str = "adam"  # adam | adamw | sgd | rmsprop | lbfgs
     lr: float = 1e-3
     options: Mapping[str, Any] = field(default_factory=dict)  # betas, momentum, weight_decay, …
     clip: float | None = None  # largest gradient norm
@@ -47,7 +48,12 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """One loss and the optimizer that steps on it. `loss` gets the batches by stream and what earlier ones shared."""
+    """One loss and the optimizer that steps on it.
+
+    `loss` gets the batches by stream, and a dict in which the objectives of one step leave things for each other: a
+    graph in it may be differentiated by one later objective. Where a batch is split into micro-batches, each has a
+    dict of its own.
+    """
 
     name: str
     optimizer: str
@@ -58,7 +64,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the run; shares are relative to each other."""
+    """A part of the run; shares are relative to each other. A share of 0 is `begin_stage` and no step."""
 
     name: str = "train"
     share: float = 1.0

@@ -6,10 +6,12 @@ A step changes a batch, and says how it changes the fields, so that a model can 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import torch
+import torch.nn.functional as F
+from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core.errors import RecordError
@@ -49,7 +51,22 @@ class Binarize(Step, kw_only=True, tag="binarize"):
         return {**batch, "image": bits.float()}
 
 
-AnyStep = Binarize  # a union once there is a second step
+class Resize(Step, kw_only=True, tag="resize"):
+    """Images to a square of `size` pixels a side, bilinear, with antialiasing where they become smaller."""
+
+    size: Annotated[int, Meta(ge=1)]  # pixels
+
+    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
+        channels = fields["image"].shape[0]
+        resized = msgspec.structs.replace(fields["image"], shape=(channels, self.size, self.size), levels=None)
+        return {**fields, "image": resized}
+
+    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+        size = (self.size, self.size)
+        return {**batch, "image": F.interpolate(batch["image"], size, mode="bilinear", antialias=True)}
+
+
+AnyStep = Binarize | Resize
 Steps = Sequence[Step]
 
 

@@ -3,10 +3,15 @@
 A step is: `on_progress`, one batch from every stream, then the objectives in order. Each takes the gradient of its loss
 for the parameters of its own optimizer only (`torch.autograd.grad`), so a generator's loss leaves no trace in the
 discriminator, and nothing needs freezing.
+
+A batch may be cut twice: among processes, and then into micro-batches. The gradient is always the sum of all values
+divided by the sum of all weights, and everything random is drawn before the batch is cut; so the cuts change nothing
+but memory and time.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,130 +20,196 @@ from torch import Tensor, nn
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.objectives import Loss, Objective, Optimizer
+from zoo_core.interfaces.objectives import Loss, Objective, Stream
+from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
+from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device
 from zoo_core.training.feeding import Feeder, derived_generator, derived_seed
+from zoo_core.training.optimizers import LiveOptimizer
 
-Batch = dict[str, Tensor]
 
-KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
+@dataclass
+class MicroBatch:
+    """A part of this step's batches, and what its objectives share."""
+
+    batches: dict[str, Batch]
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Loop:
-    """Trains `model` on the "train" split of `data` for `epochs` epochs of its first stream."""
+    """Trains `model` on `data` for `epochs` epochs of its first stream, or for `steps` steps.
+
+    Attributes:
+        requests: what this process asks all of them to do after the same step: to "stop", to "save".
+        agreed: after a step, which requests any process has made.
+    """
 
     def __init__(
         self,
         model: Model,
         data: Dataset,
         *,
-        epochs: float,
         seed: int,
+        epochs: float | None = None,
+        steps: int | None = None,
         batch: int | None = None,
         lr: float | None = None,
         accumulate: int = 1,
-        precision: str = "fp32",
+        precision: str | None = None,
+        processes: Processes | None = None,
+        others: Mapping[str, Dataset] | None = None,
     ) -> None:
-        self.model, self.data, self.epochs, self.seed = model, data, epochs, seed
-        self.batch, self.accumulate, self.precision = batch, accumulate, precision
+        """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own.
+
+        Raises:
+            UsageError: one learning rate for several optimizers.
+        """
+        self.model, self.data, self.others = model, data, dict(others or {})
+        self.epochs, self.steps, self.seed = epochs, steps, seed
+        self.batch, self.accumulate, self.precision = batch, accumulate, precision or model.precision
         self.device = next(model.parameters()).device
+        self.processes = processes or Processes(str(self.device))
         self.step_number = 0
-        self.feeders = {name: Feeder(data.size("train"), seed, name) for name in model.streams(0.0)}
-        self.main = next(iter(self.feeders))
-        self.declared = model.optimizers()
-        if lr is not None:
-            if len(self.declared) != 1:
-                raise UsageError(f"this model has {len(self.declared)} optimizers, and --lr cannot say which")
-            self.declared = {name: _with_lr(optimizer, lr) for name, optimizer in self.declared.items()}
-        self.parameters = {name: _parameters(model, optimizer) for name, optimizer in self.declared.items()}
-        self.optimizers = {
-            name: _new_optimizer(optimizer, list(self.parameters[name].values()))
-            for name, optimizer in self.declared.items()
+        self.stage_number = -1  # before the first
+        self.requests = {"stop": False, "save": False}
+        self.agreed = dict(self.requests)
+        self.idle = False  # no example is left for this process: it takes one that counts nothing
+        streams = model.streams(0.0)
+        self.feeders = {
+            name: Feeder(self.data_of(stream).size(stream.split), seed, name) for name, stream in streams.items()
         }
+        self.ragged = {
+            name: [key for key, feature in self.data_of(stream).features.items() if feature.ragged]
+            for name, stream in streams.items()
+        }
+        self.main = next(iter(self.feeders))
+        declared = model.optimizers()
+        if lr is not None and len(declared) != 1:
+            raise UsageError(f"this model has {len(declared)} optimizers, and --lr cannot say which")
+        self.optimizers = {name: LiveOptimizer(model, optimizer, lr) for name, optimizer in declared.items()}
         self.average = MovingAverage(model)
-        self.stage = ""
+        self.processes.copy_from_main([*model.parameters(), *model.buffers()])
+
+    def data_of(self, stream: Stream) -> Dataset:
+        """The data set that a stream walks through."""
+        return self.data if stream.dataset is None else self.others[stream.dataset]
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the first stream so far, with the fraction of the current one."""
+        return self.feeders[self.main].epochs_done
 
     @property
     def progress(self) -> float:
         """How much of the run is done, in [0, 1]."""
-        return min(self.feeders[self.main].epochs_done / self.epochs, 1.0)
+        if self.steps is not None:
+            return min(self.step_number / self.steps, 1.0)
+        assert self.epochs is not None
+        return min(self.epochs_done / self.epochs, 1.0)
+
+    @property
+    def stage(self) -> str:
+        """The name of the current stage."""
+        return self.model.stages()[max(self.stage_number, 0)].name
 
     def step(self) -> dict[str, float]:
         """One step; the value of each objective (per item) and its parts."""
-        model, progress = self.model, self.progress
-        self._enter_stage(progress)
-        model.train()
-        model.on_progress(progress)
-        torch.manual_seed(derived_seed(self.seed, "step", self.step_number))  # for draws inside the model
-        batches = {name: self._next_batch(name, stream.batch) for name, stream in model.streams(progress).items()}
-        shared: dict[str, Any] = {}
+        progress = self.progress
+        self.enter_stages()
+        self.model.train()
+        self.model.on_progress(progress)
+        batches = {name: self._next_batch(name, stream) for name, stream in self.model.streams(progress).items()}
+        parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)]
         report: dict[str, float] = {}
-        for objective in model.objectives():
+        for number, objective in enumerate(self.model.objectives()):
             if objective.stage in (None, self.stage) and self.step_number % objective.every == 0:
-                report |= self._optimise(objective, batches, shared, progress)
+                seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
+                report |= self._optimise(objective, parts, progress, seed)
+        if not report:  # nothing was sent that could have carried the request
+            stop, save = self.processes.sum(self._requests()).tolist()
+            self.agreed = {"stop": stop > 0, "save": save > 0}
         self.step_number += 1
         self.average.update(self.step_number)
         return report
 
-    def _enter_stage(self, progress: float) -> None:
-        stages, done = self.model.stages(), 0.0
-        total = sum(stage.share for stage in stages)
-        for stage in stages:
-            done += stage.share / total
-            if progress < done or stage is stages[-1]:
+    def enter_stages(self) -> None:
+        """Begin the stage that is due, and those of share 0 on the way to it."""
+        stages = self.model.stages()
+        total = sum(stage.share for stage in stages) or 1.0
+        for number in range(self.stage_number + 1, len(stages)):
+            if self.progress < sum(stage.share for stage in stages[:number]) / total:
                 break
-        if stage.name != self.stage:
-            self.stage = stage.name
-            self.model.begin_stage(stage.name, self.data)
+            self.stage_number = number
+            torch.manual_seed(derived_seed(self.seed, "stage", number))
+            self.model.begin_stage(stages[number].name, self.data)
+            self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
-    def _next_batch(self, stream: str, size: int) -> Batch:
-        batch = self.data.batch("train", self.feeders[stream].next(self.batch or size))
-        generator = derived_generator(self.seed, "input", stream, self.step_number)
-        batch = self.model.preprocess(batch, generator=generator)
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+    def _next_batch(self, name: str, stream: Stream) -> Batch:
+        """This process's part of the next batch of a stream."""
+        indices = self.feeders[name].next(self.batch or stream.batch)
+        batch = self.data_of(stream).batch(stream.split, indices)
+        batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
+        batch |= self.model.draw(name, len(indices), derived_generator(self.seed, "draw", name, self.step_number))
+        if self.processes.count > 1:
+            part = self.processes.part(len(indices))
+            none_left = part.start == part.stop
+            if name == self.main:
+                self.idle = none_left
+            batch = part_of(batch, slice(0, 1) if none_left else part, self.ragged[name])
+        return to_device(batch, self.device, channels_last=self.model.channels_last)
 
     def _optimise(
-        self, objective: Objective, batches: Mapping[str, Batch], shared: dict[str, Any], progress: float
+        self, objective: Objective, parts: Sequence[MicroBatch], progress: float, seed: int
     ) -> dict[str, float]:
-        declared, optimizer = self.declared[objective.optimizer], self.optimizers[objective.optimizer]
-        parameters = list(self.parameters[objective.optimizer].values())
+        optimizer = self.optimizers[objective.optimizer]
+        parameters = list(optimizer.parameters.values())
         report: dict[str, float] = {}
 
         def closure() -> float:
-            total, weight, parts = 0.0, 0.0, dict[str, float]()
+            torch.manual_seed(seed)  # for dropout; L-BFGS asks again and must get the same loss
             gradients: list[Tensor | None] = [None] * len(parameters)
-            for micro in _micro_batches(batches, self.accumulate):
+            sums: dict[str, Tensor] = {}  # the loss, its weight and its parts
+            for part in parts:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                    loss = _as_loss(objective.loss(micro, shared), micro)
-                if not torch.isfinite(loss.value):
-                    what = f"the loss '{objective.name}' is {loss.value.item()}"
-                    raise ZooError(
-                        f"training stopped at step {self.step_number}: {what}",
-                        "The last checkpoint stands. Try a smaller --lr, or another seed.",
-                    )
+                    loss = self._loss(objective, part)
                 found = torch.autograd.grad(loss.value, parameters, allow_unused=True)
                 gradients = [_plus(old, new) for old, new in zip(gradients, found, strict=True)]
-                total, weight = total + loss.value.item(), weight + float(loss.weight)
-                for part, value in loss.parts.items():
-                    parts[part] = parts.get(part, 0.0) + float(value)
+                for name, number in {_VALUE: loss.value, _WEIGHT: loss.weight, **loss.parts}.items():
+                    number = torch.as_tensor(number, device=self.device).detach().double()
+                    sums[name] = sums[name] + number if name in sums else number
+            gradients = self.processes.sum_gradients(gradients, parameters)
+            everything = torch.cat([self._requests(), torch.stack(list(sums.values()))])
+            stop, save, value, weight, *values = self.processes.sum(everything).tolist()
+            self.agreed = {"stop": stop > 0, "save": save > 0}
+            if not math.isfinite(value):
+                raise ZooError(
+                    f"training stopped at step {self.step_number}: the loss '{objective.name}' is {value}",
+                    "The last checkpoint stands. Try a smaller --lr, or another seed.",
+                )
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else gradient / weight
-            if declared.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, declared.clip)
-            report.update({objective.name: total / weight} | {part: value / weight for part, value in parts.items()})
-            return total / weight
+            if optimizer.declared.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, optimizer.declared.clip)
+            names = [objective.name, *list(sums)[2:]]
+            report.update({name: number / weight for name, number in zip(names, [value, *values], strict=True)})
+            return report[objective.name]
 
-        for group in optimizer.param_groups:
-            group["lr"] = declared.lr * declared.decay(progress)
-        optimizer.step(closure)
-        for parameter in parameters:
-            parameter.grad = None
+        optimizer.step(closure, progress)
         return report
+
+    def _requests(self) -> Tensor:
+        asked = [self.requests["stop"], self.requests["save"]]
+        return torch.tensor(asked, dtype=torch.float64, device=self.device)
+
+    def _loss(self, objective: Objective, part: MicroBatch) -> Loss:
+        """The loss as a sum; a bare tensor is a mean over the batch of the first stream."""
+        loss = objective.loss(part.batches, part.shared)
+        if isinstance(loss, Tensor):
+            size = batch_size(part.batches[self.main], self.ragged[self.main])
+            loss = Loss(loss * size, size)
+        if self.idle:
+            loss = Loss(loss.value * 0, loss.weight * 0, {name: value * 0 for name, value in loss.parts.items()})
+        return loss
 
     # What a checkpoint holds, beside the model's own state.
 
@@ -146,85 +217,48 @@ class Loop:
         """Counters and cursors, as JSON."""
         return {
             "step": self.step_number,
-            "stage": self.stage,
+            "stage": self.stage_number,
+            "processes": self.processes.count,
             "feeders": {name: feeder.state() for name, feeder in self.feeders.items()},
+            "optimizers": {name: optimizer.state()[1] for name, optimizer in self.optimizers.items()},
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything else that decides how training goes on, as named tensors."""
+        """Everything else that decides how training goes on, as named tensors; all processes ask together."""
         tensors = {f"average/{name}": tensor for name, tensor in self.average.average.items()}
-        tensors |= {f"training/{name}": tensor for name, tensor in self.model.training_state().items()}
+        own = {name: tensor.detach().cpu() for name, tensor in self.model.training_state().items()}
+        for rank, state in enumerate(self.processes.gather(own)):
+            tensors |= {f"training/{rank}/{name}": tensor for name, tensor in state.items()}
         for name, optimizer in self.optimizers.items():
-            for parameter, tensor in self.parameters[name].items():
-                for key, value in optimizer.state.get(tensor, {}).items():
-                    if value is not None:
-                        tensors[f"optimizer/{name}/{parameter}/{key}"] = torch.as_tensor(value)
+            tensors |= {f"optimizer/{name}/{place}": tensor for place, tensor in optimizer.state()[0].items()}
         return tensors
 
     def load(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `state` and `tensors` gave."""
-        self.step_number, self.stage = state["step"], state["stage"]
+        """Take back what `state` and `tensors` gave.
+
+        Raises:
+            UsageError: each process keeps training state of its own, and there were more or fewer of them.
+        """
+        if state["processes"] != self.processes.count and self.model.training_state():
+            raise UsageError(
+                f"this run was begun by {state['processes']} processes, and here are {self.processes.count}",
+                "Each keeps a part of what the model needs for training: start as many again.",
+            )
+        self.step_number, self.stage_number = state["step"], state["stage"]
         for name, feeder in self.feeders.items():
             feeder.load_state(state["feeders"][name])
-        training: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition("/")
-            if kind == "average":
-                self.average.average[rest].copy_(tensor)
-            elif kind == "training":
-                training[rest] = tensor
-            else:
-                optimizer, parameter, key = rest.split("/")
-                live = self.parameters[optimizer][parameter]
-                # Counters are scalars, and stay on the CPU.
-                self.optimizers[optimizer].state[live][key] = tensor.to(
-                    live.device if tensor.ndim else "cpu", copy=True
-                )
-        self.model.load_training_state(training)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state(_below(f"optimizer/{name}/", tensors), state["optimizers"][name])
+        for name, average in self.average.average.items():
+            average.copy_(tensors[f"average/{name}"])
+        self.model.load_training_state(_below(f"training/{self.processes.rank}/", tensors))
 
 
-def _parameters(model: Model, optimizer: Optimizer) -> dict[str, nn.Parameter]:
-    """The parameters of an optimizer's modules, by their name in the model, each once."""
-    named = {}
-    for module in optimizer.modules:
-        for name, parameter in model.get_submodule(module).named_parameters():
-            named[f"{module}.{name}".lstrip(".")] = parameter
-    return named
+_VALUE, _WEIGHT = "/value", "/weight"  # no part of a loss has such a name
 
 
-def _new_optimizer(declared: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if declared.kind not in KINDS:
-        raise UsageError(f"no optimizer '{declared.kind}'", f"There are: {', '.join(KINDS)}.")
-    return KINDS[declared.kind](parameters, lr=declared.lr, **declared.options)
-
-
-def _with_lr(optimizer: Optimizer, lr: float) -> Optimizer:
-    if not (lr > 0 and math.isfinite(lr)):
-        raise UsageError(f"--lr must be greater than 0, got {lr}")
-    return Optimizer(**{**vars(optimizer), "lr": lr})
-
-
-def _as_loss(loss: Tensor | Loss, batches: Mapping[str, Batch]) -> Loss:
-    """A bare tensor is a mean over the batch of the first stream."""
-    if isinstance(loss, Loss):
-        return loss
-    size = len(next(iter(next(iter(batches.values())).values())))
-    return Loss(loss * size, size)
-
-
-def _micro_batches(batches: Mapping[str, Batch], parts: int) -> list[dict[str, Batch]]:
-    smallest = min(len(next(iter(batch.values()))) for batch in batches.values())
-    parts = min(parts, smallest)  # none may be empty
-    if parts == 1:
-        return [dict(batches)]
-    split = {
-        stream: {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
-        for stream, batch in batches.items()
-    }
-    return [
-        {stream: {name: pieces[k] for name, pieces in batch.items()} for stream, batch in split.items()}
-        for k in range(parts)
-    ]
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:

@@ -5,64 +5,33 @@ import json
 import math
 import platform
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from msgspec import Meta
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.evaluation import BATCH, entries, fitting_metrics, measure
+from zoo_core.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.preprocessing import evaluation_generator
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
+from zoo_core.processes import Processes
 from zoo_core.publishing.writing import code_licence, write_release
+from zoo_core.training.arguments import RunArguments
+from zoo_core.training.batches import batch_size, to_device
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.weights.create import create
-from zoo_core.weights.release import CONFIG, Licence, ReleaseConfig
+from zoo_core.weights.release import CONFIG, Licence, ReleaseConfig, read_release
 
 CHECKPOINT_SECONDS = 240.0
-
-
-class RunArguments(Record, kw_only=True):
-    """Everything that decides the result of a run; kept in the run folder and in the release."""
-
-    model: str
-    data: str
-    epochs: Annotated[float, Meta(gt=0)]
-    until: Annotated[float, Meta(gt=0)] | None = None  # stop after so many of them; the schedule is that of `epochs`
-    seed: int = 0
-    config: dict[str, Any] = {}  # --set
-    input: list[dict[str, Any]] = []
-    batch: Annotated[int, Meta(ge=1)] | None = None
-    lr: Annotated[float, Meta(gt=0)] | None = None
-    accumulate: Annotated[int, Meta(ge=1)] = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
-    select: str | None = None  # the validation metric that picks the best epoch
-    summary: str | None = None
-    licence: str = "NOASSERTION"  # of the weights, SPDX
-
-    def command(self) -> str:
-        """The command that does the same again."""
-        words = ["zoo train", self.model, f"--data {self.data}", f"--epochs {self.epochs:g}", f"--seed {self.seed}"]
-        words += [] if self.until is None else [f"--until {self.until:g}"]
-        words += [f"--set {name}={json.dumps(value)}" for name, value in self.config.items()]
-        for step in self.input:
-            arguments = ",".join(f"{key}={value}" for key, value in step.items() if key != "step")
-            words.append(f"--input {step['step']}{':' if arguments else ''}{arguments}")
-        words += [] if self.batch is None else [f"--batch {self.batch}"]
-        words += [] if self.lr is None else [f"--lr {self.lr:g}"]
-        words += [] if self.accumulate == 1 else [f"--accumulate {self.accumulate}"]
-        words += [] if self.precision == "fp32" else [f"--precision {self.precision}"]
-        words += [] if self.select is None else [f"--select {self.select}"]
-        words += [] if self.licence == "NOASSERTION" else [f"--licence {self.licence}"]
-        return " ".join(words)
 
 
 class RunRecord(Record, kw_only=True):
@@ -88,36 +57,86 @@ class Observer:
         """After an epoch and its validation: the new row of the curve."""
 
 
+class MeanLoss(Metric):
+    """The model's own loss, per item: what picks the best epoch unless the model names a metric."""
+
+    requires = "loss"
+
+    def __init__(self) -> None:
+        self.total = self.weight = 0.0
+        self.n = 0
+
+    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+        loss, n = model.loss(batch), batch_size(batch)
+        self.total += float(loss) * n if isinstance(loss, Tensor) else float(loss.value)
+        self.weight += n if isinstance(loss, Tensor) else float(loss.weight)
+        self.n += n
+
+    def merge(self, other: "MeanLoss") -> None:  # type: ignore[override]
+        self.total, self.weight, self.n = self.total + other.total, self.weight + other.weight, self.n + other.n
+
+    def compute(self) -> Measurement:
+        return Measurement(value=self.total / self.weight, stderr=None, n=self.n)
+
+
+class Means:
+    """The mean of each objective over the steps of an epoch in which it had its turn."""
+
+    def __init__(self, state: Mapping[str, tuple[float, int]] | None = None) -> None:
+        self.sums = dict(state or {})  # name -> (sum, count)
+
+    def add(self, report: Mapping[str, float]) -> None:
+        for name, value in report.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + value, count + 1)
+
+    def values(self) -> dict[str, float]:
+        return {name: total / count for name, (total, count) in self.sums.items()}
+
+
 class Run:
     """One training run in `folder`, which `start` made or `resume` found."""
 
-    def __init__(self, folder: Path, arguments: RunArguments, registry: Registry, data: Dataset, device: str) -> None:
+    def __init__(
+        self, folder: Path, arguments: RunArguments, registry: Registry, data: Dataset, processes: Processes
+    ) -> None:
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
+        self.processes = processes
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
         self.model = create(
             arguments.model, registry=registry, features=data.features, input=arguments.input, config=arguments.config
-        ).to(device)
-        if self.model.cpu_threads and device == "cpu":
+        ).to(processes.device)
+        if self.model.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.model.cpu_threads and processes.device.type == "cpu":
             torch.set_num_threads(self.model.cpu_threads)
+        check_fields(self.model, data)
+        self.others = {
+            name: registry.open_dataset(name)
+            for stream in self.model.streams(0.0).values()
+            if (name := stream.dataset) is not None
+        }
         self.select = self._selection()
         self.lower_is_better = self.select in (None, "loss") or not registry.metric(self.select).spec.higher_is_better
         self.loop = Loop(
             self.model,
             data,
-            epochs=arguments.epochs,
             seed=arguments.seed,
+            epochs=arguments.epochs,
+            steps=arguments.steps,
             batch=arguments.batch,
             lr=arguments.lr,
             accumulate=arguments.accumulate,
             precision=arguments.precision,
+            processes=processes,
+            others=self.others,
         )
         self.curve: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.best_row: dict[str, Any] | None = None
         self.seconds = 0.0
-        self.sums: dict[str, float] = {}  # of each objective over the epoch so far
-        self.steps = 0
+        self.means = Means()  # over the epoch so far
 
     @classmethod
     def start(
@@ -130,22 +149,25 @@ class Run:
         device: str = "cpu",
     ) -> "Run":
         """A new run; its folder must not exist, or be empty."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        processes = Processes(device)
+        if processes.is_main and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"the output folder '{folder}' exists and is not empty",
                 f"Choose another one, or continue it: zoo train --resume {folder}",
             )
         data = registry.open_dataset(arguments.data, data_file)
-        run = cls(folder, arguments, registry, data, device)
-        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, arguments, registry, data, processes)
         record = RunRecord(
             arguments=arguments,
             data_file=None if data_file is None else str(data_file.resolve()),
-            device=device,
-            data_sha256=_digests(data),
+            device=processes.device.type if device == "auto" else device,
+            data_sha256=run._digests(),
             config=to_plain(run.model.config),
         )
-        write_atomically(folder / "run.json", json.dumps(to_plain(record), indent=1))
+        if processes.is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / "run.json", json.dumps(to_plain(record), indent=1))
+        processes.wait()
         return run
 
     @classmethod
@@ -157,26 +179,31 @@ class Run:
             raise UsageError(f"'{folder}' is not a training run: {error}") from None
         arguments = record.arguments
         data = registry.open_dataset(arguments.data, None if record.data_file is None else Path(record.data_file))
-        run = cls(folder, arguments, registry, data, record.device)
-        for split, digest in record.data_sha256.items():
-            if data.data_sha256(split) != digest:
+        run = cls(folder, arguments, registry, data, Processes(record.device))
+        for split, digest in run._digests().items():
+            if record.data_sha256.get(split) != digest:
                 raise UsageError(
                     f"cannot resume '{folder}': the {split} split of '{arguments.data}' is not the one it began with",
-                    f"sha256 {data.data_sha256(split)}, not {digest}",
+                    f"sha256 {digest}, not {record.data_sha256.get(split)}",
                 )
         if (config := to_plain(run.model.config)) != record.config:
-            changed = [key for key in config if config[key] != record.config.get(key)]
-            raise UsageError(f"cannot resume '{folder}': the model's config is another one: {', '.join(changed)}")
+            keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
+            changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
+            raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
         if found := checkpoints(folder):
             run._load(found[-1])
         return run
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is done, or those that were asked for."""
+        """Whether every epoch is done, or those that were asked for, or nothing has become better for too long."""
+        return self.part_done >= 1.0 or self._out_of_patience
+
+    @property
+    def part_done(self) -> float:
+        """How much of what was asked for is done, in [0, 1]."""
         until = self.arguments.until
-        done = self.loop.feeders[self.loop.main].epochs_done
-        return self.loop.progress >= 1.0 or (until is not None and done >= until)
+        return max(self.loop.progress, 0.0 if until is None else min(self.loop.epochs_done / until, 1.0))
 
     @property
     def released(self) -> bool:
@@ -184,26 +211,40 @@ class Run:
         return (self.folder / CONFIG).exists()
 
     def train(self, observer: Observer | None = None) -> None:
-        """Train to the end, with a checkpoint after every epoch and every few minutes."""
+        """Train to the end, with a checkpoint after every epoch and every few minutes.
+
+        Raises:
+            Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written first.
+        """
         observer = observer or Observer()
-        feeder = self.loop.feeders[self.loop.main]
         began = saved = time.monotonic()
         before = self.seconds
-        while not self.finished:
-            epoch = feeder.epoch
-            for name, value in self.loop.step().items():
-                self.sums[name] = self.sums.get(name, 0.0) + value
-            self.steps += 1
+
+        def save() -> None:
+            nonlocal saved
             self.seconds = before + time.monotonic() - began
-            observer.on_step(self.loop.progress, self.seconds, self._means())
-            if feeder.epoch > epoch or self.finished:
-                self._end_epoch(observer)
-                self.seconds = before + time.monotonic() - began
-                self._save()
-                saved = time.monotonic()
-            elif time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._save()
-                saved = time.monotonic()
+            self._save()
+            saved = time.monotonic()
+
+        with interrupt_requests(self.loop):
+            try:
+                while True:
+                    if self._epoch_ended:
+                        self._end_epoch(observer)
+                        save()
+                    if self.finished:
+                        break
+                    self.loop.requests["save"] = time.monotonic() - saved > CHECKPOINT_SECONDS
+                    self.means.add(self.loop.step())
+                    self.seconds = before + time.monotonic() - began
+                    observer.on_step(self.part_done, self.seconds, self.means.values())
+                    if self.loop.agreed["stop"]:
+                        raise Interrupted
+                    if self.loop.agreed["save"]:
+                        save()
+            except Interrupted:
+                save()
+                raise
 
     def finish(self, observer: Observer | None = None) -> ReleaseConfig:
         """Make the folder a release: the weights of the best epoch, measured once on the test split."""
@@ -214,15 +255,21 @@ class Run:
             with torch.no_grad():
                 for name, parameter in self.loop.average.live.items():
                     parameter.copy_(self.loop.average.average[name])
+        self.model.eval()
+        torch.manual_seed(self.arguments.seed)
+        self.model.fit_posthoc(_Batches(self.model, self.data, self.processes.device))
         split = "test" if "test" in self.data.splits else self.data.splits[-1]
         try:
             chosen = fitting_metrics(self.model, self.registry)
         except UsageError:
             chosen = {}
-        measured = measure(self.model, self.data, split, chosen, on_batch=observer.on_validation) if chosen else {}
-        save_curve(self.curve, self.folder / "curve.png", title=f"{self.arguments.model} on {self.arguments.data}")
+        measured = self._measure(split, chosen, observer) if chosen else {}
         arguments, spec = self.arguments, self.offer.spec
-        return write_release(
+        if not self.processes.is_main:
+            self.processes.wait()
+            return read_release(self.folder)
+        save_curve(self.curve, self.folder / "curve.png", title=f"{arguments.model} on {arguments.data}")
+        release = write_release(
             self.folder,
             self.model,
             self.offer,
@@ -239,77 +286,109 @@ class Run:
                 entries(self.model, self.data, split, measured, self.registry), key=lambda e: e.metric != self.select
             ),
         )
+        self.processes.wait()
+        return release
 
     def _training_record(self) -> dict[str, Any]:
         """What `zoo info` tells of the training: the course's four questions, and what is needed to do it again."""
         arguments, loop = self.arguments, self.loop
         optimizers = [
-            f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or loop.model.streams(0.0)[loop.main].batch}, "
+            f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or self.model.streams(0.0)[loop.main].batch}, "
             f"{o.decay.__name__}" + (f", gradient norm at most {o.clip:g}" if o.clip else "")
-            for o in loop.declared.values()
+            for o in (optimizer.declared for optimizer in loop.optimizers.values())
         ]
         return {
             "data": arguments.data,
-            "data_sha256": _digests(self.data),
+            "data_sha256": self._digests(),
             "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
             "optimizer": "; ".join(optimizers),
-            "epochs": loop.feeders[loop.main].epochs_done,
+            "precision": loop.precision,
+            "epochs": loop.epochs_done,
             "steps": loop.step_number,
             "seed": arguments.seed,
             "best_epoch": self.best_row["epoch"] if self.best_row else None,
             "select": self.select,
             "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
             "device": str(loop.device),
+            "processes": self.processes.count,
             "wall_seconds": round(self.seconds),
             "curve": self.curve,
         }
 
     def _selection(self) -> str | None:
-        """The validation metric that picks the best epoch; None: there is none, and the last epoch is taken."""
-        select = self.arguments.select or self.model.select_by
-        if "validation" not in self.data.splits:
-            return None
-        one_loss = type(self.model).loss is not Model.loss
-        return None if select == "loss" and not one_loss else select
+        """The validation metric that picks the best epoch; None: there is none, and the last epoch is taken.
 
-    def _means(self) -> dict[str, float]:
-        return {name: value / max(self.steps, 1) for name, value in self.sums.items()}
+        Raises:
+            UsageError: patience was asked for, and nothing tells what is better.
+        """
+        select = self.arguments.select or self.model.select_by
+        one_loss = type(self.model).loss is not Model.loss
+        if "validation" not in self.data.splits or (select == "loss" and not one_loss):
+            if self.arguments.patience is not None:
+                raise UsageError("--patience needs a validation split and a metric on it", "Name one: --select METRIC")
+            return None
+        return select
+
+    def _digests(self) -> dict[str, str]:
+        """Of the splits that training uses, by their names, with the data set's where a stream names another one."""
+        found: dict[str, str] = {
+            split: self.data.data_sha256(split) for split in ("train", "validation") if split in self.data.splits
+        }
+        for stream in self.model.streams(0.0).values():
+            place = stream.split if stream.dataset is None else f"{stream.dataset}/{stream.split}"
+            found[place] = self.loop.data_of(stream).data_sha256(stream.split)
+        return found
+
+    @property
+    def _out_of_patience(self) -> bool:
+        patience = self.arguments.patience
+        if patience is None or self.best_row is None:
+            return False
+        best = self.best_row["epoch"]
+        return len([row for row in self.curve if row["epoch"] > best]) >= patience
+
+    @property
+    def _epoch_ended(self) -> bool:
+        """Whether an epoch, or the run, is over and its row of the curve is not there yet."""
+        feeder = self.loop.feeders[self.loop.main]
+        over = (feeder.position == 0 and feeder.epoch > 0) or self.part_done >= 1.0
+        return over and not (self.curve and self.curve[-1]["step"] == self.loop.step_number)
 
     def _end_epoch(self, observer: Observer) -> None:
-        row: dict[str, Any] = {"epoch": round(self.loop.feeders[self.loop.main].epochs_done, 4), "train": self._means()}
-        self.sums, self.steps = {}, 0
+        if self.loop.progress >= 1.0:
+            self.loop.enter_stages()  # those of share 0 at the end
+        self.processes.copy_from_main(self.model.buffers())  # each process has seen other batches
+        row: dict[str, Any] = {
+            "epoch": round(self.loop.epochs_done, 4),
+            "step": self.loop.step_number,
+            "train": self.means.values(),
+        }
+        is_best = True
         if self.select is not None:
             with self.loop.average.applied():
                 row["validation"] = {self.select: self._validate(observer)}
                 if is_best := self._is_best(row):
                     self.best_row = row
                     self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        else:
-            is_best = True
+        self.means = Means()
         self.curve.append(row)
         observer.on_epoch(row, is_best)
 
     def _validate(self, observer: Observer) -> float:
-        if self.select in (None, "loss"):
-            return self._validation_loss(observer)
-        metrics = fitting_metrics(self.model, self.registry, (self.select,))
-        (found,) = measure(self.model, self.data, "validation", metrics, on_batch=observer.on_validation).values()
+        assert self.select is not None
+        metrics: Mapping[str, Metric] = {"loss": MeanLoss()}
+        if self.select != "loss":
+            metrics = fitting_metrics(self.model, self.registry, (self.select,))
+        (found,) = self._measure("validation", metrics, observer).values()
         return found.value
 
-    @torch.no_grad()
-    def _validation_loss(self, observer: Observer) -> float:
-        size, generator = self.data.size("validation"), evaluation_generator(self.model.input)
-        total = weight = 0.0
-        self.model.eval()
-        for start in range(0, size, BATCH):
-            batch = self.data.batch("validation", torch.arange(start, min(start + BATCH, size)))
-            batch = self.model.preprocess(batch, generator=generator)
-            loss = self.model.loss({name: tensor.to(self.loop.device) for name, tensor in batch.items()})
-            count = min(BATCH, size - start)
-            total += float(loss) * count if isinstance(loss, Tensor) else float(loss.value)
-            weight += count if isinstance(loss, Tensor) else float(loss.weight)
-            observer.on_validation(start + count, size)
-        return total / weight
+    def _measure(self, split: str, metrics: Mapping[str, Metric], observer: Observer) -> dict[str, Measurement]:
+        def on_batch(done: int, total: int) -> None:
+            observer.on_validation(done, total)
+            if self.loop.requests["stop"] and self.processes.count == 1:  # many would wait for each other
+                raise Interrupted
+
+        return measure(self.model, self.data, split, metrics, processes=self.processes, on_batch=on_batch)
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         if self.best_row is None:
@@ -326,24 +405,34 @@ class Run:
             "curve": self.curve,
             "best_row": self.best_row,
             "seconds": self.seconds,
-            "sums": self.sums,
-            "steps": self.steps,
+            "means": self.means.sums,
         }
-        save_checkpoint(self.folder, self.loop.step_number, files, state)
-        write_atomically(self.folder / "curve.json", json.dumps(self.curve, indent=1))
+        if self.processes.is_main:
+            save_checkpoint(self.folder, self.loop.step_number, files, state)
+            write_atomically(self.folder / "curve.json", json.dumps(self.curve, indent=1))
+        self.processes.wait()
 
     def _load(self, path: Path) -> None:
         try:
             tensors, state = load_checkpoint(path)
             self.model.load_state_dict(tensors["model"])
             self.loop.load(state["loop"], tensors["training"])
+        except ZooError:
+            raise
         except Exception as error:
             raise ZooError(f"checkpoint '{path}' cannot be read: {error}") from error
         self.best, self.best_row = tensors.get("best", {}), state["best_row"]
         self.curve, self.seconds = state["curve"], state["seconds"]
-        self.sums, self.steps = state["sums"], state["steps"]
+        self.means = Means({name: tuple(pair) for name, pair in state["means"].items()})
 
 
-def _digests(data: Dataset) -> dict[str, str]:
-    """Of the splits that training uses."""
-    return {split: data.data_sha256(split) for split in ("train", "validation") if split in data.splits}
+class _Batches:
+    """What `fit_posthoc` iterates over, as often as it likes."""
+
+    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
+        self.model, self.data, self.device = model, data, device
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        split = self.model.posthoc_split
+        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
+            yield to_device(batch, self.device)

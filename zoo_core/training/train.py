@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.training.run import Observer, Run, RunArguments
+from zoo_core.training.arguments import RunArguments
+from zoo_core.training.run import Observer, Run
 from zoo_core.weights.release import ReleaseConfig
 
 
@@ -14,7 +15,8 @@ def train(
     *,
     data: str,
     output: str | Path,
-    epochs: float,
+    epochs: float | None = None,
+    steps: int | None = None,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
@@ -32,16 +34,18 @@ def train(
         model: a model's name.
         data: a data set's name; it has a "train" split, and the best epoch is chosen on its "validation" split.
         output: a folder that does not exist yet.
-        epochs: passes over the train split.
+        epochs, steps: passes over the train split, or steps; one of the two.
         config: Config values that overrule the preset and what the data decides.
         input: preprocessing steps, as in config.json.
         batch, lr: overrule the model's own.
+        device: "auto" is a GPU if there is one; of many processes (torchrun, accelerate launch), each takes its own.
         more: the other fields of `RunArguments`.
     """
     arguments = RunArguments(
         model=model,
         data=data,
         epochs=epochs,
+        steps=steps,
         seed=seed,
         config=dict(config or {}),
         input=[dict(step) for step in input],

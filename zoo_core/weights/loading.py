@@ -20,6 +20,7 @@ from zoo_core.hub.integrity import remember
 from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.preprocessing import read_steps
 from zoo_core.interfaces.record import read_record
+from zoo_core.processes import check_device
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.release import CONFIG, MODEL
 from zoo_core.weights.sources import Located, install_hint, locate
@@ -66,7 +67,7 @@ def load_located(
     registry: Registry,
 ) -> Model:
     """The model of a release that was found and verified; arguments as for `load`."""
-    target_device, target_dtype = _device(device), _dtype(dtype)
+    target_device, target_dtype = check_device(device), _dtype(dtype)
     model = _build(located, registry)
     if head is not None and model.head is None:
         raise UsageError(f"'{reference}' has no head that could be replaced")
@@ -212,15 +213,6 @@ def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
     model._apply(moved)  # type: ignore[no-untyped-call]
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
-    return device
 
 
 def _dtype(name: str | None) -> torch.dtype | None:

@@ -106,6 +106,9 @@ class Gan(Model):
     def signature(self) -> dict[str, Field]:
         return {"image": Field(kind="image", shape=(1, 4, 4))}
 
+    def draw(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+        return {"z": torch.randn(n, 2, generator=generator)}
+
     def optimizers(self) -> dict[str, Optimizer]:
         return {
             "d": Optimizer(modules=("discriminator",), kind="sgd", lr=0.1),
@@ -115,7 +118,7 @@ class Gan(Model):
     def objectives(self) -> list[Objective]:
         def judge(batches: Mapping[str, Mapping[str, Tensor]], shared: dict[str, Any]) -> Tensor:
             real = batches["x"]["image"].flatten(1)
-            shared["fake"] = self.generator(torch.randn(len(real), 2))
+            shared["fake"] = self.generator(batches["x"]["z"])
             return F.softplus(-self.discriminator(real)).mean() + F.softplus(self.discriminator(shared["fake"])).mean()
 
         def fool(batches: Mapping[str, Mapping[str, Tensor]], shared: dict[str, Any]) -> Tensor:

@@ -1,0 +1,105 @@
+"""The processes that work on one model together: one, or those that `accelerate launch` or torchrun started."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This process among the others, and what they tell each other. Every method but `is_main` is called by all.
+
+    Attributes:
+        rank: number of this process, from 0.
+        count: how many there are.
+        device: where this process computes.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        """`device` is "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", …; of many processes, each gets its own.
+
+        Raises:
+            UsageError: no such device here.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.rank, self.count, self.device = 0, 1, check_device(device)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import PartialState
+
+            state = PartialState(cpu=self.device.type == "cpu")
+            self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def part(self, size: int) -> slice:
+        """Which of `size` examples are this process's; the parts differ by one example at most."""
+        base, more = divmod(size, self.count)
+        start = self.rank * base + min(self.rank, more)
+        return slice(start, start + base + (self.rank < more))
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.count == 1:
+            return tensor
+        from accelerate.utils import reduce
+
+        total: Tensor = reduce(tensor, "sum")
+        return total
+
+    def sum_gradients(self, gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """The sum over all processes of each gradient; None where no process has one. `like` gives the shapes."""
+        if self.count == 1:
+            return list(gradients)
+        device = like[0].device
+        there = torch.tensor([gradient is not None for gradient in gradients], dtype=torch.int32, device=device)
+        pieces = [torch.zeros_like(old) if new is None else new for old, new in zip(like, gradients, strict=True)]
+        flat = self.sum(torch.cat([piece.reshape(-1) for piece in pieces]))  # one message instead of many
+        summed = torch.split(flat, [old.numel() for old in like])
+        return [
+            values.view_as(old).to(old.dtype) if found else None
+            for old, values, found in zip(like, summed, self.sum(there).tolist(), strict=True)
+        ]
+
+    def gather(self, value: T) -> list[T]:
+        """The value of each process, in the order of their ranks."""
+        if self.count == 1:
+            return [value]
+        from accelerate.utils import gather_object
+
+        values: list[T] = gather_object([value])
+        return values
+
+    def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite the tensors with those of the main process."""
+        if self.count > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.detach(), src=0)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.gather(None)
+
+
+def check_device(device: str) -> torch.device:
+    """The torch device of that name.
+
+    Raises:
+        UsageError: there is none here.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason: Any = str(error).strip().splitlines()[:1]
+        raise UsageError(f"device '{device}' cannot be used here: {''.join(reason)}") from None
+    return found

@@ -1,0 +1,97 @@
+"""What decides the result of a training run, and the command that says it."""
+
+import json
+import shlex
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from zoo_core.errors import RecordError, UsageError
+from zoo_core.interfaces.preprocessing import parse_step
+from zoo_core.interfaces.record import Record, to_plain
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class RunArguments(Record, kw_only=True):
+    """Everything that decides the result of a run; kept in the run folder, and as the recipe in the release."""
+
+    model: str
+    data: str
+    epochs: Positive | None = None  # passes over the train split; either this or `steps`
+    steps: Count | None = None
+    until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
+    patience: Count | None = None  # stop when so many validations in a row brought nothing better
+    seed: int = 0
+    config: dict[str, Any] = {}  # --set
+    input: list[dict[str, Any]] = []
+    batch: Count | None = None
+    lr: Positive | None = None
+    accumulate: Count = 1
+    precision: Literal["fp32", "bf16"] | None = None
+    select: str | None = None  # the validation metric that picks the best epoch
+    summary: str | None = None
+    licence: str = "NOASSERTION"  # of the weights, SPDX
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.epochs is None) == (self.steps is None):
+            raise RecordError("a run has either epochs or steps")
+
+    def command(self) -> str:
+        """The command that does the same again, but for the output folder and the summary."""
+        words = ["zoo", "train", self.model]
+        for name, value in to_plain(self).items():
+            if name == "config":
+                words += [word for key, item in value.items() for word in ("--set", f"{key}={json.dumps(item)}")]
+            elif name == "input":
+                words += [word for step in value for word in ("--input", _step_text(step))]
+            elif name not in ("model", "summary") and (name in ("data", "seed") or value != _DEFAULTS[name]):
+                words += [f"--{name}", f"{value:.15g}" if isinstance(value, float) else str(value)]
+        return shlex.join(words)
+
+
+_DEFAULTS = to_plain(RunArguments(model="", data="", epochs=1.0)) | {"epochs": None}
+
+
+def read_command(command: str) -> RunArguments:
+    """The arguments that `command` was made from.
+
+    Raises:
+        UsageError: it is no command of `zoo train`.
+    """
+    try:
+        program, verb, model, *words = shlex.split(command)
+        options = list(zip(words[::2], words[1::2], strict=True))
+        if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
+            raise ValueError
+        values: dict[str, Any] = {"model": model, "config": {}, "input": []}
+        for name, text in options:
+            if name == "--set":
+                key, _, value = text.partition("=")
+                values["config"][key] = json_or_text(value)
+            elif name == "--input":
+                values["input"].append(parse_step(text))
+            else:
+                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+        return RunArguments(**values)
+    except (ValueError, RecordError) as error:
+        reason = f": {error}" if isinstance(error, RecordError) else ""
+        raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None
+
+
+_TEXTS = ("--data", "--precision", "--select", "--licence", "--summary")
+
+
+def json_or_text(value: str) -> Any:
+    """A value of the command line: JSON where it can be read as that, else the text."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _step_text(step: dict[str, Any]) -> str:
+    arguments = ",".join(f"{key}={value}" for key, value in step.items() if key != "step")
+    return f"{step['step']}{':' if arguments else ''}{arguments}"
