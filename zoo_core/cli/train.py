@@ -50,7 +50,8 @@ def train(
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
     from zoo_core.interfaces.preprocessing import parse_step
-    from zoo_core.training.run import Run, RunArguments
+    from zoo_core.training.arguments import RunArguments
+    from zoo_core.training.run import Run
 
     registry = default_registry()
     if help_config:

@@ -1,5 +1,6 @@
 """`Metric`: one number about a model on a data set."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -7,17 +8,37 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 from torch import Tensor
 
+from zoo_core.errors import UsageError
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 
 
 class Measurement(Record, kw_only=True):
-    """What a metric says: a mean over n examples with its standard error, and how it was computed."""
+    """What a metric says: a number over n examples with its standard error, and how it was computed."""
 
     value: float
     stderr: Annotated[float, Meta(ge=0)] | None
     n: int
     estimator: str = "exact"
+
+    @classmethod
+    def mean_of(cls, values: Tensor, estimator: str = "exact") -> "Measurement":
+        """The mean of the values [n] with its standard error, s / sqrt(n), in float64: a float32 sum of 10,000
+        likelihoods is off in the digit that tables print.
+
+        One example, or an infinite one, gives no standard error.
+
+        Raises:
+            UsageError: there is no example.
+        """
+        n = len(values)
+        if n == 0:
+            raise UsageError("no example was measured")
+        values = values.double()
+        stderr = values.std().item() / math.sqrt(n) if n > 1 else math.nan
+        return cls(
+            value=values.mean().item(), stderr=stderr if math.isfinite(stderr) else None, n=n, estimator=estimator
+        )
 
 
 class Metric(ABC):
@@ -36,3 +57,8 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> Measurement:
         """The number so far."""
+
+    def examples(self) -> Tensor | None:
+        """The summand of each example, [n] float64, in the order seen, where the number is their mean; None where it
+        is not."""
+        return None

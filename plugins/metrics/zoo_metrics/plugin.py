@@ -24,4 +24,28 @@ def zoo_metrics() -> list[MetricSpec]:
             unit="bits/dim",
             higher_is_better=False,
         ),
+        MetricSpec(
+            name="accuracy",
+            target="zoo_metrics.classification:Accuracy",
+            summary="fraction of examples whose most likely class is the right one",
+            requires="Classifier",
+            unit="fraction",
+            higher_is_better=True,
+        ),
+        MetricSpec(
+            name="log_loss",
+            target="zoo_metrics.classification:LogLoss",
+            summary="mean cross-entropy of the predicted class probabilities",
+            requires="Classifier",
+            unit="nats/example",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            name="ece",
+            target="zoo_metrics.classification:CalibrationError",
+            summary="expected calibration error: how far confidence is from accuracy",
+            requires="Classifier",
+            unit="fraction",
+            higher_is_better=False,
+        ),
     ]
