@@ -70,6 +70,8 @@ MISTAKES = [
     Bad("complete toy good.png -o x.png --mask good.png --keep-rows 1", 2, ("exclude each other",)),
     Bad("complete toy good.png -o absent/x.png --keep-rows 1", 2, ("'absent' does not exist",)),
     # numbers
+    Bad("eval", 2, ("--all", "zoo eval")),
+    Bad("eval toy --all", 2, ("--all", "zoo eval")),
     Bad("eval toyy", 2, ("no model named 'toyy'",)),
     Bad("eval toy --data toy-bit", 2, ("no data set named 'toy-bit'", "'toy-bits'")),
     Bad("eval toy --split tests", 2, ("no split 'tests'", "train, validation, test")),
@@ -85,7 +87,7 @@ MISTAKES = [
     Bad("train toy --data toy-bit -o new", 2, ("no data set named 'toy-bit'",)),
     Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "--resume full")),
     Bad("train toy --data toy-bits -o good.png", 2, ("'good.png' exists",)),
-    Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no config value 'widht'", "width")),
+    Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no config value named 'widht'", "'width'")),
     Bad("train toy --data toy-bits -o new --set width=x", 2, ("width", "`int`")),
     Bad("train toy --data toy-bits -o new --set width=0", 2, ("width", ">= 1")),
     Bad("train toy --data toy-bits -o new --set width", 2, ("NAME=VALUE",)),
@@ -93,6 +95,11 @@ MISTAKES = [
     Bad("train toy --data toy-bits -o new --input binarize:mode", 2, ("KEY=VALUE",)),
     Bad("train toy --data toy-bits -o new --select nlll", 2, ("no metric named 'nlll'",)),
     Bad("train toy --data toy-bits -o new --epochs 0", 2, ("--epochs",)),
+    Bad("train toy --data toy-bits -o new --epochs 1 --steps 3", 2, ("--epochs and --steps",)),
+    Bad("train toy --data toy-bits -o new --steps 0", 2, ("--steps",)),
+    Bad("train toy --data toy-bits -o new --size 8 --input binarize --set height=4", 2, ("toy-bits", "(1, 8, 8)")),
+    Bad("train toy-gan --data toy-bits -o new --patience 2", 2, ("--patience", "--select")),
+    Bad("train toy --data toy-bits -o new --device tpu9", 2, ("device 'tpu9'",)),
     Bad("train toy --data toy-bits -o new --precision fp8", 2, ("--precision", "bf16")),
     Bad("train --resume absent", 2, ("'absent' is not a training run",)),
     Bad("train --resume full", 2, ("'full' is not a training run",)),
@@ -344,7 +351,8 @@ def test_check_is_content_with_the_recorded_number(zoo: Zoo) -> None:
     code, out, _ = zoo("eval", "toy", "--check")
     assert code == 0
     rows = [line.split("\t") for line in out.splitlines()]
-    assert {row[0]: row[-1] for row in rows} == {"nll": "same", "bits_per_dim": "same"}
+    assert {row[0] for row in rows} == {"toy"}
+    assert {row[1]: row[-1] for row in rows} == {"nll": "same", "bits_per_dim": "same"}
 
 
 def test_check_says_that_other_data_is_not_comparable(zoo: Zoo) -> None:

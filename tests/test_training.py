@@ -281,7 +281,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
 ) -> None:
     asked = arguments(model=name, data=data, **options)
     if name == "toy-gan":  # it has no loss that a validation could use
-        monkeypatch.setattr(Run, "_validate", lambda self, observer: 0.0)
+        monkeypatch.setattr(Run, "validate", lambda self, observer: 0.0)
     whole = Run.start(tmp_path / "whole", asked, registry)
     whole.train()
     whole.finish()
@@ -311,7 +311,7 @@ def test_the_best_epoch_is_chosen_on_validation(
             weights.append((run.model.logit.detach().clone(), is_best))
 
     run = Run.start(tmp_path / "run", arguments(), registry)
-    monkeypatch.setattr(run, "_validate", lambda observer: next(scores))
+    monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train(Watch())
     run.finish()
     assert [is_best for _, is_best in weights] == [True, True, False]
@@ -326,7 +326,7 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
 ) -> None:
     scores = iter([math.nan, 3.0, math.nan])
     run = Run.start(tmp_path / "run", arguments(), registry)
-    monkeypatch.setattr(run, "_validate", lambda observer: next(scores))
+    monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train()
     assert run.best_row is not None and run.best_row["epoch"] == 2
 

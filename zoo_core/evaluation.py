@@ -67,7 +67,7 @@ def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> It
     for start in range(0, size, BATCH):
         indices = torch.arange(start, min(start + BATCH, size))
         batch = model.preprocess(data.batch(split, indices), generator=inputs)
-        yield batch | model.draw(stream, len(indices), draws)
+        yield batch | model.draw_inputs(stream, len(indices), draws)
 
 
 def fitting_metrics(model: Model, registry: Registry, names: Sequence[str] = ()) -> dict[str, Metric]:
@@ -158,9 +158,7 @@ def evaluate(
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
-    recorded = list(located.release.metrics)
-    if located.pinned is not None:
-        recorded = located.pinned.entry.metrics or recorded
+    recorded = recorded_metrics(located)
     name = data or next((entry.protocol.dataset for entry in recorded), None)
     if name is None:
         raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
@@ -174,6 +172,12 @@ def evaluate(
     measured = measure(model, dataset, split, chosen, limit=limit, processes=processes, on_batch=on_batch)
     found = entries(model, dataset, split, measured, registry)
     return Evaluation(located, [compare(entry, recorded) for entry in found])
+
+
+def recorded_metrics(located: Located) -> list[MetricEntry]:
+    """The numbers that the manifest pins, else those of the release itself."""
+    pinned = located.pinned.entry.metrics if located.pinned is not None else []
+    return list(pinned or located.release.metrics)
 
 
 def compare(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Comparison:

@@ -2,73 +2,121 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
+if TYPE_CHECKING:
+    from zoo_core.evaluation import Comparison
+
+
+class Result(NamedTuple):
+    """One row: a number of a reference, or why there is none."""
+
+    reference: str
+    verdict: str  # that of the comparison; "no data", "FAILED"
+    comparison: "Comparison | None"
+    error: str | None
+
 
 @click.command("eval")
-@click.argument("reference")
+@click.argument("references", metavar="REFERENCE…", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every release whose plugin is here.")
 @click.option("--data", help="By default the data set that the release was measured on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="test", show_default=True)
 @click.option("--metric", "metrics", multiple=True, help="By default all that fit; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only the first so many examples: not comparable.")
 @click.option(
-    "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if none is comparable."
+    "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )
 @device_option
 @json_option
 def eval_command(
-    reference: str,
-    data: str | None,
-    data_file: Path | None,
-    split: str,
-    metrics: tuple[str, ...],
-    limit: int | None,
-    check: bool,
-    device: str,
-    as_json: bool,
+    references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any
 ) -> None:
-    """Measure REFERENCE, and compare with the numbers that its release records."""
+    """Measure each REFERENCE, and compare with the numbers that its release records."""
+    from zoo_core.errors import DataError, UsageError, ZooError
     from zoo_core.evaluation import evaluate
+
+    if everything == bool(references):
+        raise UsageError("name what to measure, or give --all", "For example: zoo eval pixelrnn --check")
+    results: list[Result] = []
+    with progress_bar("measuring") as show:
+        for reference in _all_releases() if everything else references:
+            say_which(reference)
+
+            def on_batch(done: int, total: int, name: str = reference) -> None:
+                show(done / total, f"{name}: {done} of {total}")
+
+            try:
+                found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
+                results += [Result(reference, comparison.verdict, comparison, None) for comparison in found.comparisons]
+            except ZooError as error:
+                if not everything and len(references) == 1:
+                    raise
+                verdict = "no data" if isinstance(error, DataError) else "FAILED"
+                results.append(Result(reference, verdict, None, error.message))
+    if as_json:
+        print_json([_plain(result) for result in results])
+    else:
+        print_table(
+            ["reference", "metric", "measured", "unit", "protocol", "recorded", "verdict"],
+            [_row(result) for result in results],
+        )
+    sys.exit(_exit_code(results, check))
+
+
+def _all_releases() -> list[str]:
+    from zoo_core.weights.catalogue import list_models
+
+    return [row.reference for row in list_models() if row.tag and not row.install]
+
+
+def _plain(result: Result) -> dict[str, Any]:
     from zoo_core.interfaces.record import to_plain
 
-    say_which(reference)
-    with progress_bar("measuring") as show:
-        found = evaluate(
-            reference,
-            data=data,
-            split=split,
-            metrics=metrics,
-            limit=limit,
-            data_file=data_file,
-            device=device,
-            on_batch=lambda done, total: show(done / total, f"{done} of {total}"),
-        )
-    if as_json:
-        print_json([to_plain(comparison._asdict()) for comparison in found.comparisons])
-    else:
-        rows = []
-        for measured, recorded, verdict in found.comparisons:
-            protocol = measured.protocol
-            rows.append(
-                [
-                    measured.metric,
-                    f"{measured.value:.6g}" + (f" ± {measured.stderr:.2g}" if measured.stderr is not None else ""),
-                    measured.unit,
-                    f"{protocol.dataset} {protocol.split}, n = {protocol.n}, {protocol.estimator}",
-                    f"{recorded.value:.6g}" if recorded else "-",
-                    verdict,
-                ]
-            )
-        print_table(["metric", "measured", "unit", "protocol", "recorded", "verdict"], rows)
-    if check:
-        verdicts = {comparison.verdict for comparison in found.comparisons}
-        if "different" in verdicts:
+    measured, recorded, _ = result.comparison or (None, None, None)
+    return {
+        "reference": result.reference,
+        "verdict": result.verdict,
+        "measured": to_plain(measured),
+        "recorded": to_plain(recorded),
+        "error": result.error,
+    }
+
+
+def _row(result: Result) -> list[str]:
+    if result.comparison is None:
+        return [result.reference, "-", "-", "-", result.error or "-", "-", result.verdict]
+    measured, recorded, verdict = result.comparison
+    protocol = measured.protocol
+    return [
+        result.reference,
+        measured.metric,
+        f"{measured.value:.6g}" + (f" ± {measured.stderr:.2g}" if measured.stderr is not None else ""),
+        measured.unit,
+        f"{protocol.dataset} {protocol.split}, n = {protocol.n}, {protocol.estimator}",
+        f"{recorded.value:.6g}" if recorded else "-",
+        verdict,
+    ]
+
+
+def _exit_code(results: list[Result], check: bool) -> int:
+    """1: something failed, or gives another number; 3: something cannot be compared; 0: all is well."""
+    by_reference: dict[str, set[str]] = {}
+    for result in results:
+        by_reference.setdefault(result.reference, set()).add(result.verdict)
+    code = 0
+    for reference, verdicts in by_reference.items():
+        if "FAILED" in verdicts:
+            code = 1
+        elif check and "different" in verdicts:
             talk(f"Error: '{reference}' does not give the number that is recorded for it")
-            sys.exit(1)
-        if "same" not in verdicts:
+            code = 1
+        elif check and "same" not in verdicts:
             talk(f"Error: nothing recorded for '{reference}' was measured in this way: {', '.join(sorted(verdicts))}")
-            sys.exit(3)
+            code = code or 3
+    return code

@@ -18,8 +18,10 @@ COMMANDS = {
     "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
     "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),
     "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
+    "compare": ("zoo_core.cli.compare:compare_command", "Measure models on the same examples, side by side."),
     "verify": ("zoo_core.cli.verify:verify", "Check hashes and golden outputs of releases."),
     "train": ("zoo_core.cli.train:train", "Train a model; the output folder becomes a release."),
+    "reproduce": ("zoo_core.cli.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins and what each offers."),
 }
 

@@ -1,6 +1,7 @@
 """What commands share in how they talk: data on stdout, talk on stderr, tables for people and lines for programs."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +14,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
 
 
+def is_main() -> bool:
+    """Whether this process is the one that talks, of those that torchrun or `accelerate launch` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def print_json(data: object) -> None:
     """JSON on stdout."""
-    click.echo(json.dumps(data, indent=1, ensure_ascii=False))
+    if is_main():
+        click.echo(json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def talk(message: str) -> None:
     """A line for the person at the terminal."""
-    click.echo(message, err=True)
+    if is_main():
+        click.echo(message, err=True)
 
 
 def say_which(reference: str) -> None:
@@ -33,6 +41,8 @@ def say_which(reference: str) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table at a terminal; elsewhere one tab-separated line a row, beginning with its first cell."""
+    if not is_main():
+        return
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(row).rstrip())
@@ -51,7 +61,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr, at a terminal only; call with the part done and a short text."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and is_main()):
         yield lambda done, text: None
         return
     from rich.console import Console

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.assignments import read_assignments, set_option
+from zoo_core.cli.output import talk
 
 
 @click.command()
@@ -13,21 +14,24 @@ from zoo_core.cli.output import device_option, progress_bar, talk
 @click.option("--data", help="The data set.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
 @click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--set", "config", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated.")
-@click.option("--input", "steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
+@set_option
+@click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
+@click.option("--size", type=click.IntRange(min=1), help="Pixels: resize images to a square, before other steps.")
 @click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
 @click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
-@device_option
+@click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
 @click.pass_context
 def train(
     context: click.Context,
@@ -36,8 +40,10 @@ def train(
     data: str | None,
     data_file: Path | None,
     output: Path | None,
-    steps: tuple[str, ...],
-    config: tuple[str, ...],
+    input_steps: tuple[str, ...],
+    assignments: tuple[str, ...],
+    size: int | None,
+    epochs: float | None,
     resume: Path | None,
     help_config: bool,
     device: str,
@@ -45,8 +51,10 @@ def train(
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
-    Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT.
+    Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
+    -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
+    from zoo_core.cli.watching import train_and_watch
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
     from zoo_core.interfaces.preprocessing import parse_step
@@ -73,67 +81,26 @@ def train(
         if run.released:
             talk(f"'{resume}' is finished. Load it: zoo load {resume}")
             return
-        talk(f"Continuing at {run.loop.progress:.1%} of {run.arguments.epochs:g} epochs.")
+        talk(f"Continuing at {run.loop.progress:.1%} of the run.")
     else:
         for name, value in {"MODEL": model, "--data": data, "--output": output}.items():
             if value is None:
                 raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
         assert model is not None and data is not None and output is not None
+        kind = registry.model_class(registry.model(model)).Config
+        if epochs is not None and arguments["steps"] is not None:
+            raise UsageError("--epochs and --steps exclude each other")
         asked = RunArguments(
             model=model,
             data=data,
-            config=dict(_assignment(text) for text in config),
-            input=[parse_step(text) for text in steps],
+            epochs=epochs or (10.0 if arguments["steps"] is None else None),
+            config=read_assignments(assignments, kind),
+            input=[*([{"step": "resize", "size": size}] if size else []), *(parse_step(text) for text in input_steps)],
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
-    _train(run)
-
-
-def _train(run: Any) -> None:
-    from zoo_core.training.run import Observer
-
-    with progress_bar("training") as show:
-
-        class Show(Observer):
-            def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
-                show(progress, "  ".join(f"{name} {value:.4g}" for name, value in report.items()))
-
-            def on_validation(self, done: int, total: int) -> None:
-                show(run.loop.progress, f"validating {done} of {total}")
-
-            def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
-                parts = [
-                    f"{part} {name} {value:.5g}"
-                    for part in ("train", "validation")
-                    for name, value in row.get(part, {}).items()
-                ]
-                talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
-
-        observer = Show()
-        try:
-            run.train(observer)
-        except KeyboardInterrupt:
-            talk(f"\nInterrupted; the last checkpoint stands. Continue: zoo train --resume {run.folder}")
-            raise
-        release = run.finish(observer)
-    for entry in release.metrics:
-        talk(f"test: {entry.text()}")
-    talk(f"'{run.folder}' is a release. Load it: zoo load {run.folder}")
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    import json
-
-    from zoo_core.errors import UsageError
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set {text}: it must be NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    train_and_watch(run)
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {run.folder}")
 
 
 def _show_config(kind: Any) -> None:

@@ -95,7 +95,7 @@ class Model(nn.Module):
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream()}
 
-    def draw(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.
 
         They become part of the batch before it is split among micro-batches and processes, so that a result does not

@@ -149,7 +149,9 @@ class Loop:
         indices = self.feeders[name].next(self.batch or stream.batch)
         batch = self.data_of(stream).batch(stream.split, indices)
         batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
-        batch |= self.model.draw(name, len(indices), derived_generator(self.seed, "draw", name, self.step_number))
+        batch |= self.model.draw_inputs(
+            name, len(indices), derived_generator(self.seed, "draw", name, self.step_number)
+        )
         if self.processes.count > 1:
             part = self.processes.part(len(indices))
             none_left = part.start == part.stop

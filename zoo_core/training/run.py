@@ -366,7 +366,7 @@ class Run:
         is_best = True
         if self.select is not None:
             with self.loop.average.applied():
-                row["validation"] = {self.select: self._validate(observer)}
+                row["validation"] = {self.select: self.validate(observer)}
                 if is_best := self._is_best(row):
                     self.best_row = row
                     self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -374,21 +374,24 @@ class Run:
         self.curve.append(row)
         observer.on_epoch(row, is_best)
 
-    def _validate(self, observer: Observer) -> float:
+    def validate(self, observer: Observer, limit: int | None = None) -> float:
+        """The number on the validation split that picks the best epoch, or that of its first `limit` examples."""
         assert self.select is not None
         metrics: Mapping[str, Metric] = {"loss": MeanLoss()}
         if self.select != "loss":
             metrics = fitting_metrics(self.model, self.registry, (self.select,))
-        (found,) = self._measure("validation", metrics, observer).values()
+        (found,) = self._measure("validation", metrics, observer, limit).values()
         return found.value
 
-    def _measure(self, split: str, metrics: Mapping[str, Metric], observer: Observer) -> dict[str, Measurement]:
+    def _measure(
+        self, split: str, metrics: Mapping[str, Metric], observer: Observer, limit: int | None = None
+    ) -> dict[str, Measurement]:
         def on_batch(done: int, total: int) -> None:
             observer.on_validation(done, total)
             if self.loop.requests["stop"] and self.processes.count == 1:  # many would wait for each other
                 raise Interrupted
 
-        return measure(self.model, self.data, split, metrics, processes=self.processes, on_batch=on_batch)
+        return measure(self.model, self.data, split, metrics, limit=limit, processes=self.processes, on_batch=on_batch)
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         if self.best_row is None:

@@ -1,0 +1,118 @@
+"""Classifiers: how often they are right, and whether they know it.
+
+Guo et al., "On Calibration of Modern Neural Networks", 2017 (arXiv:1706.04599) [1].
+Axes: B batch, K classes, n examples, M bins.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo_core import Measurement, Metric, Model, UsageError
+from zoo_metrics.per_example import MeanOverExamples
+
+
+def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """What the model says of a batch, [B, K] float64, and what is true, [B] int64.
+
+    Raises:
+        UsageError: there are no labels, or one that is none of the model's K classes.
+    """
+    if "label" not in batch:
+        raise UsageError("the data set has no field 'label', which a metric of classifiers needs")
+    logits, labels = model.logits(batch["image"]).detach().cpu().double(), batch["label"].cpu()
+    classes = logits.shape[1]
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise UsageError(f"label {wrong[0].item()} is outside 0..{classes - 1}: the model has {classes} classes")
+    return logits, labels
+
+
+class Accuracy(MeanOverExamples):
+    """The fraction of examples whose largest logit is that of the label."""
+
+    requires = "Classifier"
+    estimator = "top-1"
+
+    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+        logits, labels = logits_and_labels(model, batch)
+        return logits.argmax(1) == labels
+
+
+class LogLoss(MeanOverExamples):
+    """Mean of -log p(label | x) over the examples, in nats, where p is the softmax of the logits."""
+
+    requires = "Classifier"
+    estimator = "cross-entropy of the softmax of the logits"
+
+    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+        logits, labels = logits_and_labels(model, batch)
+        return F.cross_entropy(logits, labels, reduction="none")
+
+
+BINS = 15  # as in [1], table 1
+RESAMPLES, SEED = 1000, 0  # of the bootstrap
+
+
+class CalibrationError(Metric):
+    """Expected calibration error ([1], equations 2 and 3): the mean over the examples of the distance between accuracy
+    and confidence in the example's bin. Confidence is the largest softmax value, in M = 15 bins of equal width.
+
+    It is biased upwards where bins hold few examples. Its standard error is that of a bootstrap over the examples.
+
+    NOTE: torchmetrics closes its bins on the left, and so puts a confidence of exactly 1 into a bin of its own. Here
+    they are ((m - 1) / M, m / M], as in [1]. The two agree where no confidence lies on the edge of a bin.
+    """
+
+    requires = "Classifier"
+
+    def __init__(self) -> None:
+        self.confidence: list[Tensor] = []  # [B] float64 in [1 / K, 1], one a batch
+        self.correct: list[Tensor] = []  # [B] bool
+
+    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+        logits, labels = logits_and_labels(model, batch)
+        confidence, guess = logits.softmax(1).max(1)
+        self.confidence.append(confidence)
+        self.correct.append(guess == labels)
+
+    def merge(self, other: "CalibrationError") -> None:
+        self.confidence += other.confidence
+        self.correct += other.correct
+
+    def compute(self) -> Measurement:
+        if not self.confidence:
+            raise UsageError("no example was measured")
+        confidence, correct = torch.cat(self.confidence), torch.cat(self.correct)
+        # The gap tells one example from another; sorted by it, the bootstrap does not depend on the order seen.
+        gap, order = (correct.double() - confidence).sort()
+        bins = bin_of(confidence[order])
+        return Measurement(
+            value=calibration_error(gap, bins).item(),
+            stderr=bootstrap_stderr(gap, bins) if len(gap) > 1 else None,
+            n=len(gap),
+            estimator=f"{BINS} bins, l1; standard error by bootstrap, {RESAMPLES} resamples, seed {SEED}",
+        )
+
+
+def bin_of(confidence: Tensor, bins: int = BINS) -> Tensor:
+    """The bin of each confidence, 0 to M - 1, [n]; bin m - 1 is ((m - 1) / M, m / M]."""
+    edges = torch.arange(1, bins, dtype=torch.float64) / bins  # the inner ones, [M - 1]
+    return torch.bucketize(confidence, edges)
+
+
+def calibration_error(gap: Tensor, bins: Tensor) -> Tensor:
+    """Sum over the bins of |B_m| / n |acc(B_m) - conf(B_m)|, from each example's correctness minus its confidence [n].
+
+    The size of a bin cancels, and what remains is the absolute sum of its gaps, over n.
+    """
+    return torch.bincount(bins, gap).abs().sum() / len(gap)
+
+
+def bootstrap_stderr(gap: Tensor, bins: Tensor) -> float:
+    """The standard deviation of the calibration error over resamples of the examples, drawn with replacement."""
+    n, generator = len(gap), torch.Generator().manual_seed(SEED)
+    drawn = (torch.randint(n, (n,), generator=generator) for _ in range(RESAMPLES))  # [n] each
+    return torch.stack([calibration_error(gap[i], bins[i]) for i in drawn]).std().item()

@@ -1,0 +1,65 @@
+"""A training run as the person at the terminal sees it: a bar, or lines now and then where there is no terminal."""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from zoo_core.cli.output import progress_bar, talk
+from zoo_core.training.interrupt import Interrupted
+from zoo_core.training.run import Observer, Run
+from zoo_core.weights.release import ReleaseConfig
+
+LOG_SECONDS = 30.0
+
+
+class Watch(Observer):
+    """Tells how far `run` is, how fast, and what it has reached."""
+
+    def __init__(self, run: Run, show: Callable[[float, str], None]) -> None:
+        self.run, self.show = run, show
+        self.began = self.said = time.monotonic()
+        self.part_before = run.part_done
+        self.steps_before = run.loop.step_number
+
+    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+        text = f"epoch {self.run.loop.epochs_done:.2f}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
+        self.show(progress, text)
+        now = time.monotonic()
+        if not sys.stderr.isatty() and now - self.said > LOG_SECONDS and progress > self.part_before:
+            self.said = now
+            steps = (self.run.loop.step_number - self.steps_before) / (now - self.began)
+            left = (now - self.began) * (1 - progress) / (progress - self.part_before)
+            talk(f"{progress:.1%}  {text}  {steps:.3g} steps/s  {duration(left)} left")
+
+    def on_validation(self, done: int, total: int) -> None:
+        self.show(self.run.part_done, f"measuring {done} of {total}")
+
+    def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+        parts = [f"{part} {k} {v:.5g}" for part in ("train", "validation") for k, v in row.get(part, {}).items()]
+        talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
+
+
+def train_and_watch(run: Run) -> ReleaseConfig:
+    """Train to the end, make the release, and say what came of it."""
+    with progress_bar("training") as show:
+        watch = Watch(run, show)
+        try:
+            run.train(watch)
+        except KeyboardInterrupt as error:
+            what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
+            talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
+            raise
+        release = run.finish(watch)
+    loop = run.loop
+    best = "" if run.best_row is None else f"; the best is epoch {run.best_row['epoch']:g} by validation {run.select}"
+    talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{best}")
+    for entry in release.metrics:
+        talk(f"test: {entry.text()}")
+    return release
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes, seconds: 1:02:03."""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,204 @@
+"""`reproduce`: run the recipe that a release records, and compare what comes out with what is recorded."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Literal
+
+import msgspec
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.errors import NotComparable, UsageError
+from zoo_core.evaluation import BATCH, recorded_metrics
+from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.record import Record
+from zoo_core.processes import Processes
+from zoo_core.training.arguments import RunArguments, read_command
+from zoo_core.training.run import Observer, Run
+from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.release import MetricEntry, ReleaseConfig, read_release
+from zoo_core.weights.sources import Located, locate
+
+ESTIMATE_SECONDS = 5.0
+FAR = 3.0  # standard errors between two means that are taken to differ
+
+Verdict = Literal["same", "agrees", "differs", "spread unknown"]
+
+
+class Estimate(Record, kw_only=True):
+    """How long a recipe took, and will take here, in seconds for one seed."""
+
+    recipe: str
+    recorded: float | None
+    recorded_device: str | None
+    here: float
+    device: str
+    steps: int
+
+
+class Reproduced(Record, kw_only=True):
+    """One recorded number beside those of new runs. Verdict: "same" within the tolerance of measuring twice; "agrees"
+    or "differs" by the spread over seeds; "spread unknown" if neither the record nor this can tell what seeds do."""
+
+    recorded: MetricEntry
+    values: list[float]  # one for each seed
+    seeds: list[int]
+    mean: float
+    std: float | None  # over the seeds, if there are several
+    verdict: Verdict
+
+
+def reproduce(
+    reference: str,
+    *,
+    seeds: int = 1,
+    output: str | Path | None = None,
+    data_file: Path | None = None,
+    device: str = "auto",
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+    run_one: Callable[[Run], ReleaseConfig] | None = None,
+) -> list[Reproduced]:
+    """Train again by the recorded recipe, with the recorded seed and those after it.
+
+    Args:
+        reference: as for `load`.
+        seeds: how many runs.
+        output: a folder that keeps the runs, so that an interrupted reproduction can go on; by default none does.
+        run_one: trains a run and returns its release; the command line watches it.
+
+    Raises:
+        UsageError: the release has no recipe of `zoo train`.
+        NotComparable: the data here are not those it was trained on.
+    """
+    registry = registry or default_registry()
+    located = locate(reference, registry, manifest)
+    arguments = recipe_of(located)
+    _check_data(located, registry.open_dataset(arguments.data, data_file))
+    releases = []
+    with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
+        for seed in range(arguments.seed, arguments.seed + seeds):
+            place = Path(folder) / f"seed-{seed}"
+            if (place / "run.json").exists():
+                run = Run.resume(place, registry)
+            else:
+                asked = msgspec.structs.replace(arguments, seed=seed)
+                run = Run.start(place, asked, registry, data_file=data_file, device=device)
+            releases.append((run_one or _run_silently)(run))
+    found = []
+    for recorded in recorded_metrics(located):
+        values = [
+            entry.value
+            for release in releases
+            for entry in release.metrics
+            if entry.metric == recorded.metric and entry.protocol == recorded.protocol
+        ]
+        if len(values) == seeds:
+            found.append(judge(recorded, values, list(range(arguments.seed, arguments.seed + seeds))))
+    if not found:
+        raise NotComparable(f"the runs were measured by other protocols than '{reference}'")
+    return found
+
+
+def judge(recorded: MetricEntry, values: list[float], seeds: list[int]) -> Reproduced:
+    """Compare numbers of new runs, the first with the recorded seed, with the recorded one."""
+    spread = stdev(values) if len(values) > 1 else None
+    verdict: Verdict
+    if abs(values[0] - recorded.value) <= recorded.tolerance:
+        verdict = "same"
+    elif recorded.reproduce is not None and recorded.reproduce.std > 0:
+        far = _distance(
+            mean(values), len(values), recorded.reproduce.mean, recorded.reproduce.seeds, recorded.reproduce.std
+        )
+        verdict = "agrees" if far <= FAR else "differs"
+    elif spread:
+        far = _distance(mean(values), len(values), recorded.value, 1, spread)
+        verdict = "agrees" if far <= FAR else "differs"
+    else:
+        verdict = "spread unknown"
+    return Reproduced(recorded=recorded, values=values, seeds=seeds, mean=mean(values), std=spread, verdict=verdict)
+
+
+def _distance(ours: float, n: int, theirs: float, m: int, std: float) -> float:
+    """Between two means over n and m seeds, in standard errors of their difference."""
+    return abs(ours - theirs) / (std * math.sqrt(1 / n + 1 / m))
+
+
+def estimate(
+    reference: str,
+    *,
+    data_file: Path | None = None,
+    device: str = "auto",
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+) -> Estimate:
+    """How long the recipe took, and will take here: some steps and a batch of validation are timed."""
+    registry = registry or default_registry()
+    located = locate(reference, registry, manifest)
+    arguments, training = recipe_of(located), located.release.training
+    data = registry.open_dataset(arguments.data, data_file)
+    _check_data(located, data)
+    run = Run(Path(), arguments, registry, data, Processes(device))
+    run.loop.step()  # the first one is slower
+    took, done = 0.0, 0
+    began = time.perf_counter()
+    while took < ESTIMATE_SECONDS and run.loop.progress < 1:
+        run.loop.step()
+        done, took = done + 1, time.perf_counter() - began
+    per_step = took / max(done, 1)
+    feeder = run.loop.feeders[run.loop.main]
+    batch = arguments.batch or run.model.streams(0.0)[run.loop.main].batch
+    steps = (
+        training.get("steps")
+        or arguments.steps
+        or math.ceil((arguments.epochs or 1.0) * math.ceil(feeder.size / batch))
+    )
+    epochs = training.get("epochs") or steps * batch / feeder.size
+    return Estimate(
+        recipe=arguments.command(),
+        recorded=training.get("wall_seconds"),
+        recorded_device=training.get("device"),
+        here=steps * per_step + epochs * _validation_seconds(run),
+        device=str(run.processes.device),
+        steps=steps,
+    )
+
+
+def recipe_of(located: Located) -> RunArguments:
+    """The arguments of the run that made a release.
+
+    Raises:
+        UsageError: it records no recipe, or one that is not `zoo train`.
+    """
+    recipe = (located.pinned.entry.recipe if located.pinned else None) or located.release.recipe
+    if recipe is None:
+        raise UsageError(f"'{located.name}' records no recipe")
+    return read_command(recipe)
+
+
+def _check_data(located: Located, data: Dataset) -> None:
+    for split, recorded in located.release.training.get("data_sha256", {}).items():
+        if split in data.splits and (digest := data.data_sha256(split)) != recorded:
+            raise NotComparable(
+                f"'{located.name}' was trained on another '{data.name}': the {split} split differs",
+                f"sha256 {digest}, not {recorded}",
+            )
+
+
+def _run_silently(run: Run) -> ReleaseConfig:
+    if run.released:
+        return read_release(run.folder)
+    run.train()
+    return run.finish()
+
+
+def _validation_seconds(run: Run) -> float:
+    if run.select is None:
+        return 0.0
+    began = time.perf_counter()
+    run.validate(Observer(), limit=BATCH)
+    return (time.perf_counter() - began) * run.data.size("validation") / BATCH
