@@ -13,7 +13,7 @@ import zoo_core
 from zoo_core import evaluation
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError
-from zoo_core.evaluation import compare, entries, fitting_metrics, measure
+from zoo_core.evaluation import check, entries, fitting_metrics, measure
 from zoo_core.interfaces.dataset import digest
 from zoo_core.interfaces.model import Model
 from zoo_core.weights.release import MetricEntry, Protocol
@@ -149,11 +149,11 @@ def changed(value: float = 80.0, metric: str = "nll", **protocol: Any) -> Metric
     ],
 )
 def test_numbers_are_compared_only_inside_one_protocol(measured: MetricEntry, verdict: str) -> None:
-    assert compare(measured, [ENTRY]).verdict == verdict
+    assert check(measured, [ENTRY]).verdict == verdict
 
 
 def test_the_fitting_protocol_is_found_among_several() -> None:
-    found = compare(changed(70.0, split="validation"), [ENTRY, changed(70.0, split="validation")])
+    found = check(changed(70.0, split="validation"), [ENTRY, changed(70.0, split="validation")])
     assert found.verdict == "same" and found.recorded is not None and found.recorded.protocol.split == "validation"
 
 
@@ -169,10 +169,10 @@ def test_a_metric_must_fit_what_the_model_can_do(registry: Registry) -> None:
 
 def test_a_release_is_measured_again_and_compared(toy_release: Path, registry: Registry) -> None:
     found = zoo_core.evaluate("toy", registry=registry)
-    assert {comparison.verdict for comparison in found.comparisons} == {"same"}
+    assert {check.verdict for check in found.checks} == {"same"}
     found = zoo_core.evaluate("toy", registry=registry, limit=50, metrics=["bits-per-dim"])
-    (comparison,) = found.comparisons
-    assert comparison.verdict == "other data" and comparison.measured.protocol.n == 50
+    (only,) = found.checks
+    assert only.verdict == "other data" and only.measured.protocol.n == 50
 
 
 def test_data_that_does_not_fit_is_refused(toy_release: Path, registry: Registry) -> None:
@@ -189,4 +189,19 @@ def test_a_release_without_numbers_asks_for_data(
     with pytest.raises(UsageError, match="records no number"):
         zoo_core.evaluate(str(folder), registry=registry)
     found = zoo_core.evaluate(str(folder), data="TOY_BITS", registry=registry)
-    assert {comparison.verdict for comparison in found.comparisons} == {"not recorded"}
+    assert {check.verdict for check in found.checks} == {"not recorded"}
+
+
+def test_metrics_that_ask_the_same_share_one_answer(
+    registry: Registry, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    original = type(model).log_prob
+
+    def counted(self: Any, x: torch.Tensor) -> torch.Tensor:
+        asked.append(len(x))
+        return original(self, x)
+
+    monkeypatch.setattr(type(model), "log_prob", counted)
+    measure(model, registry.open_dataset("toy-bits"), "test", fitting_metrics(model, registry))
+    assert asked == [100, 30] and "log_prob" not in vars(model)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from zoo_core.comparison import compare
     from zoo_core.discovery.hookspecs import hookimpl
     from zoo_core.discovery.registry import Registry, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream, constant, linear_to_zero
     from zoo_core.interfaces.record import Record
+    from zoo_core.summary import summarise
+    from zoo_core.training.reproduce import estimate, reproduce
     from zoo_core.training.train import train
     from zoo_core.weights.catalogue import list_models
     from zoo_core.weights.create import create
@@ -39,6 +42,7 @@ _HOME = {
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
+    "zoo_core.comparison": ("compare",),
     "zoo_core.evaluation": ("evaluate",),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
@@ -50,6 +54,8 @@ _HOME = {
         "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
+    "zoo_core.summary": ("summarise",),
+    "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.train": ("train",),
     "zoo_core.weights.catalogue": ("list_models",),
     "zoo_core.weights.create": ("create",),

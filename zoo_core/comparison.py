@@ -20,7 +20,7 @@ from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.preprocessing import Step
+from zoo_core.interfaces.preprocessing import Step, step_text
 from zoo_core.interfaces.record import Record, to_plain
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
@@ -229,12 +229,7 @@ def _check_inputs(candidates: Sequence[_Candidate]) -> None:
 
 
 def _steps_text(steps: Sequence[Step]) -> str:
-    """Steps as `zoo train --input` takes them."""
-    said = []
-    for plain in map(to_plain, steps):
-        arguments = ",".join(f"{key}={value}" for key, value in plain.items() if key != "step")
-        said.append(f"{plain['step']}:{arguments}")
-    return " ".join(said) or "the data as it is"
+    return " ".join(step_text(to_plain(step)) for step in steps) or "the data as it is"
 
 
 def _measure(
@@ -250,7 +245,9 @@ def _measure(
     model = candidate.model
     metrics = {name: registry.new_metric(name) for name in candidate.fitting}
     timed = _Timed(metrics[common])
-    found = measure(model, data, split, {**metrics, common: timed}, limit=limit, on_batch=on_batch)
+    rest = {name: metric for name, metric in metrics.items() if name != common}
+    # The timed one comes first: it is the one that asks the model, and others may get the same answer for nothing.
+    found = measure(model, data, split, {common: timed, **rest}, limit=limit, on_batch=on_batch)
     row = Row(
         reference=candidate.reference,
         name=candidate.name,

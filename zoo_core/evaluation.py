@@ -1,6 +1,7 @@
 """Measuring a model on a data set."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from zoo_core.weights.release import MetricEntry, Protocol
 from zoo_core.weights.sources import Located, locate
 
 BATCH = 100  # examples at a time; no result depends on it
+REPEATABLE = ("log_prob", "logits", "reconstruct", "predict", "segment")  # what capabilities answer of an x alone
 
 
 @torch.no_grad()
@@ -45,12 +47,13 @@ def measure(
     size = data.size(split) if limit is None else min(limit, data.size(split))
     model.eval()
     try:
-        for number, batch in enumerate(evaluation_batches(model, data, split, size)):
-            if number % processes.count == processes.rank:
-                batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
-                for metric in metrics.values():
-                    metric.update(model, batch)
-            on_batch(min((number + 1) * BATCH, size), size)
+        with _each_method_once(model):
+            for number, batch in enumerate(evaluation_batches(model, data, split, size)):
+                if number % processes.count == processes.rank:
+                    batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                    for metric in metrics.values():
+                        metric.update(model, batch)
+                on_batch(min((number + 1) * BATCH, size), size)
     finally:
         model.train(training)
     first, *others = processes.gather(dict(metrics))
@@ -58,6 +61,32 @@ def measure(
         for name, metric in first.items():
             metric.merge(other[name])
     return {name: metric.compute() for name, metric in first.items()}
+
+
+@contextmanager
+def _each_method_once(model: Model) -> Iterator[None]:
+    """Several metrics may ask the model the same: it answers again what it said of the same tensor just before."""
+
+    def remembering(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        asked: Tensor | None = None
+        answer: Tensor
+
+        def ask(x: Tensor) -> Tensor:
+            nonlocal asked, answer
+            if x is not asked:
+                answer, asked = method(x), x
+            return answer
+
+        return ask
+
+    methods = [name for name in REPEATABLE if callable(getattr(type(model), name, None))]
+    for name in methods:
+        setattr(model, name, remembering(getattr(model, name)))
+    try:
+        yield
+    finally:
+        for name in methods:
+            delattr(model, name)
 
 
 def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
@@ -115,7 +144,7 @@ def entries(
     return found
 
 
-class Comparison(NamedTuple):
+class Check(NamedTuple):
     """A number measured now beside the recorded one."""
 
     measured: MetricEntry
@@ -127,12 +156,12 @@ class Evaluation(NamedTuple):
     """What `evaluate` found."""
 
     located: Located
-    comparisons: list[Comparison]
+    checks: list[Check]
 
     @property
     def metrics(self) -> list[MetricEntry]:
         """The numbers measured now."""
-        return [comparison.measured for comparison in self.comparisons]
+        return [check.measured for check in self.checks]
 
 
 def evaluate(
@@ -171,7 +200,7 @@ def evaluate(
     check_fields(model, dataset)
     measured = measure(model, dataset, split, chosen, limit=limit, processes=processes, on_batch=on_batch)
     found = entries(model, dataset, split, measured, registry)
-    return Evaluation(located, [compare(entry, recorded) for entry in found])
+    return Evaluation(located, [check(entry, recorded) for entry in found])
 
 
 def recorded_metrics(located: Located) -> list[MetricEntry]:
@@ -180,14 +209,14 @@ def recorded_metrics(located: Located) -> list[MetricEntry]:
     return list(pinned or located.release.metrics)
 
 
-def compare(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Comparison:
+def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
     """The recorded entry that `measured` can be compared with, and what comes of it."""
     same_name = [entry for entry in recorded if entry.metric == measured.metric]
     for entry in same_name:
         if entry.protocol == measured.protocol:
             close = abs(entry.value - measured.value) <= entry.tolerance
-            return Comparison(measured, entry, "same" if close else "different")
-    return Comparison(measured, same_name[0] if same_name else None, "other data" if same_name else "not recorded")
+            return Check(measured, entry, "same" if close else "different")
+    return Check(measured, same_name[0] if same_name else None, "other data" if same_name else "not recorded")
 
 
 def check_fields(model: Model, data: Dataset) -> None:

@@ -9,15 +9,15 @@ import click
 from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
-    from zoo_core.evaluation import Comparison
+    from zoo_core.evaluation import Check
 
 
 class Result(NamedTuple):
     """One row: a number of a reference, or why there is none."""
 
     reference: str
-    verdict: str  # that of the comparison; "no data", "FAILED"
-    comparison: "Comparison | None"
+    verdict: str  # that of the check; "no data", "FAILED"
+    check: "Check | None"
     error: str | None
 
 
@@ -53,7 +53,7 @@ def eval_command(
 
             try:
                 found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
-                results += [Result(reference, comparison.verdict, comparison, None) for comparison in found.comparisons]
+                results += [Result(reference, one.verdict, one, None) for one in found.checks]
             except ZooError as error:
                 if not everything and len(references) == 1:
                     raise
@@ -78,7 +78,7 @@ def _all_releases() -> list[str]:
 def _plain(result: Result) -> dict[str, Any]:
     from zoo_core.interfaces.record import to_plain
 
-    measured, recorded, _ = result.comparison or (None, None, None)
+    measured, recorded, _ = result.check or (None, None, None)
     return {
         "reference": result.reference,
         "verdict": result.verdict,
@@ -89,9 +89,9 @@ def _plain(result: Result) -> dict[str, Any]:
 
 
 def _row(result: Result) -> list[str]:
-    if result.comparison is None:
+    if result.check is None:
         return [result.reference, "-", "-", "-", result.error or "-", "-", result.verdict]
-    measured, recorded, verdict = result.comparison
+    measured, recorded, verdict = result.check
     protocol = measured.protocol
     return [
         result.reference,

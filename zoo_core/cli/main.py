@@ -13,7 +13,7 @@ COMMANDS = {
     "load": ("zoo_core.cli.load:load", "Verify and build a pretrained model; say what it is, and what next."),
     "list": ("zoo_core.cli.list:list_command", "List models and their pretrained weights."),
     "info": ("zoo_core.cli.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
-    "summary": ("zoo_core.cli.summary:summary", "The layers of a model: shapes, parameters, FLOPs, receptive fields."),
+    "summary": ("zoo_core.cli.summary:summary", "The layers of a model: parameters, FLOPs, receptive fields."),
     "code": ("zoo_core.cli.code:code", "Print the one file that is the model."),
     "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
     "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),

@@ -93,6 +93,12 @@ def parse_step(text: str) -> dict[str, object]:
     return step
 
 
+def step_text(step: Mapping[str, object]) -> str:
+    """What `parse_step` reads as this plain form."""
+    arguments = ",".join(f"{key}={value}" for key, value in step.items() if key != "step")
+    return f"{step['step']}{':' if arguments else ''}{arguments}"
+
+
 def evaluation_generator(steps: Steps) -> Generator:
     """The source of the one draw with a recorded seed that evaluation makes, batch after batch."""
     seeds = [seed for step in steps if (seed := getattr(step, "seed", None)) is not None]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from zoo_core.errors import RecordError, UsageError
-from zoo_core.interfaces.preprocessing import parse_step
+from zoo_core.interfaces.preprocessing import parse_step, step_text
 from zoo_core.interfaces.record import Record, to_plain
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -46,7 +46,7 @@ class RunArguments(Record, kw_only=True):
             if name == "config":
                 words += [word for key, item in value.items() for word in ("--set", f"{key}={json.dumps(item)}")]
             elif name == "input":
-                words += [word for step in value for word in ("--input", _step_text(step))]
+                words += [word for step in value for word in ("--input", step_text(step))]
             elif name not in ("model", "summary") and (name in ("data", "seed") or value != _DEFAULTS[name]):
                 words += [f"--{name}", f"{value:.15g}" if isinstance(value, float) else str(value)]
         return shlex.join(words)
@@ -90,8 +90,3 @@ def json_or_text(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _step_text(step: dict[str, Any]) -> str:
-    arguments = ",".join(f"{key}={value}" for key, value in step.items() if key != "step")
-    return f"{step['step']}{':' if arguments else ''}{arguments}"
