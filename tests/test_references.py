@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo_core.errors import UsageError, WeightsError
+from zoo_core.discovery.registry import Registry
+from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.weights.reference import (
     FolderReference,
     HubReference,
@@ -13,7 +14,7 @@ from zoo_core.weights.reference import (
     UrlReference,
     parse_reference,
 )
-from zoo_core.weights.sources import folder_of
+from zoo_core.weights.sources import locate
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +79,17 @@ def test_a_model_name_never_means_a_folder_that_is_no_release(tmp_path: Path) ->
     assert parse_reference("pixelrnn") == NameReference("pixelrnn")
 
 
-@pytest.mark.parametrize("text", ["hf:org/repo", "org/repo", "s3://bucket/x"])
-def test_the_network_is_not_fetched_from_and_the_message_says_so(text: str) -> None:
-    with pytest.raises(WeightsError, match="network"):
-        folder_of(parse_reference(text))
+@pytest.mark.parametrize("text", ["hf:org/repo", "org/repo"])
+def test_offline_nothing_is_fetched_and_the_message_says_so(text: str, registry: Registry) -> None:
+    with pytest.raises(WeightsError, match="org/repo is not in the cache, and HF_HUB_OFFLINE forbids the download"):
+        locate(text, registry)
+
+
+def test_a_file_system_that_is_not_installed_is_named(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with pytest.raises(ZooError, match=r"'s3://bucket/x' cannot be .*s3fs") as error:
+        locate("s3://bucket/x", registry)
+    assert "\n" not in error.value.message
 
 
 def test_a_reference_reads_as_it_is_written() -> None:

@@ -34,18 +34,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Damaged(WeightsError):
+    """A file that is not the published one."""
+
+
 def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -> bool:
     """Raise unless `path` is the expected file; True if it was hashed now, False if a verdict was remembered.
 
     Raises:
-        WeightsError: missing, of another size, or of another content.
+        Damaged: missing, of another size, or of another content.
     """
     try:
         status = path.stat()
     except OSError:
-        raise WeightsError(f"'{path}' is missing", "Install or download the release again.") from None
+        raise Damaged(f"'{path}' is missing", "Install or download the release again.") from None
     if status.st_size != expected.bytes:
-        raise WeightsError(
+        raise Damaged(
             f"'{path}' is {'truncated' if status.st_size < expected.bytes else 'too long'}: "
             f"{status.st_size} bytes, not {expected.bytes}",
             "Install or download the release again.",
@@ -54,7 +58,7 @@ def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -
         return False
     found = sha256_of(path)
     if found != expected.sha256:
-        raise WeightsError(
+        raise Damaged(
             f"'{path}' is not the published file: its sha256 is {found[:12]}…, not {expected.sha256[:12]}…",
             "It was altered or replaced. Install or download the release again.",
         )

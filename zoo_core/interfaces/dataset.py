@@ -53,7 +53,7 @@ class TensorDataset(Dataset):
         return len(next(iter(self._split(split).values())))
 
     def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
-        return {name: self._scale(name, tensor[indices]) for name, tensor in self._split(split).items()}
+        return {name: self._scale(name, tensor.index_select(0, indices)) for name, tensor in self._split(split).items()}
 
     def data_sha256(self, split: str) -> str:
         return digest(self._split(split))

@@ -24,7 +24,7 @@ from zoo_core.interfaces.objectives import Loss, Objective, Stream
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device
-from zoo_core.training.feeding import Feeder, derived_generator, derived_seed
+from zoo_core.training.feeding import Feeder, derived_generator, derived_seed, seed_device
 from zoo_core.training.optimizers import LiveOptimizer
 
 
@@ -116,15 +116,23 @@ class Loop:
         """One step; the value of each objective (per item) and its parts."""
         progress = self.progress
         self.enter_stages()
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         self.model.on_progress(progress)
-        batches = {name: self._next_batch(name, stream) for name, stream in self.model.streams(progress).items()}
-        parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)]
+        due = [
+            (number, objective)
+            for number, objective in enumerate(self.model.objectives())
+            if objective.stage in (None, self.stage) and self.step_number % objective.every == 0
+        ]
+        batches = {
+            name: self._next_batch(name, stream, load=bool(due))
+            for name, stream in self.model.streams(progress).items()
+        }
+        parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)] if due else []
         report: dict[str, float] = {}
-        for number, objective in enumerate(self.model.objectives()):
-            if objective.stage in (None, self.stage) and self.step_number % objective.every == 0:
-                seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
-                report |= self._optimise(objective, parts, progress, seed)
+        for number, objective in due:
+            seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
+            report |= self._optimise(objective, parts, progress, seed)
         if not report:  # nothing was sent that could have carried the request
             stop, save = self.processes.sum(self._requests()).tolist()
             self.agreed = {"stop": stop > 0, "save": save > 0}
@@ -140,13 +148,15 @@ class Loop:
             if self.progress < sum(stage.share for stage in stages[:number]) / total:
                 break
             self.stage_number = number
-            torch.manual_seed(derived_seed(self.seed, "stage", number))
+            seed_device(derived_seed(self.seed, "stage", number), self.device)
             self.model.begin_stage(stages[number].name, self.data)
             self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
-    def _next_batch(self, name: str, stream: Stream) -> Batch:
-        """This process's part of the next batch of a stream."""
+    def _next_batch(self, name: str, stream: Stream, *, load: bool = True) -> Batch:
+        """This process's part of the next batch of a stream; without `load` it is only passed by."""
         indices = self.feeders[name].next(self.batch or stream.batch)
+        if not load:
+            return {}
         batch = self.data_of(stream).batch(stream.split, indices)
         batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
         batch |= self.model.draw_inputs(
@@ -168,7 +178,7 @@ class Loop:
         report: dict[str, float] = {}
 
         def closure() -> float:
-            torch.manual_seed(seed)  # for dropout; L-BFGS asks again and must get the same loss
+            seed_device(seed, self.device)  # for dropout; L-BFGS asks again and must get the same loss
             gradients: list[Tensor | None] = [None] * len(parameters)
             sums: dict[str, Tensor] = {}  # the loss, its weight and its parts
             for part in parts:

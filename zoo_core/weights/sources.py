@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo_core.discovery.registry import Registry
-from zoo_core.errors import UnknownName, UsageError, WeightsError
-from zoo_core.hub.integrity import FileEntry, check_file, remember
+from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
+from zoo_core.hub.datafiles import is_offline
+from zoo_core.hub.integrity import Damaged, FileEntry, check_file, remember
+from zoo_core.weights.fetching import OnBytes, fetch
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, own_manifests, read_manifest
 from zoo_core.weights.reference import (
     FolderReference,
@@ -37,8 +39,15 @@ class Located(NamedTuple):
         return self.pinned.name if self.pinned else self.release.zoo.model
 
 
-def locate(text: str, registry: Registry, manifest: Manifest | None = None, *, trust_verdict: bool = True) -> Located:
-    """Find the release that `text` refers to, and verify every file of it.
+def locate(
+    text: str,
+    registry: Registry,
+    manifest: Manifest | None = None,
+    *,
+    trust_verdict: bool = True,
+    on_bytes: OnBytes = lambda n, total: None,
+) -> Located:
+    """Find the release that `text` refers to, fetch it where it is elsewhere, and verify every file of it.
 
     Raises:
         UnknownName, UsageError: nothing has that name.
@@ -48,10 +57,10 @@ def locate(text: str, registry: Registry, manifest: Manifest | None = None, *, t
     if isinstance(reference, NameReference):
         manifest = manifest or default_manifest(registry)
         pinned = find_pinned(reference, registry, manifest)
-        return _from_manifest(pinned, trust_verdict)
-    folder = folder_of(reference)
-    release = read_release(folder)
-    return Located(folder, f"folder {folder}", release, None, _check(folder, release.files, trust_verdict))
+        return _from_manifest(pinned, trust_verdict, on_bytes)
+    found = _available(reference, None, trust_verdict, on_bytes)
+    source = f"folder {found.source}" if isinstance(reference, FolderReference) else found.source
+    return Located(found.folder, source, read_release(found.folder), None, found.fresh)
 
 
 def find_pinned(reference: NameReference, registry: Registry, manifest: Manifest) -> Pinned:
@@ -85,28 +94,57 @@ def install_hint(requirement: str) -> str:
     return f"get {distribution} from where the weights came from"
 
 
-def _from_manifest(pinned: Pinned, trust_verdict: bool) -> Located:
+def _from_manifest(pinned: Pinned, trust_verdict: bool, on_bytes: OnBytes) -> Located:
     tried = []
     for source in pinned.entry.sources:
         try:
-            folder = folder_of(parse_reference(source))
-            if not folder.is_dir():
-                raise WeightsError(f"'{folder}' does not exist")
-        except WeightsError as error:
+            found = _available(parse_reference(source), pinned.entry.files, trust_verdict, on_bytes)
+        except Damaged as error:
+            raise _other_version(error, pinned, source) from None
+        except ZooError as error:
             tried.append(f"{source}: {error.message}")
             continue
-        try:
-            fresh = _check(folder, pinned.entry.files, trust_verdict)
-        except WeightsError as error:
-            raise _other_version(error, pinned, source) from None
-        return Located(folder, source, read_release(folder), pinned, fresh)
+        return Located(found.folder, found.source, read_release(found.folder), pinned, found.fresh)
     raise WeightsError(
         f"the weights '{pinned.name}' cannot be found: {'; '.join(tried)}", "Run 'zoo info' for its sources."
     )
 
 
+class _Available(NamedTuple):
+    folder: Path
+    source: str
+    fresh: bool  # whether the weights' hash was computed now
+
+
+def _available(
+    reference: Reference, files: Mapping[str, FileEntry] | None, trust_verdict: bool, on_bytes: OnBytes
+) -> _Available:
+    """A source's release, here and verified against `files`, or against its own list.
+
+    Raises:
+        Damaged: its files are not what they should be.
+        ZooError: it is not there.
+    """
+    if not isinstance(reference, HubReference | UrlReference):
+        folder = folder_of(reference)
+        if files is not None and not folder.is_dir():
+            raise WeightsError(f"'{folder}' does not exist")
+        expected = read_release(folder).files if files is None else files
+        return _Available(folder, str(reference), _check(folder, expected, trust_verdict))
+    found = fetch(reference, files, on_bytes=on_bytes)
+    expected = read_release(found.folder).files if files is None else files
+    try:
+        return _Available(found.folder, found.source, _check(found.folder, expected, trust_verdict))
+    except Damaged:
+        if is_offline():
+            raise
+        # The line or the disk has damaged it, or what is there is not what it says: a second copy tells.
+        found = fetch(reference, files, again=True, on_bytes=on_bytes)
+        return _Available(found.folder, found.source, _check(found.folder, expected, trust_verdict))
+
+
 def folder_of(reference: Reference) -> Path:
-    """Where a source's files are on this machine."""
+    """Where the files of a source on this machine are."""
     match reference:
         case FolderReference(path):
             return path
@@ -115,13 +153,6 @@ def folder_of(reference: Reference) -> Path:
             if spec is None or not spec.submodule_search_locations:
                 raise WeightsError(f"the package {package} is not installed")
             return Path(spec.submodule_search_locations[0]) / path
-        case UrlReference(url) if url.startswith("file://"):
-            return Path(url.removeprefix("file://"))
-        case HubReference() | UrlReference():
-            raise WeightsError(
-                f"'{reference}' is on the network, which this version does not fetch from",
-                "There is no such folder here either. Download the files, and give their folder.",
-            )
     raise UsageError(f"'{reference}' cannot be a source")
 
 
