@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=2), help="Only the first so many examples.")
 @click.option("--latex", is_flag=True, help="Print a LaTeX tabular (package booktabs).")
 @device_option
+@hub_options
 @json_option
 def compare_command(
     references: tuple[str, ...],

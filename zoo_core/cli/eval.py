@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Result(NamedTuple):
     "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )
 @device_option
+@hub_options
 @json_option
 def eval_command(
     references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any

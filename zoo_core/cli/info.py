@@ -4,11 +4,13 @@ from typing import Any
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import json_option, print_json, say_which
 
 
 @click.command()
 @click.argument("reference")
+@hub_options
 @json_option
 def info(reference: str, as_json: bool) -> None:
     """Everything about REFERENCE: data, model, loss, optimizer; paper, config, files, licences, numbers, recipe."""

@@ -2,6 +2,7 @@
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import device_option, json_option, print_json, say_which
 
 
@@ -10,6 +11,7 @@ from zoo_core.cli.output import device_option, json_option, print_json, say_whic
 @device_option
 @click.option("--dtype", help="float32, bfloat16, …; by default as stored.")
 @click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with so many outputs.")
+@hub_options
 @json_option
 def load(reference: str, device: str, dtype: str | None, head: int | None, as_json: bool) -> None:
     """Verify and build the pretrained model REFERENCE, and say what it is.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Keep the runs here; again, it goes on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@hub_options
 @json_option
 def reproduce_command(
     reference: str,

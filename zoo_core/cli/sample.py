@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import device_option, progress_bar, talk
 
 
@@ -14,6 +15,7 @@ from zoo_core.cli.output import device_option, progress_bar, talk
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
 @device_option
+@hub_options
 def sample(reference: str, number: int, output: Path, seed: int, temperature: float | None, device: str) -> None:
     """Draw new examples from the pretrained model REFERENCE into one labelled PNG."""
     import torch

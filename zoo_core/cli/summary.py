@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--set", "config", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
+@hub_options
 @json_option
 def summary(
     model: str, data: str | None, config: tuple[str, ...], batch: int, depth: int | None, as_json: bool

@@ -4,11 +4,13 @@ import sys
 
 import click
 
+from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import json_option, print_json, print_table, say_which
 
 
 @click.command()
 @click.argument("references", nargs=-1)
+@hub_options
 @json_option
 def verify(references: tuple[str, ...], as_json: bool) -> None:
     """Hash every file of REFERENCES again, and let each model compute its golden output. Default: all that are here."""

@@ -5,14 +5,14 @@ import json
 from zoo_core.weights.release import ReleaseConfig
 
 
-def model_card(release: ReleaseConfig) -> str:
-    """Markdown with the front matter that the hub reads."""
+def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
+    """Markdown with the front matter that the hub reads; `unmeasured` says that nobody has checked the numbers."""
     name = release.zoo.model
     lines = [
         "---",
         "library_name: zoo",
         f"license: {release.licence.weights.lower()}",
-        f"tags: [zoo, {name}]",
+        f"tags: [zoo, {name}, {release.zoo.plugin}]",
         *_model_index(release),
         "---",
         "",
@@ -29,6 +29,7 @@ def model_card(release: ReleaseConfig) -> str:
         "",
         *_table(release),
         "",
+        *(["They were **not measured again** when this was published.", ""] if unmeasured else []),
         "## How it was made",
         "",
         f"    {release.recipe or 'not recorded'}",
@@ -44,6 +45,19 @@ def model_card(release: ReleaseConfig) -> str:
         f"code {release.licence.code}, weights {release.licence.weights}, training data {release.licence.data} (SPDX).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
+    """The numbers once more as the hub's own files, `.eval_results/<data set>.yaml`, from the same source."""
+    by_data: dict[str, list[str]] = {}
+    for entry in release.metrics:
+        lines = by_data.setdefault(entry.protocol.dataset, [])
+        lines += [
+            f"- dataset: {{id: {entry.protocol.dataset}, split: {entry.protocol.split}}}",
+            f"  metric: {entry.metric}",
+            f"  value: {entry.value!r}",
+        ]
+    return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
 
 
 def _table(release: ReleaseConfig) -> list[str]:

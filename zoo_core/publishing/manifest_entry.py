@@ -5,11 +5,14 @@ python -m zoo_core.publishing.manifest_entry FOLDER [--default]
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from zoo_core.hub.atomic import replacing
 from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces.record import to_plain
+from zoo_core.weights.manifest import read_manifest
 from zoo_core.weights.release import CONFIG, read_release
 
 
@@ -38,6 +41,31 @@ def manifest_entry(folder: Path, name: str, sources: list[str], *, default: bool
         lines += ["", f"[[{key}.metrics]]"]
         lines += [f"{field} = {_inline(value)}" for field, value in to_plain(metric).items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def put_entry(path: Path, entry: str) -> None:
+    """Write an entry into a manifest file, in the place of the one of that name if there is one. "default" stays.
+
+    Raises:
+        WeightsError: the file would not be a manifest; it is left as it was.
+    """
+    head = entry.partition("\n")[0]  # ["model.tag"]
+    text = path.read_text()
+    name = json.loads(head[1:-1])
+    mine = re.compile(rf"\[\[?{re.escape(json.dumps(name))}[\].]")
+    kept: list[str] = []
+    old: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if line.startswith("["):
+            inside = mine.match(line) is not None
+        (old if inside else kept).append(line)
+    if "default = true" in old:
+        entry = entry.replace(head, f"{head}\ndefault = true", 1)
+    renewed = "\n".join(kept).strip() + "\n\n" + entry
+    with replacing(path) as beside:
+        beside.write_text(renewed)
+        read_manifest(beside)
 
 
 def _inline(value: Any) -> str:

@@ -1,0 +1,51 @@
+"""zoo pull"""
+
+import sys
+from typing import Any
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import json_option, print_json, print_table, progress_bar, say_which
+
+
+@click.command()
+@click.argument("references", metavar="REFERENCE…", nargs=-1, required=True)
+@click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
+@hub_options
+@json_option
+def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> None:
+    """Fetch and verify releases, so that they load later with no network. REFERENCE may be a glob: 'pixelrnn*'."""
+    from zoo_core.errors import ZooError
+    from zoo_core.weights.pull import matching
+    from zoo_core.weights.pull import pull as pull_release
+
+    results: list[dict[str, Any]] = []
+    names = matching(references)
+    for name in names:
+        say_which(name)
+        with progress_bar(name) as show:
+            came = 0.0
+
+            def on_bytes(n: float, total: float, show: Any = show) -> None:
+                nonlocal came
+                came += n
+                show(came / max(total, 1), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+            try:
+                found = pull_release(name, permissive_only=licence_policy == "permissive", on_bytes=on_bytes)
+            except ZooError as error:
+                if len(names) == 1:
+                    raise
+                results.append({"reference": name, "ok": False, "source": None, "error": error.message})
+                continue
+        results.append(
+            {"reference": name, "ok": True, "source": found.source, "folder": str(found.folder), "error": None}
+        )
+    if as_json:
+        print_json(results)
+    else:
+        rows = [[r["reference"], "ok" if r["ok"] else "FAILED", r["source"] or r["error"]] for r in results]
+        print_table(["reference", "verdict", "source"], rows)
+    if not all(result["ok"] for result in results):
+        sys.exit(1)

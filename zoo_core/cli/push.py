@@ -1,0 +1,84 @@
+"""zoo push"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import say_which, talk
+
+if TYPE_CHECKING:
+    from zoo_core.publishing.push import Plan
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("target", metavar="REPO")
+@click.option("--create", is_flag=True, help="Make the repository where there is none.")
+@click.option("--private", is_flag=True, help="With --create: only you and yours may see it.")
+@click.option("--branch", default="main", show_default=True)
+@click.option("--message", help="Of the commit.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be sent.")
+@click.option(
+    "--unmeasured", is_flag=True, help="Publish though the numbers cannot be measured here; the card says so."
+)
+@click.option(
+    "--update-manifest",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="TOML",
+    help="Add or renew the entry in this manifest.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@hub_options
+def push(
+    reference: str,
+    target: str,
+    create: bool,
+    private: bool,
+    branch: str,
+    message: str | None,
+    dry_run: bool,
+    unmeasured: bool,
+    update_manifest: Path | None,
+    yes: bool,
+) -> None:
+    """Publish REFERENCE in REPO: org/name on the hub, or the URL of a folder (file:///share/zoo/name).
+
+    First it is checked in a fresh process: loaded, verified, measured again. Then everything goes in one commit, and
+    what arrived is compared. On stdout: the entry for a manifest, with the commit pinned.
+    """
+    from zoo_core.publishing.manifest_entry import put_entry
+    from zoo_core.publishing.push import push as push_release
+
+    def confirm(plan: "Plan") -> bool:
+        talk(f"{'New: ' if plan.creates else ''}{plan.target}")
+        for change in plan.changes:
+            talk(f"  {change.what:<8} {change.name}  {change.bytes:,} bytes")
+        if dry_run:
+            return False
+        if plan.sends and not yes and sys.stdin.isatty() and sys.stderr.isatty():
+            return click.confirm("Publish this?", err=True)
+        return True
+
+    say_which(reference)
+    talk(f"Checking '{reference}' in a fresh process …")
+    done = push_release(
+        reference,
+        target,
+        branch=branch,
+        private=private,
+        create=create,
+        message=message,
+        unmeasured=unmeasured,
+        confirm=confirm,
+    )
+    if not done.done or done.entry is None:
+        talk("Nothing was sent.")
+        return
+    talk(f"{'Published' if done.plan.sends else 'Already there'}: {done.source}")
+    click.echo(done.entry, nl=False)
+    if update_manifest is not None:
+        put_entry(update_manifest, done.entry)
+        talk(f"Written into {update_manifest}.")

@@ -1,0 +1,53 @@
+"""`pull`: fetch and verify releases, so that they load later with no network. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from zoo_core.discovery.registry import Registry, default_registry, normalise
+from zoo_core.errors import UnknownName, WeightsError
+from zoo_core.weights.manifest import Manifest, default_manifest
+from zoo_core.weights.sources import Located, locate
+
+# What lets anybody use, change and pass on weights, for any purpose, with attribution at most. SPDX.
+PERMISSIVE = frozenset({
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CDLA-Permissive-2.0",
+    "ISC", "MIT", "MIT-0", "Unlicense", "Zlib",
+})  # fmt: skip
+
+
+def pull(
+    wanted: str,
+    *,
+    permissive_only: bool = False,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+    on_bytes: Callable[[float, float], None] = lambda n, total: None,
+) -> Located:
+    """Fetch one release and verify all its files by their hash.
+
+    Args:
+        wanted: a reference.
+        permissive_only: refuse weights whose licence is not a permissive one.
+        on_bytes: called with the bytes that have come since, and those of all files to fetch.
+    """
+    located = locate(wanted, registry or default_registry(), manifest, on_bytes=on_bytes)
+    licence = located.release.licence.weights
+    if permissive_only and licence not in PERMISSIVE:
+        raise WeightsError(f"the weights of '{wanted}' have the licence {licence}, which is not permissive")
+    return located
+
+
+def matching(globs: Sequence[str], registry: Registry | None = None, manifest: Manifest | None = None) -> list[str]:
+    """References, with every glob replaced by the names of the manifests that match it."""
+    registry = registry or default_registry()
+    names = sorted((manifest or default_manifest(registry)).pinned)
+    found: list[str] = []
+    for text in globs:
+        if not any(sign in text for sign in "*?["):
+            found.append(text)
+            continue
+        matches = [name for name in names if fnmatchcase(name, normalise(text))]
+        if not matches:
+            raise UnknownName(f"no release is named like '{text}'")
+        found += matches
+    return list(dict.fromkeys(found))

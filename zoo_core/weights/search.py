@@ -1,0 +1,46 @@
+"""What releases a hub holds, by the tags of their model cards."""
+
+from typing import NamedTuple
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.hub.endpoint import current_endpoint
+from zoo_core.hub.repository import explained
+
+
+class Found(NamedTuple):
+    """A repository that says it holds a zoo release."""
+
+    repo: str
+    model: str | None  # that some plugin here has, or the repository's first tag
+    plugin: str | None  # the distribution it needs, as its card says
+    here: bool  # whether that is installed
+    changed: str | None  # date
+
+
+def search(words: str = "", *, limit: int = 50, registry: Registry | None = None) -> list[Found]:
+    """The repositories of the current hub with the library "zoo" whose name holds `words`.
+
+    Raises:
+        ZooError: the hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    registry = registry or default_registry()
+    endpoint = current_endpoint()
+    names = {offer.spec.name for offer in registry.models()}
+    distributions = {plugin.distribution for plugin in registry.plugins}
+    try:
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        infos = list(api.list_models(filter="zoo", search=words or None, limit=limit, full=True))
+    except Exception as error:
+        raise explained(error, endpoint, words or "the list of models") from error
+    found = []
+    for info in infos:
+        tags = [tag for tag in info.tags or [] if tag != "zoo" and ":" not in tag]
+        model = next((tag for tag in tags if tag in names), next(iter(tags), None))
+        plugin = next(
+            (tag for tag in tags if tag in distributions), next((t for t in tags if t.startswith("zoo-")), None)
+        )
+        changed = info.last_modified.date().isoformat() if info.last_modified else None
+        found.append(Found(info.id, model, plugin, plugin in distributions, changed))
+    return found
