@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_core.errors import DataError
@@ -21,7 +23,7 @@ def find_in_mirror(repo_id: str, path: str) -> Path | None:
     if not mirror:
         return None
     found = Path(mirror).expanduser() / "datasets" / repo_id / path
-    return found if found.is_file() else None
+    return _noted(repo_id, path, found) if found.is_file() else None
 
 
 def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> Path:
@@ -36,9 +38,29 @@ def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> P
     if in_mirror is not None:
         return in_mirror
     try:
-        return _from_hub(repo_id, path, revision)
+        return _noted(repo_id, path, _from_hub(repo_id, path, revision))
     except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's errors
         raise missing_data(f"{repo_id}/{path}", why_not_from_hub(error)) from error
+
+
+_records: list[dict[str, Path]] = []
+
+
+@contextmanager
+def recorded_data_files() -> Iterator[dict[str, Path]]:
+    """The data files that are found while this lasts: `<repo_id>/<path>` and where it is."""
+    record: dict[str, Path] = {}
+    _records.append(record)
+    try:
+        yield record
+    finally:
+        _records.remove(record)
+
+
+def _noted(repo_id: str, path: str, found: Path) -> Path:
+    for record in _records:
+        record[f"{repo_id}/{path}"] = found
+    return found
 
 
 def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:

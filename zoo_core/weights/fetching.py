@@ -5,6 +5,8 @@ is checked by `sources`, like that of every other release.
 """
 
 import hashlib
+import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -54,6 +56,8 @@ def fetch(
     """
     if isinstance(reference, UrlReference):
         return _from_url(reference, files, again, on_bytes)
+    if (mirrored := _in_mirror(reference)) is not None:
+        return Fetched(mirrored, f"hf:{reference.repo} in ZOO_MIRROR")
     endpoint = current_endpoint()
     commit = commit_of(endpoint, reference.repo, reference.revision)
     try:
@@ -74,6 +78,24 @@ def fetch(
         for _ in pool.map(one, missing):
             pass
     return Fetched(config.parent, f"hf:{reference.repo}@{commit} at {endpoint.url}")
+
+
+def _in_mirror(reference: HubReference) -> Path | None:
+    """The release in the folder ZOO_MIRROR, if its repository is there and is not asked for at another commit than its
+    bundle.json says."""
+    mirror = os.environ.get("ZOO_MIRROR")
+    if not mirror:
+        return None
+    folder = Path(mirror).expanduser() / reference.repo
+    if not (folder / CONFIG).is_file():
+        return None
+    if reference.revision in (None, "main"):
+        return folder
+    try:
+        listing = json.loads((Path(mirror).expanduser() / "bundle.json").read_text())
+        return folder if f"@{reference.revision}" in listing["releases"][reference.repo] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _wanted(folder: Path, files: Mapping[str, FileEntry] | None) -> dict[str, FileEntry]:

@@ -1,0 +1,43 @@
+"""zoo bundle, zoo unbundle"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import say_which, talk
+
+
+@click.command("bundle")
+@click.argument("references", metavar="REFERENCE…", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
+@click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")
+@click.option("--wheels", is_flag=True, help="With the installed packages as wheels; takes a network.")
+@hub_options
+def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels: bool) -> None:
+    """Pack releases into one file for a room without network. REFERENCE may be a glob: 'pixelrnn*'."""
+    from zoo_core.publishing.bundle import bundle
+    from zoo_core.weights.pull import matching
+
+    names = matching(references)
+    for name in names:
+        say_which(name)
+    contents = bundle(names, output, data=data, wheels=wheels)
+    size = sum(entry.bytes for entry in contents.files.values())
+    talk(f"'{output}': {len(contents.releases)} releases, {len(contents.files)} files, {size / 1e6:,.1f} MB")
+    talk(f"There: zoo unbundle {output.name} FOLDER")
+
+
+@click.command("unbundle")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def unbundle_command(archive: Path, folder: Path) -> None:
+    """Unpack a bundle into FOLDER, and verify every file of it."""
+    from zoo_core.publishing.bundle import unbundle
+
+    contents = unbundle(archive, folder)
+    for name in contents.releases:
+        click.echo(f"{name}\t{folder / name}")
+    if any(name.startswith("wheels/") for name in contents.files):
+        talk(f"Packages: pip install --no-index --find-links {folder / 'wheels'} zoo-core zoo-data …")
+    talk(f"{len(contents.files)} files are right. Use them: export ZOO_MIRROR={folder.absolute()}")
