@@ -20,7 +20,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.errors import UsageError, WeightsError, ZooError
+from zoo_core.errors import DataError, UsageError, WeightsError, ZooError
 from zoo_core.evaluation import recorded_metrics
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.hub.datafiles import recorded_data_files
@@ -133,26 +133,33 @@ def data_files(name: str, registry: Registry) -> dict[str, Path]:
     """The files that a data set is read from, by their place on the hub; none where it comes with a package.
 
     Raises:
-        ZooError: it was read from something that has no place there.
+        ZooError: it is read from something that has no place there.
     """
-    before = os.environ.get("ZOO_CACHE")
-    with tempfile.TemporaryDirectory() as empty, recorded_data_files() as used:
-        os.environ["ZOO_CACHE"] = empty  # what was decoded before would not be read again
+    with recorded_data_files() as used:
+        _read_anew(name, registry)
+    if not used:
+        try:
+            _read_anew(name, registry, HF_HUB_OFFLINE="1", ZOO_MIRROR="")
+        except DataError:
+            raise ZooError(
+                f"the data set '{name}' is not read from files as they lie on the hub, so they cannot be bundled",
+                "Set ZOO_MIRROR to a folder that has them.",
+            ) from None
+    return dict(used)
+
+
+def _read_anew(name: str, registry: Registry, **environment: str) -> None:
+    """Read all splits though they may be decoded in the cache."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ.update(environment, ZOO_CACHE=empty)
         try:
             data = registry.open_dataset(name)
             for split in data.splits:
                 data.data_sha256(split)
         finally:
-            if before is None:
-                del os.environ["ZOO_CACHE"]
-            else:
-                os.environ["ZOO_CACHE"] = before
-        if not used and any(Path(empty).rglob("*.safetensors")):
-            raise ZooError(
-                f"the data set '{name}' was not read from files as they lie on the hub, so they cannot be bundled",
-                "Set ZOO_MIRROR to a folder that has them.",
-            )
-        return dict(used)
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _add_to_list(path: Path, contents: Contents) -> None:
