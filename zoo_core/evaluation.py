@@ -42,7 +42,7 @@ def measure(
     Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
     batches, and all know the result.
     """
-    processes = processes or Processes(str(next(model.parameters()).device))
+    processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
     model.eval()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Generator, Tensor, nn
 
 from zoo_core.interfaces.fields import Field
@@ -63,6 +64,11 @@ class Model(nn.Module):
     def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
         """The Config values that a data set decides: size, channels, classes."""
         return {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters and buffers are; the CPU, if it has none."""
+        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
 
     def signature(self) -> dict[str, Field]:
         """What a batch must hold, after preprocessing."""

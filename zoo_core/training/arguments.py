@@ -48,8 +48,14 @@ class RunArguments(Record, kw_only=True):
             elif name == "input":
                 words += [word for step in value for word in ("--input", step_text(step))]
             elif name not in ("model", "summary") and (name in ("data", "seed") or value != _DEFAULTS[name]):
-                words += [f"--{name}", f"{value:.15g}" if isinstance(value, float) else str(value)]
+                words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
         return shlex.join(words)
+
+
+def _number_text(value: float) -> str:
+    """With all digits that it needs, and no more: 40, 0.008."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 _DEFAULTS = to_plain(RunArguments(model="", data="", epochs=1.0)) | {"epochs": None}

@@ -29,6 +29,9 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint of `step` into `folder`, and remove the older ones."""
     final = folder / f"{PREFIX}{step:08d}"
+    if same_step := sorted(folder.glob(f"{final.name}*")):  # it stays until the new one is there, beside it
+        serial = int(same_step[-1].suffix[1:] or 0) + 1
+        final = folder / f"{final.name}.{serial:03d}"
     beside = folder / f".{final.name}.part"
     for stale in folder.glob(f".{PREFIX}*.part"):  # left by a kill
         shutil.rmtree(stale)
@@ -37,8 +40,6 @@ def save_checkpoint(
         for name, tensors in files.items():
             save_tensors(tensors, beside / f"{name}.safetensors")
         write_atomically(beside / "state.json", json.dumps(state, indent=1))
-        if final.exists():
-            shutil.rmtree(final)
         os.rename(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

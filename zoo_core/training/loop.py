@@ -67,8 +67,8 @@ class Loop:
         self.model, self.data, self.others = model, data, dict(others or {})
         self.epochs, self.steps, self.seed = epochs, steps, seed
         self.batch, self.accumulate, self.precision = batch, accumulate, precision or model.precision
-        self.device = next(model.parameters()).device
-        self.processes = processes or Processes(str(self.device))
+        self.processes = processes or Processes(str(model.device))
+        self.device = model.device
         self.step_number = 0
         self.stage_number = -1  # before the first
         self.requests = {"stop": False, "save": False}
@@ -198,6 +198,8 @@ class Loop:
                     f"training stopped at step {self.step_number}: the loss '{objective.name}' is {value}",
                     "The last checkpoint stands. Try a smaller --lr, or another seed.",
                 )
+            if weight == 0:  # nothing to learn from, such as images without a box: no gradient moves nothing
+                return 0.0
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else gradient / weight
             if optimizer.declared.clip is not None:

@@ -67,7 +67,8 @@ class MeanLoss(Metric):
         self.n = 0
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        loss, n = model.loss(batch), batch_size(batch)
+        ragged = [name for name, field in model.signature().items() if field.ragged]
+        loss, n = model.loss(batch), batch_size(batch, ragged)
         self.total += float(loss) * n if isinstance(loss, Tensor) else float(loss.value)
         self.weight += n if isinstance(loss, Tensor) else float(loss.weight)
         self.n += n
