@@ -129,10 +129,9 @@ def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
     A multiply-add counts as two. Counted are matrix products, convolutions and attention; elementwise operations, and
     recurrent layers that torch runs as one operation, are not.
     """
-    device = next(model.parameters()).device
     (batch,) = evaluation_batches(model, data, split, 1)
     with FlopCounterMode(display=False) as counter:
-        metric.update(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
     return int(counter.get_total_flops())
 
 

@@ -1,20 +1,16 @@
 """The file of a published data set: in a local mirror of the hub, else from the hub itself."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, UsageError
+from zoo_core.hub.endpoint import current_endpoint
+from zoo_core.hub.endpoint import is_offline as is_offline
+from zoo_core.hub.repository import guard_headers
 
-_PUBLIC_HUB = "https://huggingface.co"
 _FIRST_ANSWER = 5.0  # seconds to wait for it
-
-
-def is_offline() -> bool:
-    """Whether the user has asked, by HF_HUB_OFFLINE, that nothing be downloaded."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def find_in_mirror(repo_id: str, path: str) -> Path | None:
@@ -33,12 +29,15 @@ def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> P
 
     Raises:
         DataError: neither place has it; one line says what is missing and why, the hint how to get it.
+        UsageError: what is set is no address of a hub, or a token that would travel readable by all.
     """
     in_mirror = find_in_mirror(repo_id, path)
     if in_mirror is not None:
         return in_mirror
     try:
         return _noted(repo_id, path, _from_hub(repo_id, path, revision))
+    except UsageError:
+        raise
     except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's errors
         raise missing_data(f"{repo_id}/{path}", why_not_from_hub(error)) from error
 
@@ -65,14 +64,11 @@ def _noted(repo_id: str, path: str, found: Path) -> Path:
 
 def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
     """The hub's copy, from its client's cache where it is there; fails at once, not after retries, with no network."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    token: str | bool | None = None  # the client's choice: HF_TOKEN, or the one saved by `hf auth login`
-    cache_dir = None  # the client's own
-    if constants.ENDPOINT != _PUBLIC_HUB:  # the saved token is not for others, nor may another hub's files mix in
-        token = os.environ.get("HF_TOKEN") or False
-        cache_dir = Path(constants.HF_HOME) / "zoo" / re.sub(r"\W+", "_", constants.ENDPOINT)
+    endpoint = current_endpoint()
+    guard_headers()
 
     def download(local_files_only: bool) -> Path:
         return Path(
@@ -81,8 +77,9 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
                 path,
                 repo_type="dataset",
                 revision=revision,
-                cache_dir=cache_dir,
-                token=token,
+                endpoint=endpoint.url,
+                cache_dir=endpoint.cache,
+                token=endpoint.token,
                 local_files_only=local_files_only,
             )
         )
@@ -92,8 +89,8 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
     except LocalEntryNotFoundError:
         if is_offline():
             raise
-    url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision)
-    get_hf_file_metadata(url, token=token, timeout=_FIRST_ANSWER)  # one request; the download itself retries for 20 s
+    url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision, endpoint=endpoint.url)
+    get_hf_file_metadata(url, token=endpoint.token, timeout=_FIRST_ANSWER)  # one request; the download itself retries for 20 s
     return download(local_files_only=False)
 
 
@@ -107,7 +104,6 @@ def missing_data(what: str, why: str, *, also: str = "") -> DataError:
 
 def why_not_from_hub(error: Exception) -> str:
     """In a few words, why the hub's client gave no file."""
-    from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -117,17 +113,18 @@ def why_not_from_hub(error: Exception) -> str:
         RevisionNotFoundError,
     )
 
+    hub = current_endpoint().url
     if is_offline():
         return "and HF_HUB_OFFLINE forbids the download"
     if isinstance(error, GatedRepoError):
         return "and the hub asks to accept its terms first"
     if isinstance(error, LocalEntryNotFoundError):  # an EntryNotFoundError too: "no answer, and not in the cache"
-        return f"and {constants.ENDPOINT} cannot be reached"
+        return f"and {hub} cannot be reached"
     if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
-        return f"and {constants.ENDPOINT} does not have it"
+        return f"and {hub} does not have it"
     if isinstance(error, HfHubHTTPError):
         return f"and the download failed ({_one_line(error)})"
-    return f"and {constants.ENDPOINT} cannot be reached ({_one_line(error)})"
+    return f"and {hub} cannot be reached ({_one_line(error)})"
 
 
 def _one_line(error: Exception) -> str:

@@ -7,11 +7,12 @@ repositories by their name only, and two hubs may have the same name for differe
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, ZooError
 
 PUBLIC = "https://huggingface.co"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -32,6 +33,18 @@ class Endpoint(NamedTuple):
 
     def __repr__(self) -> str:  # the token must never be printed
         return f"Endpoint({self.url})"
+
+    @property
+    def root(self) -> Path:
+        """The folder of its files, where the client's own is meant too."""
+        from huggingface_hub import constants
+
+        return self.cache or Path(constants.HF_HUB_CACHE)
+
+
+def is_offline() -> bool:
+    """Whether the user has asked, by HF_HUB_OFFLINE, that nothing be downloaded."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def current_endpoint() -> Endpoint:
@@ -58,6 +71,22 @@ def current_endpoint() -> Endpoint:
         )
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     return Endpoint(url, token or False, home / "zoo" / re.sub(r"[^A-Za-z0-9.-]+", "_", url))
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise where the disk of `folder`, which need not exist yet, has not so many bytes left.
+
+    Raises:
+        ZooError: it has not.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ZooError(
+            f"{needed / 1e6:,.0f} MB are to be written, and '{folder}' has {free / 1e6:,.0f} MB left",
+            "Free some space, or set HF_HOME and ZOO_CACHE to folders on another disk.",
+        )
 
 
 def _without_password(url: str) -> str:

@@ -34,8 +34,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_git_blob(path: Path, sha1: str) -> bool:
+    """Whether a file has this digest of git's, by which a hub knows its small files."""
+    import hashlib
+
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == sha1
+
+
 class Damaged(WeightsError):
     """A file that is not the published one."""
+
+    def __init__(self, path: Path, message: str, hint: str = "Install or download the release again.") -> None:
+        super().__init__(message, hint)
+        self.path = path
 
 
 def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -> bool:
@@ -47,18 +59,25 @@ def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -
     try:
         status = path.stat()
     except OSError:
-        raise Damaged(f"'{path}' is missing", "Install or download the release again.") from None
+        raise Damaged(path, f"'{path}' is missing") from None
     if status.st_size != expected.bytes:
+        if _is_pointer(path):
+            raise Damaged(
+                path,
+                f"'{path}' is a git-lfs pointer, not the file itself",
+                "Fetch the file with 'git lfs pull'; on a hub, its owner must push it again.",
+            )
         raise Damaged(
+            path,
             f"'{path}' is {'truncated' if status.st_size < expected.bytes else 'too long'}: "
             f"{status.st_size} bytes, not {expected.bytes}",
-            "Install or download the release again.",
         )
     if trust_verdict and _remembered(status) == expected.sha256:
         return False
     found = sha256_of(path)
     if found != expected.sha256:
         raise Damaged(
+            path,
             f"'{path}' is not the published file: its sha256 is {found[:12]}…, not {expected.sha256[:12]}…",
             "It was altered or replaced. Install or download the release again.",
         )
@@ -85,6 +104,11 @@ def _remembered(status: os.stat_result) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
+
+
+def _is_pointer(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(64).startswith(b"version https://git-lfs")
 
 
 def _verdict_path(status: os.stat_result) -> Path:

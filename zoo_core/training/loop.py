@@ -86,7 +86,11 @@ class Loop:
         declared = model.optimizers()
         if lr is not None and len(declared) != 1:
             raise UsageError(f"this model has {len(declared)} optimizers, and --lr cannot say which")
-        self.optimizers = {name: LiveOptimizer(model, optimizer, lr) for name, optimizer in declared.items()}
+        self.optimizers = {
+            name: LiveOptimizer(model, optimizer, lr)
+            for name, optimizer in declared.items()
+            if any(True for module in optimizer.modules for _ in model.get_submodule(module).parameters())
+        }  # a model that is fitted without gradients may have none
         self.average = MovingAverage(model)
         self.processes.copy_from_main([*model.parameters(), *model.buffers()])
 

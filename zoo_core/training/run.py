@@ -19,6 +19,7 @@ from zoo_core.hub.atomic import write_atomically
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.objectives import Loss
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
 from zoo_core.processes import Processes
@@ -69,8 +70,9 @@ class MeanLoss(Metric):
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
         ragged = [name for name, field in model.signature().items() if field.ragged]
         loss, n = model.loss(batch), batch_size(batch, ragged)
-        self.total += float(loss) * n if isinstance(loss, Tensor) else float(loss.value)
-        self.weight += n if isinstance(loss, Tensor) else float(loss.weight)
+        loss = Loss(loss * n, n) if isinstance(loss, Tensor) else loss
+        self.total += loss.value.item()
+        self.weight += float(loss.weight)
         self.n += n
 
     def merge(self, other: "MeanLoss") -> None:  # type: ignore[override]

@@ -30,7 +30,7 @@ def run_golden(model: Model, golden: Golden, fields: Mapping[str, Tensor]) -> Te
     """The output of the golden method for a raw batch, float32 on the CPU."""
     if golden.method not in GOLDEN_METHODS.values():  # config.json is data: it may not call just anything
         raise WeightsError(f"'{golden.method}' is not one of the golden methods: {', '.join(GOLDEN_METHODS.values())}")
-    training, device = model.training, next(model.parameters()).device
+    training, device = model.training, model.device
     model.eval()
     try:
         batch = model.preprocess(fields, generator=evaluation_generator(model.input))
