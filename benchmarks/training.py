@@ -139,7 +139,7 @@ def feeding(rounds: int) -> None:
     batches = len(images) // BATCH // rounds - 1  # one epoch in all
     theirs = iter(DataLoader(images, BATCH, shuffle=True, num_workers=2))  # starts the workers, once
     ways: dict[str, Callable[[], object]] = {
-        "ours, in the training process": lambda: ours._next_batch(name, stream),
+        "ours, in the training process": lambda: ours._batch(name, stream, ours.feeders[name].next(BATCH)),
         "DataLoader, PIL, two workers": lambda: next(theirs),
     }
     # Ours goes on for long enough that it does not matter when workers fill their queue in its turn.

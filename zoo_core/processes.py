@@ -1,5 +1,6 @@
 """The processes that work on one model together: one, or those that `accelerate launch` or torchrun started."""
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -32,7 +33,10 @@ class Processes:
         self.rank, self.count, self.device = 0, 1, check_device(device)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             from accelerate import PartialState
+            from torch.distributed.nn import functional  # noqa: F401  imported later, its defaults would keep the group
 
+            if not PartialState._shared_state:  # left to Python's end, gloo's thread aborts the process now and then
+                atexit.register(lambda: PartialState().destroy_process_group())
             state = PartialState(cpu=self.device.type == "cpu")
             self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
 
@@ -41,9 +45,12 @@ class Processes:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def part(self, size: int) -> slice:
-        """Which of `size` examples are this process's; the parts differ by one example at most."""
-        base, more = divmod(size, self.count)
+    def part(self, size: int, among: int) -> slice:
+        """Which of `size` examples are this process's, where the first `among` processes share them; the parts differ
+        by one example at most. The processes that get none are given the first example, to know what it is like."""
+        if self.rank >= among:
+            return slice(0, 1)
+        base, more = divmod(size, among)
         start = self.rank * base + min(self.rank, more)
         return slice(start, start + base + (self.rank < more))
 

@@ -46,6 +46,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         beside.write_bytes(data)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder that has no other writer now."""
+    for left in folder.glob(".*.part"):
+        if left.is_file():
+            left.unlink()
+
+
 def _put_in_place(beside: Path, path: Path) -> None:
     with open(beside, "rb+") as file:
         os.fsync(file.fileno())

@@ -73,7 +73,7 @@ class Loop:
         self.stage_number = -1  # before the first
         self.requests = {"stop": False, "save": False}
         self.agreed = dict(self.requests)
-        self.idle = False  # no example is left for this process: it takes one that counts nothing
+        self.idle = False  # no example is left for this process: it takes the first, which counts nothing
         streams = model.streams(0.0)
         self.feeders = {
             name: Feeder(self.data_of(stream).size(stream.split), seed, name) for name, stream in streams.items()
@@ -128,11 +128,14 @@ class Loop:
             for number, objective in enumerate(self.model.objectives())
             if objective.stage in (None, self.stage) and self.step_number % objective.every == 0
         ]
-        batches = {
-            name: self._next_batch(name, stream, load=bool(due))
-            for name, stream in self.model.streams(progress).items()
-        }
-        parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)] if due else []
+        streams = self.model.streams(progress)
+        indices = {name: self.feeders[name].next(self.batch or stream.batch) for name, stream in streams.items()}
+        parts: list[MicroBatch] = []
+        if due:
+            batches = self._own_part(
+                {name: self._batch(name, stream, indices[name]) for name, stream in streams.items()}
+            )
+            parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)]
         report: dict[str, float] = {}
         for number, objective in due:
             seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
@@ -156,23 +159,28 @@ class Loop:
             self.model.begin_stage(stages[number].name, self.data)
             self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
-    def _next_batch(self, name: str, stream: Stream, *, load: bool = True) -> Batch:
-        """This process's part of the next batch of a stream; without `load` it is only passed by."""
-        indices = self.feeders[name].next(self.batch or stream.batch)
-        if not load:
-            return {}
+    def _batch(self, name: str, stream: Stream, indices: Tensor) -> Batch:
+        """The examples of a stream, preprocessed, and what is drawn for them; for all processes together."""
         batch = self.data_of(stream).batch(stream.split, indices)
         batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
-        batch |= self.model.draw_inputs(
-            name, len(indices), derived_generator(self.seed, "draw", name, self.step_number)
-        )
+        generator = derived_generator(self.seed, "draw", name, self.step_number)
+        return batch | self.model.draw_inputs(name, len(indices), generator)
+
+    def _own_part(self, batches: Mapping[str, Batch]) -> dict[str, Batch]:
+        """What this process takes of the batches; where a batch has fewer examples than there are processes, the last
+        ones are idle."""
+        own = dict(batches)
         if self.processes.count > 1:
-            part = self.processes.part(len(indices))
-            none_left = part.start == part.stop
-            if name == self.main:
-                self.idle = none_left
-            batch = part_of(batch, slice(0, 1) if none_left else part, self.ragged[name])
-        return to_device(batch, self.device, channels_last=self.model.channels_last)
+            sizes = {name: batch_size(batch, self.ragged[name]) for name, batch in batches.items()}
+            among = min(self.processes.count, *sizes.values())
+            self.idle = self.processes.rank >= among
+            own = {
+                name: part_of(batch, self.processes.part(sizes[name], among), self.ragged[name])
+                for name, batch in batches.items()
+            }
+        return {
+            name: to_device(batch, self.device, channels_last=self.model.channels_last) for name, batch in own.items()
+        }
 
     def _optimise(
         self, objective: Objective, parts: Sequence[MicroBatch], progress: float, seed: int

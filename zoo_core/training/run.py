@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
-from zoo_core.hub.atomic import write_atomically
+from zoo_core.hub.atomic import remove_half_written, write_atomically
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -229,6 +229,8 @@ class Run:
             self._save()
             saved = time.monotonic()
 
+        if self.processes.is_main:
+            remove_half_written(self.folder)
         with interrupt_requests(self.loop):
             try:
                 while True:

@@ -6,6 +6,18 @@ from zoo_core import CommandSpec, DatasetSpec, ModelSpec, hookimpl
 
 zoo_api = 1
 
+SYSTEMS = [  # one for each way of training
+    ("aae", "AdversarialAutoencoder", "Three objectives, and one module in two optimizers"),
+    ("cyclegan", "CycleGan", "Two streams, and a pool of earlier fakes"),
+    ("staged", "Staged", "Stages, the first ones without gradients"),
+    ("wgan", "Wgan", "A gradient penalty, and an objective that rests"),
+    ("lbfgs", "Lbfgs", "L-BFGS on a loss with dropout and noise"),
+    ("averaged", "Averaged", "Batch-norm and a moving average"),
+    ("calibrated", "Calibrated", "A temperature that is fitted after training"),
+    ("words", "Words", "A loss by the word"),
+    ("boxes", "Boxes", "A loss by the box, of packed fields"),
+]
+
 
 @hookimpl
 def zoo_models() -> list[ModelSpec]:
@@ -34,6 +46,10 @@ def zoo_models() -> list[ModelSpec]:
             capabilities=("Classifier",),
         ),
         ModelSpec(name="toy-gan", target="zoo_toy.models:Gan", summary="Two optimizers", capabilities=("Sampler",)),
+        *(
+            ModelSpec(name=f"system-{name}", target=f"zoo_toy.systems:{target}", summary=summary)
+            for name, target, summary in SYSTEMS
+        ),
     ]
 
 
@@ -54,6 +70,30 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="toy-grey",
             target="zoo_toy.data:Grey",
             summary="4x4 grey noise with a label",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-domain",
+            target="zoo_toy.data:Domain",
+            summary="4x4 dark noise",
+            source=source,
+            licence="CC0-1.0",
+            splits=("train",),
+        ),
+        DatasetSpec(
+            name="system-sentences",
+            target="zoo_toy.data:Sentences",
+            summary="padded sentences of ten words",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-boxes",
+            target="zoo_toy.data:Boxes",
+            summary="4x4 grey noise with boxes",
             source=source,
             licence="CC0-1.0",
             splits=splits,
