@@ -147,6 +147,9 @@ def _random_values(name: str, field: Field, batch: int) -> Tensor:
 
 
 def _method(model: Model) -> str | None:
+    fitted = getattr(model, "fitted", None)
+    if isinstance(fitted, Tensor) and not fitted:  # it would refuse to say anything
+        return None
     for capability, method in METHODS.items():
         if isinstance(model, capabilities.PROTOCOLS[capability]):
             return method

@@ -106,6 +106,9 @@ class Loop:
     @property
     def progress(self) -> float:
         """How much of the run is done, in [0, 1]."""
+        stages = self.model.stages()
+        if self.stage_number == len(stages) - 1 and not any(stage.share for stage in stages):
+            return 1.0  # nothing but fits without gradients, and they are made
         if self.steps is not None:
             return min(self.step_number / self.steps, 1.0)
         assert self.epochs is not None

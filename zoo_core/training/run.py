@@ -231,6 +231,8 @@ class Run:
 
         if self.processes.is_main:
             remove_half_written(self.folder)
+        if not any(stage.share for stage in self.model.stages()):
+            self.loop.enter_stages()  # and there is no step to take
         with interrupt_requests(self.loop):
             try:
                 while True:

@@ -69,22 +69,32 @@ class PixelDensity(Model):
     def begin_drawing(self, n: int) -> Drawing:
         """The state from which n images are drawn."""
 
+    def places(self) -> list[tuple[int, int, int]]:
+        """Every value as (channel, row, column), in the order in which it is drawn."""
+        c = self.config
+        return [(k, i, j) for i in range(c.height) for j in range(c.width) for k in range(c.channels)]
+
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log-likelihood in nats: x [B, C, H, W] with values k / (levels - 1) -> [B].
 
         Raises:
             UsageError: images of another size, or values that are none of the levels, which have no likelihood.
         """
+        self.check_values(x)
+        return -self.value_losses(self(x), x).flatten(1).sum(1)
+
+    def check_values(self, x: Tensor) -> None:
+        """UsageError, as of `log_prob`."""
         self._check_size(x)
         scaled = x.detach() * (self.config.levels - 1)
         if ((scaled - scaled.round()).abs() > 1e-3).any() or ((x < 0) | (x > 1)).any():
             raise UsageError(f"pixel values must be one of {self.config.levels} even levels in [0, 1]")
-        logits = self(x)
+
+    def value_losses(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Negative log-probability of every value: logits [B, 1 or levels, …], x [B, …] -> [B, …]."""
         if self.config.levels == 2:
-            losses = F.binary_cross_entropy_with_logits(logits[:, 0], x, reduction="none")
-        else:
-            losses = F.cross_entropy(logits, self.to_levels(x), reduction="none")
-        return -losses.flatten(1).sum(1)
+            return F.binary_cross_entropy_with_logits(logits[:, 0], x, reduction="none")
+        return F.cross_entropy(logits, self.to_levels(x), reduction="none")
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Exact negative log-likelihood of an image, in nats."""
@@ -152,24 +162,36 @@ class PixelDensity(Model):
             return uniforms
         parameter = next(self.parameters())
         uniforms = uniforms.to(parameter.device, parameter.dtype).permute(1, 2, 3, 0).contiguous()  # [C, H, W, B]
-        values = torch.zeros_like(uniforms)
         if x is not None and known is not None:
-            given = torch.where(known, x, torch.zeros_like(x)).to(values).permute(1, 2, 3, 0).contiguous()
-            known = known.to(values.device).permute(1, 2, 3, 0)
-        channels, height, width, n = uniforms.shape
-        drawing = self.begin_drawing(n)
-        for row in range(height):
-            for column in range(width):
-                for channel in range(channels):
-                    place = (channel, row, column)
-                    value = self._invert(drawing.logits(row, column, channel) / temperature, uniforms[place])
-                    if known is not None:
-                        value = torch.where(known[place], given[place], value)
-                    values[place] = value
-                    drawing.put(row, column, channel, value)
-            if progress is not None:
-                progress((row + 1) / height)
+            given = torch.where(known, x, torch.zeros_like(x)).to(uniforms).permute(1, 2, 3, 0).contiguous()
+            known = known.to(uniforms.device).permute(1, 2, 3, 0)
+        else:
+            given = known = None
+        values = self.draw_values(uniforms, given, known, temperature, progress or (lambda done: None))
         return values.permute(3, 0, 1, 2).contiguous()
+
+    def draw_values(
+        self,
+        uniforms: Tensor,
+        given: Tensor | None,
+        known: Tensor | None,
+        temperature: float,
+        progress: Callable[[float], None],
+    ) -> Tensor:
+        """The part of `draw` after the checks. All tensors have the batch last: [C, H, W, B]."""
+        values = torch.zeros_like(uniforms)
+        _, height, _, n = uniforms.shape
+        drawing, places = self.begin_drawing(n), self.places()
+        for done, place in enumerate(places, start=1):
+            channel, row, column = place
+            value = self._invert(drawing.logits(row, column, channel) / temperature, uniforms[place])
+            if given is not None and known is not None:
+                value = torch.where(known[place], given[place], value)
+            values[place] = value
+            drawing.put(row, column, channel, value)
+            if done % (len(places) // height) == 0:
+                progress(done / len(places))
+        return values
 
     def _check_size(self, x: Tensor) -> None:
         c = self.config

@@ -4,33 +4,108 @@ from zoo_core import ModelSpec, hookimpl
 
 zoo_api = 1
 
-_PAPER = "van den Oord et al., 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
+_PIXELRNN = "van den Oord et al., 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
+_CAPABILITIES = ("Density", "Sampler", "Completer")
 
 # h hidden features, m features of the head, C channels, K logits a channel: 1 for two levels, else their number.
 _FRAME = "2h (49C + 1) + m (2h + m + 2) + (m + 1) C K"
 
 
+def _model(name: str, target: str, summary: str, paper: str, parameters: str, *aliases: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        target=f"zoo_autoregressive.{target}",
+        summary=summary,
+        task="density-estimation",
+        paper=paper,
+        capabilities=_CAPABILITIES,
+        aliases=aliases,
+        parameter_count=parameters,
+    )
+
+
 @hookimpl
 def zoo_models() -> list[ModelSpec]:
     return [
-        ModelSpec(
-            name="pixelrnn",
-            target="zoo_autoregressive.pixelrnn:DiagonalPixelRNN",
-            summary="PixelRNN with Diagonal BiLSTM layers: each pixel sees all before it",
-            task="density-estimation",
-            paper=_PAPER,
-            capabilities=("Density", "Sampler", "Completer"),
-            aliases=("diagonal-bilstm",),
-            parameter_count=f"{_FRAME} + layers (34h^2 + 10h)",
+        # D values of an image, each with K logits: 1 for two levels, else their number.
+        _model(
+            "joint-table",
+            "joint_table:JointTable",
+            "The whole table: one probability for every possible (tiny) image",
+            "textbook",
+            "levels^D, one of them not free: 2^D - 1 for bits",
+            "table",
         ),
-        ModelSpec(
-            name="pixelrnn-row",
-            target="zoo_autoregressive.pixelrnn:RowPixelRNN",
-            summary="PixelRNN with Row LSTM layers: faster, sees a triangle above each pixel",
-            task="density-estimation",
-            paper=_PAPER,
-            capabilities=("Density", "Sampler", "Completer"),
-            aliases=("row-lstm",),
-            parameter_count=f"{_FRAME} + layers (30h^2 + 6h)",
+        _model(
+            "independent",
+            "independent:Independent",
+            "Every value has its own distribution and knows nothing of the others",
+            "textbook",
+            "D K",
+            "product",
+        ),
+        _model(
+            "markov",
+            "markov:Markov",
+            "Markov chain of order k: a table with the contexts of the last k values, for every value",
+            "textbook",
+            "K (1 + levels + … + levels^(k-1) + (D - k) levels^k); 2D - 1 for bits and k = 1",
+            "markov-chain",
+        ),
+        _model(
+            "ar",
+            "ar:AR",
+            "Logistic regression of every value on the n values before it",
+            "Frey, 1998, Graphical models for machine learning and digital communication",
+            "D K (n + 1)",
+            "logistic-autoregression",
+        ),
+        _model(
+            "nade",
+            "nade:NADE",
+            "NADE: a hidden layer for every value, all with shared weights",
+            "Larochelle and Murray, 2011, The Neural Autoregressive Distribution Estimator, AISTATS",
+            "D h + h + D K (h + 1)",
+        ),
+        _model(
+            "eonade",
+            "eonade:EoNADE",
+            "EoNADE: one network for every ordering of the values, and the mixture of some of them",
+            "Uria, Murray and Larochelle, 2014, A Deep and Tractable Density Estimator, arXiv:1310.1757",
+            "2 D h + h + D K (h + 1)",
+            "orderless-nade",
+        ),
+        # D real numbers.
+        _model(
+            "gaussian",
+            "gaussian:Gaussian",
+            "One Gaussian with full covariance over the numbers of a row",
+            "textbook",
+            "D^2, of which D (D + 1) / 2 are used",
+            "multivariate-gaussian",
+        ),
+        _model(
+            "rnade",
+            "rnade:RNADE",
+            "RNADE: NADE for real numbers, a mixture of Gaussians for each",
+            "Uria, Murray and Larochelle, 2013, RNADE: The real-valued neural autoregressive density-estimator, "
+            "arXiv:1306.0186",
+            "D h + h + D + 3 D K (h + 1), with K Gaussians a number",
+        ),
+        _model(
+            "pixelrnn",
+            "pixelrnn:DiagonalPixelRNN",
+            "PixelRNN with Diagonal BiLSTM layers: each pixel sees all before it",
+            _PIXELRNN,
+            f"{_FRAME} + layers (34h^2 + 10h)",
+            "diagonal-bilstm",
+        ),
+        _model(
+            "pixelrnn-row",
+            "pixelrnn:RowPixelRNN",
+            "PixelRNN with Row LSTM layers: faster, sees a triangle above each pixel",
+            _PIXELRNN,
+            f"{_FRAME} + layers (30h^2 + 6h)",
+            "row-lstm",
         ),
     ]

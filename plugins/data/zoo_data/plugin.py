@@ -33,4 +33,28 @@ def zoo_datasets() -> list[DatasetSpec]:
             licence="CC-BY-SA-3.0",
             splits=_SPLITS,
         ),
+        DatasetSpec(
+            name="wine",
+            target="zoo_data.tables:Wine",
+            summary="Chemical measurements of 178 wines, 13 real numbers; needs no network",
+            source="scikit-learn (UCI: Wine)",
+            licence="CC-BY-4.0",
+            splits=_SPLITS,
+        ),
+        DatasetSpec(
+            name="breast-cancer",
+            target="zoo_data.tables:BreastCancer",
+            summary="Measurements of the cell nuclei of 569 tumours, 30 real numbers; needs no network",
+            source="scikit-learn (UCI: Breast Cancer Wisconsin, Diagnostic)",
+            licence="CC-BY-4.0",
+            splits=_SPLITS,
+        ),
+        DatasetSpec(
+            name="digits-dequantized",
+            target="zoo_data.tables:DigitsDequantized",
+            summary="digits as 64 real numbers: uniform noise fills the gaps between levels; needs no network",
+            source="scikit-learn (UCI: Optical Recognition of Handwritten Digits, test part)",
+            licence="CC-BY-4.0",
+            splits=_SPLITS,
+        ),
     ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
-from zoo_core import Metric, UsageError
+from zoo_core import Field, Metric, UsageError
 from zoo_metrics.classification import BINS, Accuracy, CalibrationError, LogLoss, bin_of, calibration_error
 from zoo_metrics.likelihood import BitsPerDim, NegativeLogLikelihood
 from zoo_metrics.plugin import zoo_metrics
@@ -20,6 +20,9 @@ class Known:
 
     def logits(self, x: Tensor) -> Tensor:
         return x
+
+    def signature(self) -> dict[str, Field]:
+        return {"image": Field(kind="image")}
 
     def log_prob(self, x: Tensor) -> Tensor:
         return x.flatten(1).sum(1)

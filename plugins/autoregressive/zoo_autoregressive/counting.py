@@ -1,0 +1,78 @@
+"""`CountedDensity`: models whose whole training is to count, once, over the train split.
+
+The counts n_l of the levels at some place become probabilities (n_l + 1/2) / (n + levels / 2): the posterior mean under
+Jeffreys' prior, so that what was never seen is improbable and not impossible. The model holds their logits.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_autoregressive.sequence_density import SequenceDensity
+from zoo_core import Dataset, Objective, Optimizer, Stage, Stream, UsageError
+
+PSEUDOCOUNT = 0.5
+BATCH = 1000  # examples that are counted at a time
+
+
+def counted_logits(counts: Tensor) -> Tensor:
+    """Logits from counts [N, levels]: [L, N], where L is 1 for two levels."""
+    logs = (counts.double() + PSEUDOCOUNT).log().T  # [levels, N]
+    return logs[1:] - logs[:1] if len(logs) == 2 else logs.log_softmax(0)
+
+
+class CountedDensity(SequenceDensity):
+    """Writes `fit`. A `Density` once it is fitted, and an error before."""
+
+    fitted: Tensor
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.register_buffer("fitted", torch.tensor(False))
+
+    @abstractmethod
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Count over all `batches` of level numbers, [B, D] int64."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        self._require_fitted()
+        return super().log_prob(x)
+
+    def draw(self, uniforms: Tensor, **arguments: Any) -> Tensor:
+        self._require_fitted()
+        return super().draw(uniforms, **arguments)
+
+    def _require_fitted(self) -> None:
+        if not self.fitted:
+            raise UsageError(
+                f"this {type(self).__name__} has not counted anything yet",
+                "Train it (one pass: zoo train MODEL --data DATA --steps 1), or load a release.",
+            )
+
+    # Training: one stage, no step.
+
+    def stages(self) -> list[Stage]:
+        return [Stage(name="count", share=0)]
+
+    @torch.no_grad()
+    def begin_stage(self, stage: str, data: Dataset) -> None:
+        self.fit(self._levels(data))
+        self.fitted.fill_(True)
+
+    def _levels(self, data: Dataset) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's, for a random input step
+        for indices in torch.arange(data.size("train")).split(BATCH):
+            batch = self.preprocess(data.batch("train", indices), generator=generator)
+            yield self.to_levels(self.to_sequence(batch["image"].to(self.order.device)))
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        return {"x": Stream(batch=BATCH)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {}
+
+    def objectives(self) -> list[Objective]:
+        return []

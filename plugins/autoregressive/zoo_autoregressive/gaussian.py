@@ -1,0 +1,59 @@
+"""One Gaussian with full covariance: every number is linear in those before it, plus noise of one size.
+
+log p(x) = - |L^-1 (x - mean)|^2 / 2 - log det L - D / 2 log 2 pi, with the Cholesky factor L L^T of the covariance. Row
+i of L says how number i follows from the noise of the numbers before it: the model that others must beat.
+The maximum of its likelihood is in closed form.
+
+Axes: B batch, D numbers of one example.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from zoo_autoregressive.vector_density import VectorConfig, VectorDensity, standard_normal
+from zoo_core import Dataset, Objective, Optimizer, Stage
+
+RIDGE = 1e-6  # added to the variances of the standardised numbers, so that L exists where one follows from the others
+
+
+class GaussianConfig(VectorConfig, kw_only=True):
+    """What the data decides is all there is."""
+
+
+class Gaussian(VectorDensity):
+    """Mean and covariance of the train split."""
+
+    Config = GaussianConfig
+
+    def __init__(self, config: GaussianConfig) -> None:
+        super().__init__(config)
+        self.factor = nn.Parameter(torch.eye(config.dims))  # L [D, D], of the standardised numbers
+
+    def standard_log_prob(self, z: Tensor) -> Tensor:
+        factor = self.factor.tril()
+        noise = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
+        return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(0) - factor.diagonal().abs().log().sum()
+
+    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+        i = z.shape[1]
+        noise = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
+        return self.factor[i, :i] @ noise + self.factor[i, i] * standard_normal(uniforms[:, 0])
+
+    def stages(self) -> list[Stage]:
+        return [Stage(name="standardise", share=0)]
+
+    @torch.no_grad()
+    def begin_stage(self, stage: str, data: Dataset) -> None:
+        super().begin_stage(stage, data)
+        rows = torch.cat([(rows - self.mean) / self.std for rows in self.train_rows(data)]).double()
+        covariance = rows.T @ rows / len(rows)  # [D, D]
+        covariance.diagonal().add_(RIDGE)
+        self.factor.copy_(torch.linalg.cholesky(covariance))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {}
+
+    def objectives(self) -> list[Objective]:
+        return []

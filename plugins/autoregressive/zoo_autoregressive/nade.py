@@ -1,0 +1,90 @@
+"""NADE: the neural autoregressive distribution estimator.
+
+Follows Larochelle and Murray, "The Neural Autoregressive Distribution Estimator", AISTATS 2011 [1]. Each value has a
+hidden layer of its own, and all these layers share one weight matrix, so that the next one costs one addition:
+
+    a_1 = b,   h_i = sigmoid(a_i),   logits_i = V_i h_i + c_i,   a_(i+1) = a_i + x_i W_i        ([1], section 2)
+
+which is O(D h) for a whole image. How this is computed for a batch stands in nade_recurrence.py,
+drawing in nade_drawing.py.
+
+NOTE, where this differs from [1]: more than two levels have a softmax; any ordering, [1] has a random one; Adam with
+weight decay and averaged weights instead of plain stochastic gradients.
+
+Axes: B batch, D values in the model's order, h hidden features, L logits a value.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_autoregressive.nade_drawing import NADEDrawing, draw_bits
+from zoo_autoregressive.nade_recurrence import nade_logits
+from zoo_autoregressive.pixel_density import PixelConfig
+from zoo_autoregressive.sequence_density import SequenceDensity, logits_per_value
+from zoo_core import Optimizer, Stream, linear_to_zero
+
+
+class NADEConfig(PixelConfig, kw_only=True):
+    """Size of the hidden layer, and the order in which the values come."""
+
+    hidden: Annotated[int, Meta(ge=1, le=65536)] = 500  # h, features
+    ordering: Literal["raster", "reverse", "random"] = "raster"
+    ordering_seed: int = 0  # of a random ordering
+
+
+class NADE(SequenceDensity):
+    """One hidden layer, one ordering ([1], figure 1)."""
+
+    Config = NADEConfig
+    ema = ("",)
+
+    def __init__(self, config: NADEConfig) -> None:
+        super().__init__(config)
+        d, h, logits = len(self.order), config.hidden, logits_per_value(config.levels)
+        self.W = nn.Parameter(torch.empty(d, h))
+        self.b = nn.Parameter(torch.zeros(h))
+        self.V = nn.Parameter(torch.empty(d, logits, h))
+        self.c = nn.Parameter(torch.zeros(d, logits))
+        nn.init.uniform_(self.W, -(d**-0.5), d**-0.5)
+        nn.init.uniform_(self.V, -(h**-0.5), h**-0.5)
+        if config.ordering == "reverse":
+            self.order = self.order.flip(0)
+        elif config.ordering == "random":
+            self.order = torch.randperm(d, generator=torch.Generator().manual_seed(config.ordering_seed))
+
+    def sequence_logits(self, x: Tensor) -> Tensor:
+        logits = nade_logits(x, self.W, self.b, self.V) + self.c  # [B, D, L]
+        return logits.transpose(1, 2)
+
+    def begin_drawing(self, n: int) -> NADEDrawing:
+        return NADEDrawing(self, n)
+
+    def draw_values(
+        self,
+        uniforms: Tensor,
+        given: Tensor | None,
+        known: Tensor | None,
+        temperature: float,
+        progress: Callable[[float], None],
+    ) -> Tensor:
+        if self.config.levels > 2:
+            return super().draw_values(uniforms, given, known, temperature, progress)
+        # u < sigmoid(logit / temperature) where the logit is above this, [C, H, W, B]
+        thresholds = torch.logit(uniforms) * temperature
+        if given is not None and known is not None:
+            thresholds = torch.where(known, (0.5 - given) * torch.inf, thresholds)
+        sequence = thresholds.permute(1, 2, 0, 3).flatten(0, 2)[self.order] - self.c  # [D, B]
+        bits = draw_bits(self, sequence, progress)[torch.argsort(self.order)]
+        c = self.config
+        return bits.unflatten(0, (c.height, c.width, c.channels)).permute(2, 0, 1, 3)
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        return {"x": Stream(batch=100)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        # Without weight decay it learns the bits of the train split by heart.
+        return {"main": Optimizer(kind="adamw", lr=1e-2, options={"weight_decay": 0.03}, decay=linear_to_zero)}
