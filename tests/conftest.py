@@ -1,5 +1,6 @@
 """What the tests share: a third-party plugin, really installed, with a release of its own."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -223,3 +224,108 @@ def toy_models(toy_site: Path) -> ModuleType:
     import zoo_toy.models
 
     return zoo_toy.models
+
+
+TOKEN = "hf_theMarkerThatNobodyElseMaySee"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Path]:
+    """Goes to another machine, as it were: caches that nothing was ever put into. Gives HF_HOME there."""
+    from huggingface_hub import constants
+
+    def move() -> Path:
+        home = tmp_path / f"home-{len(list(tmp_path.glob('home-*')))}"
+        home.mkdir()
+        monkeypatch.setenv("HF_HOME", str(home))
+        monkeypatch.setenv("ZOO_CACHE", str(home / "zoo-cache"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))  # read once, when it is imported
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        return home
+
+    return move
+
+
+@pytest.fixture
+def peer(
+    toy_site: Path, elsewhere: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Any]:
+    """A hub of our own is the one that is talked to, without a token; nothing of it is in a cache. See zoo_toy.peer."""
+    import time
+
+    from huggingface_hub import close_session, constants
+    from zoo_toy.peer import Peer
+
+    elsewhere()
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "ZOO_MIRROR", "ZOO_INSECURE"):
+        monkeypatch.setenv(name, "")  # so that it is as it was after the test, whatever a command sets
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # The client's own handler writes to the stderr of the test that imported it, which is closed by now.
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "handlers", [logging.NullHandler()])
+    impatient = ModuleType("time")
+    impatient.__dict__.update(time.__dict__, sleep=lambda seconds: None)
+    for module in ("huggingface_hub.file_download", "huggingface_hub.utils._http", "zoo_core.hub.repository"):
+        monkeypatch.setattr(f"{module}.time", impatient)
+    with Peer({TOKEN: "alice", "hf_reader": "reader"}) as peer:
+        monkeypatch.setenv("HF_ENDPOINT", peer.url)
+        yield peer
+    close_session()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Sets HF_HUB_OFFLINE, where huggingface_hub is imported already."""
+
+    def pull_the_cable() -> None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    return pull_the_cable
+
+
+@pytest.fixture
+def gate_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The push gate in this process: the same checks, without a new interpreter each time."""
+    from zoo_core.errors import WeightsError, ZooError
+    from zoo_core.publishing import gate
+
+    def pass_gate(reference: str, *, measure: bool) -> None:
+        try:
+            gate._check(reference, measure)
+        except ZooError as error:
+            raise WeightsError(f"not published: {error.message}") from None
+
+    monkeypatch.setattr("zoo_core.publishing.push.pass_gate", pass_gate)
+
+
+@pytest.fixture(scope="session")
+def files_of() -> Callable[[Path], dict[str, bytes]]:
+    """The files of a release, as a hub has them."""
+    from zoo_core.weights.release import read_release
+
+    return lambda folder: {name: (folder / name).read_bytes() for name in (*read_release(folder).files, "config.json")}
+
+
+@pytest.fixture(scope="session")
+def big_release(toy_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Writes a release of so many MiB, without golden output or numbers."""
+    import json
+
+    from zoo_core.weights.tensors import save_tensors
+
+    def write(size: int) -> Path:
+        folder = tmp_path_factory.mktemp("big")
+        channels = size * 64
+        save_tensors({"logit": torch.randn(channels, 64, 64)}, folder / "model.safetensors")
+        shutil.copy(toy_release / "README.md", folder)
+        data = json.loads((toy_release / "config.json").read_text())
+        data |= {"config": {"channels": channels, "height": 64, "width": 64}, "golden": None, "metrics": []}
+        data["files"] = {
+            name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
+            for name in ("model.safetensors", "README.md")
+        }
+        (folder / "config.json").write_text(json.dumps(data))
+        return folder
+
+    return write

@@ -84,14 +84,17 @@ def _examine(reference: str) -> list[Finding]:
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
+    found = []
+    names: set[str] = set()
     try:
         located = locate(reference, registry)
+        found.append(Finding(reference, "weights", True, located.source))
+        names |= {entry.protocol.dataset for entry in recorded_metrics(located)}
+        names |= {located.release.training["data"]} if "data" in located.release.training else set()
         registry.model(located.release.zoo.model)
     except ZooError as error:
-        return [Finding(reference, "weights", False, error.message)]
-    found = [Finding(reference, "weights", True, located.source)]
-    names = {entry.protocol.dataset for entry in recorded_metrics(located)}
-    names |= {located.release.training["data"]} if "data" in located.release.training else set()
+        found.append(Finding(reference, "plugin" if found else "weights", False, error.message))
+        names |= _measured_on(reference)
     for name in sorted(names):
         try:
             data = registry.open_dataset(name)
@@ -100,3 +103,20 @@ def _examine(reference: str) -> list[Finding]:
         except ZooError as error:
             found.append(Finding(reference, f"data {name}", False, error.message))
     return found
+
+
+def _measured_on(reference: str) -> set[str]:
+    """The data sets that a manifest tells of, where the release itself is not here to say."""
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.errors import ZooError
+    from zoo_core.weights.manifest import default_manifest
+    from zoo_core.weights.reference import NameReference, parse_reference
+
+    try:
+        parsed = parse_reference(reference)
+        if not isinstance(parsed, NameReference):
+            return set()
+        pinned = default_manifest(default_registry()).find(parsed.model, parsed.tag)
+    except ZooError:
+        return set()
+    return {entry.protocol.dataset for entry in pinned.entry.metrics}

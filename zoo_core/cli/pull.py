@@ -30,7 +30,7 @@ def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> Non
             def on_bytes(n: float, total: float, show: Any = show) -> None:
                 nonlocal came
                 came += n
-                show(came / max(total, 1), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
+                show(min(came / max(total, 1), 1.0), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
 
             try:
                 found = pull_release(name, permissive_only=licence_policy == "permissive", on_bytes=on_bytes)

@@ -63,6 +63,7 @@ def push(
         return True
 
     say_which(reference)
+    say_which(target)
     talk(f"Checking '{reference}' in a fresh process …")
     done = push_release(
         reference,

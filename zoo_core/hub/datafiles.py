@@ -90,7 +90,8 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
         if is_offline():
             raise
     url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision, endpoint=endpoint.url)
-    get_hf_file_metadata(url, token=endpoint.token, timeout=_FIRST_ANSWER)  # one request; the download itself retries for 20 s
+    # One request first, for the download itself retries for 20 s.
+    get_hf_file_metadata(url, token=endpoint.token, timeout=_FIRST_ANSWER)
     return download(local_files_only=False)
 
 

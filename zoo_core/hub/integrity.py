@@ -45,7 +45,7 @@ def is_git_blob(path: Path, sha1: str) -> bool:
 class Damaged(WeightsError):
     """A file that is not the published one."""
 
-    def __init__(self, path: Path, message: str, hint: str = "Install or download the release again.") -> None:
+    def __init__(self, path: Path, message: str, hint: str | None = "Install or download the release again.") -> None:
         super().__init__(message, hint)
         self.path = path
 

@@ -6,7 +6,6 @@ from here.
 
 import errno
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,50 +14,48 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo_core.errors import UnknownName, WeightsError, ZooError
-from zoo_core.hub.datafiles import is_offline
-from zoo_core.hub.endpoint import Endpoint
+from zoo_core.hub.endpoint import PUBLIC, Endpoint, is_offline
 
 T = TypeVar("T")
 
 TRIES = 3
 FIRST_ANSWER = 10.0  # seconds to wait for it
-_SAFE_HEADER = re.compile(r'[0-9A-Za-z_.:"/-]{0,200}')  # of those that become file names in the client's cache
+CHUNK = 1 << 18  # bytes that the client takes at a time; its own 10 MB cost it more than the network does
+_SAFE_NAME = re.compile(r"[0-9A-Za-z_.:-]{1,200}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def commit_of(endpoint: Endpoint, repo: str, revision: str | None) -> str:
-    """The commit that a branch, a tag or the start of a commit stands for, now; 40 hex digits are taken as they are.
+    """The commit that a branch, a tag or the start of a commit stands for, now.
 
-    With no network, what the cache last saw is taken, and a line on stderr says so.
+    A whole commit that the cache has is taken as it is, with no request. With no network, or where the hub is out of
+    order, what the cache last saw is taken, and a line on stderr says so.
 
     Raises:
-        UnknownName: there is no such repository or revision, or no release in it.
+        UnknownName: there is no such repository or revision.
         ZooError: the hub refuses, or cannot be reached and nothing is cached.
     """
-    if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
+    if revision is not None and (revision.startswith("/") or ".." in revision):
+        raise UnknownName(f"'{revision}' cannot be a revision", "It is a branch, a tag or a commit.")
+    if revision is not None and _COMMIT.fullmatch(revision) and (is_offline() or _has(endpoint, repo, revision)):
         return revision
-    from huggingface_hub import HfApi
-
-    _guard_headers()
-    why: Exception | None = None
+    why = None
     if not is_offline():
         try:
-            commit = (
-                HfApi(endpoint=endpoint.url, token=endpoint.token)
-                .model_info(repo, revision=revision, timeout=FIRST_ANSWER)
-                .sha
-            )
-            assert commit is not None
+            commit = _ask_commit(endpoint, repo, revision)
             _remember_commit(endpoint, repo, revision, commit)
             return commit
+        except ZooError:
+            raise
         except Exception as error:
-            if not _is_connection(error):
+            if not (_is_connection(error) or _status(error) >= 500):
                 raise explained(error, endpoint, repo, revision) from error
             why = error
-    known = _commit_file(endpoint, repo, revision)
-    if known.is_file():
-        commit = known.read_text().strip()
+    seen = _commit_file(endpoint, repo, revision)
+    if seen.is_file() and _COMMIT.fullmatch(commit := seen.read_text().strip()):
         if why is not None:
-            print(f"{endpoint.url} cannot be reached; taking {repo} as last seen, {commit[:12]}.", file=sys.stderr)
+            problem = explained(why, endpoint, repo, revision).message
+            print(f"{problem}; taking {repo} as last seen, {commit[:12]}.", file=sys.stderr)
         return commit
     if why is not None:
         raise explained(why, endpoint, repo, revision) from why
@@ -73,17 +70,28 @@ def download(
     commit: str,
     name: str,
     *,
-    again: bool = False,
+    limit: int,
     on_bytes: Callable[[float], None] = lambda n: None,
 ) -> Path:
-    """The local copy of one file at a commit: the cache's, with no request, or a new one (always, with `again`).
+    """The local copy of one file at a commit: the cache's, with no request, or a new one.
+
+    Args:
+        limit: the bytes that it may have; a longer one is not even taken.
+        on_bytes: called with the bytes that have come since.
 
     Raises:
-        ZooError: the hub does not have it, refuses, or cannot be reached; the disk is full.
+        ZooError: the hub does not have it, refuses, or cannot be reached; it is too long; the disk is full.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
-    _guard_headers()
+    guard_headers()
+    if getattr(constants, "DOWNLOAD_CHUNK_SIZE", 0) > CHUNK:
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+
+    def take(n: float, so_far: float) -> None:
+        if so_far > limit:
+            raise WeightsError(f"'{name}' of {repo} at {endpoint.url} is longer than {limit} bytes, and must not be")
+        on_bytes(n)
 
     def fetch() -> Path:
         found = hf_hub_download(
@@ -93,31 +101,43 @@ def download(
             endpoint=endpoint.url,
             token=endpoint.token,
             cache_dir=endpoint.cache,
-            force_download=again,
             local_files_only=is_offline(),
-            tqdm_class=_silent_progress(on_bytes),
+            tqdm_class=_silent_progress(take),
         )
         return Path(found)
 
     try:
         return _tried(fetch)
+    except ZooError:
+        raise
     except Exception as error:
         raise explained(error, endpoint, repo, commit, name) from error
 
 
-def check_space(endpoint: Endpoint, needed: int) -> None:
-    """Raise where the cache's disk has not so many bytes left."""
-    from huggingface_hub import constants
+def digest_of_hub(path: Path) -> str | None:
+    """The digest that the hub says of a file in the cache: a sha256 (64 digits), or git's sha1 (40); None if unknown.
 
-    folder = endpoint.cache or Path(constants.HF_HUB_CACHE)
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if needed > free:
+    The client calls its copy by that name, and links to it. Where a system has no links nothing is known.
+    """
+    name = path.resolve().name
+    return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else None
+
+
+def discard(path: Path) -> None:
+    """Remove a file from the cache, with the copy that it is a link to. A cache that cannot be written stays as it is.
+
+    Raises:
+        ZooError: that cache holds the damaged file, so it would be found again and again.
+    """
+    copy = path.resolve()
+    try:
+        path.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+    except OSError as error:
         raise ZooError(
-            f"{needed / 1e6:,.0f} MB are to be downloaded, and '{folder}' has {free / 1e6:,.0f} MB left",
-            "Free some space, or set HF_HOME to another disk.",
-        )
+            f"'{path}' is damaged and cannot be replaced: {error.strerror}",
+            "Tell the owner of that cache, or set HF_HOME to a folder of your own.",
+        ) from error
 
 
 def explained(
@@ -127,57 +147,100 @@ def explained(
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    if isinstance(error, ZooError):
-        return error
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "Error while uploading …"
+        return explained(error.__cause__, endpoint, repo, revision, name)
+    status, words = _status(error), str(error).lower()
     where = f"{repo} at {endpoint.url}"
     if isinstance(error, GatedRepoError):
-        return WeightsError(f"{where} is gated: its owner asks you to accept terms", f"Open {endpoint.url}/{repo}")
+        return WeightsError(
+            f"{where} is gated: its owner asks you to accept terms",
+            f"Open {endpoint.url}/{repo}, then give a token of yours: HF_TOKEN or --token.",
+        )
     if isinstance(error, RevisionNotFoundError):
-        return UnknownName(f"{where} has no branch, tag or commit '{revision}'")
+        return UnknownName(f"{where} has no branch, tag or commit '{revision}'", f"Look at {endpoint.url}/{repo}")
     if isinstance(error, LocalEntryNotFoundError):
-        return WeightsError(f"'{name}' of {repo} is not in the cache, and {endpoint.url} cannot be reached")
+        if isinstance(error.__cause__, Exception) and _status(error.__cause__):  # there was an answer
+            return explained(error.__cause__, endpoint, repo, revision, name)
+        reason = "HF_HUB_OFFLINE forbids the download" if is_offline() else f"{endpoint.url} cannot be reached"
+        return WeightsError(
+            f"'{name}' of {repo} is not in the cache, and {reason}", f"With a network: zoo pull hf:{repo}"
+        )
     if isinstance(error, EntryNotFoundError):
         return WeightsError(f"{where} has no file '{name}'")
-    if status == 401 and "credentials" in str(error).lower():
+    if status == 401 and "invalid credentials" in words:
         return ZooError(f"{endpoint.url} does not know this token", "Check HF_TOKEN, or run: hf auth login")
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, RepositoryNotFoundError) or status == 404:
         return UnknownName(
             f"there is no {where}, or it is private and this token may not see it",
             "Check the name, and HF_TOKEN or 'hf auth login'.",
         )
     if isinstance(error, HFValidationError):
-        return UnknownName(f"'{repo}' cannot be the name of a repository: it is org/name")
-    if status == 401 or status == 403:
-        return ZooError(f"{endpoint.url} does not let this token do that with {repo} ({status})")
+        return UnknownName(f"'{repo}' cannot be the name of a repository", "It is org/name.")
+    if status in (401, 403):
+        if not endpoint.token and endpoint.url != PUBLIC:
+            return ZooError(f"{endpoint.url} wants a token for that ({status})", "Set HF_TOKEN, or give --token.")
+        return ZooError(
+            f"{endpoint.url} does not let this token do that with {repo} ({status})",
+            "It needs the right to write, and you a place in the organisation.",
+        )
     if status == 429:
         return ZooError(f"{endpoint.url} has had too many requests from here (429)", "Wait some minutes.")
-    if isinstance(error, HfHubHTTPError) and status is not None:
-        return ZooError(f"{endpoint.url} answered {status} for {repo}: {_first_line(error)}")
+    if status >= 500:
+        return ZooError(f"{endpoint.url} is out of order: it answered {status} for {repo}", "Try again later.")
+    if status:
+        return ZooError(f"{endpoint.url} answered {status} for {repo}: {_first_line(error)}", "Is it a hub at all?")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return ZooError("the disk is full", "Free some space, or set HF_HOME to another disk.")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ZooError(
+            f"{repo} is not whole in the cache '{endpoint.root}', which cannot be written",
+            "Let its owner run 'zoo pull', or set HF_HOME to a folder of your own.",
+        )
+    if "consistency check failed" in words:
+        return WeightsError(f"'{name}' of {where} came in another length than the hub says", "Try again.")
     if _is_connection(error):
         return ZooError(f"{endpoint.url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
-    return ZooError(f"{repo} could not be fetched from {endpoint.url}: {type(error).__name__}: {_first_line(error)}")
+    if isinstance(error, ValueError):  # no JSON
+        return ZooError(f"{endpoint.url} does not answer as a hub does", "Check HF_ENDPOINT or --endpoint.")
+    return ZooError(f"{where} gives trouble: {type(error).__name__}: {_first_line(error)}")
+
+
+def _ask_commit(endpoint: Endpoint, repo: str, revision: str | None) -> str:
+    from huggingface_hub import HfApi
+
+    guard_headers()
+    api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+    commit: str | None = api.model_info(repo, revision=revision, timeout=FIRST_ANSWER).sha
+    if commit is None or not _COMMIT.fullmatch(commit):  # it becomes the name of a folder
+        raise ZooError(f"{endpoint.url} names no commit of {repo}, and nothing was stored", "Is it a hub at all?")
+    return commit
 
 
 def _tried(action: Callable[[], T]) -> T:
-    """`action`, again where the connection broke."""
+    """`action`, again where the connection broke while a file came. The client itself tries the rest again."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     for attempt in range(1, TRIES + 1):
         try:
             return action()
+        except LocalEntryNotFoundError:
+            raise
         except Exception as error:
             if attempt == TRIES or not (_is_connection(error) or "Consistency check failed" in str(error)):
                 raise
             time.sleep(0.5 * attempt)
     raise AssertionError
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status of the hub's answer; 0 where there was none."""
+    return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
 def _is_connection(error: Exception) -> bool:
@@ -193,20 +256,26 @@ def _is_connection(error: Exception) -> bool:
 
 
 @cache
-def _guard_headers() -> None:
-    """Refuse answers whose headers would become unsafe file names in the client's cache."""
+def guard_headers() -> None:
+    """From now on, refuse answers whose headers would become unsafe file names in the client's cache."""
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
+    from huggingface_hub.utils import _http
+
+    before = _http._GLOBAL_CLIENT_FACTORY  # there is no public way to keep what the user has set
 
     def check(response: Any) -> None:
+        if response.request.method != "HEAD":  # the client takes names from those answers alone
+            return
         for header in ("etag", "x-linked-etag", "x-repo-commit"):
-            value = response.headers.get(header, "")
-            plain = value.removeprefix("W/").strip('"')
-            if not _SAFE_HEADER.fullmatch(value) or ".." in plain or "/" in plain:
+            value = response.headers.get(header)
+            if value is None:
+                continue
+            name = value.removeprefix("W/").strip('"')
+            if not _SAFE_NAME.fullmatch(name) or ".." in name:
                 raise ZooError(f"{response.url.host} sent an unsafe header {header}, and nothing was stored")
 
     def factory() -> Any:
-        client = default_client_factory()
+        client = before()
         hooks = client.event_hooks
         client.event_hooks = {**hooks, "response": [*hooks.get("response", []), check]}
         return client
@@ -214,7 +283,7 @@ def _guard_headers() -> None:
     set_client_factory(factory)
 
 
-def _silent_progress(on_bytes: Callable[[float], None]) -> Any:
+def _silent_progress(take: Callable[[float, float], None]) -> Any:
     from tqdm import tqdm  # comes with huggingface_hub, which takes a subclass of it
 
     class Progress(tqdm):  # type: ignore[misc]
@@ -223,18 +292,25 @@ def _silent_progress(on_bytes: Callable[[float], None]) -> Any:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             super().__init__(*args, **{**kwargs, "disable": True})
+            self.so_far = 0.0
 
         def update(self, n: float | None = 1) -> None:
-            on_bytes(n or 0)
+            self.so_far += n or 0
+            take(n or 0, self.so_far)
 
     return Progress
 
 
-def _commit_file(endpoint: Endpoint, repo: str, revision: str | None) -> Path:
-    from huggingface_hub import constants
+def _has(endpoint: Endpoint, repo: str, commit: str) -> bool:
+    return (_storage(endpoint, repo) / "snapshots" / commit).is_dir()
 
-    root = endpoint.cache or Path(constants.HF_HUB_CACHE)
-    return root / f"models--{repo.replace('/', '--')}" / "refs" / (revision or "main")
+
+def _commit_file(endpoint: Endpoint, repo: str, revision: str | None) -> Path:
+    return _storage(endpoint, repo) / "refs" / (revision or "main")
+
+
+def _storage(endpoint: Endpoint, repo: str) -> Path:
+    return endpoint.root / f"models--{repo.replace('/', '--')}"
 
 
 def _remember_commit(endpoint: Endpoint, repo: str, revision: str | None, commit: str) -> None:
@@ -250,5 +326,6 @@ def _remember_commit(endpoint: Endpoint, repo: str, revision: str | None, commit
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    said = getattr(error, "server_message", None) or str(error)
+    lines = str(said).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

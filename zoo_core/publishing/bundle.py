@@ -11,6 +11,7 @@ Unpacked, it is a folder for ZOO_MIRROR.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ from zoo_core.errors import DataError, UsageError, WeightsError, ZooError
 from zoo_core.evaluation import recorded_metrics
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.hub.datafiles import recorded_data_files
+from zoo_core.hub.endpoint import check_space
 from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.weights.manifest import Manifest
@@ -68,7 +70,8 @@ def bundle(
     for reference in references:
         located = locate(reference, registry, manifest)
         folder = _folder_in_bundle(reference, located)
-        releases[folder] = located.source
+        if releases.setdefault(folder, located.source) != located.source:
+            raise UsageError(f"'{reference}' and another release would both be '{folder}' in the bundle")
         content |= {f"{folder}/{name}": located.folder / name for name in (*located.release.files, CONFIG)}
         data_sets |= {entry.protocol.dataset for entry in recorded_metrics(located)}
         data_sets |= {located.release.training["data"]} if "data" in located.release.training else set()
@@ -85,10 +88,15 @@ def bundle(
         listing = Path(temporary) / LIST
         listing.write_text(json.dumps(to_plain(contents), indent=1))
         with replacing(output) as beside, tarfile.open(beside, "w", dereference=True) as tar:
-            tar.add(listing, LIST)
+            tar.add(listing, LIST, filter=_nobodys)
             for name, path in sorted(content.items()):
-                tar.add(path, name)
+                tar.add(path, name, filter=_nobodys)
     return contents
+
+
+def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Who packed it, and when, is nobody's business: the same releases give the same bundle."""
+    return member.replace(uid=0, gid=0, uname="", gname="", mtime=0, mode=0o644, deep=False)
 
 
 def unbundle(archive: Path, output: Path) -> Contents:
@@ -104,17 +112,14 @@ def unbundle(archive: Path, output: Path) -> Contents:
             if listing is None:
                 raise KeyError(LIST)
             contents = read_record(Contents, json.loads(listing.read(100_000_000)), f"{archive}: {LIST}")
+            members = {name: _member(tar, archive, name, entry) for name, entry in contents.files.items()}
+            check_space(output, sum(entry.bytes for entry in contents.files.values()))
             output.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=output, prefix=".unbundle.") as temporary:
-                for name, entry in contents.files.items():
-                    member = tar.getmember(name)
-                    if not member.isfile():
-                        raise WeightsError(f"'{archive}' holds '{name}', which is no plain file")
-                    tar.extract(member, temporary, filter="data")  # refuses paths that lead elsewhere
-                    check_file(Path(temporary) / name, entry, trust_verdict=False)
-                for name in sorted(
-                    contents.files, key=lambda name: name.endswith(CONFIG)
-                ):  # what makes a release, last
+                for name, member in members.items():
+                    tar.extract(member, temporary, filter="data")
+                    _check_unpacked(Path(temporary) / name, contents.files[name], archive, name)
+                for name in sorted(members, key=lambda name: name.endswith(CONFIG)):  # what makes a release, last
                     place = output / name
                     place.parent.mkdir(parents=True, exist_ok=True)
                     (Path(temporary) / name).replace(place)
@@ -122,11 +127,34 @@ def unbundle(archive: Path, output: Path) -> Contents:
     except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
         if isinstance(error, ZooError):
             raise
-        raise UsageError(f"'{archive}' is not a bundle that can be read: {error}") from None
+        raise UsageError(f"'{archive}' is not a whole bundle: {error}", "Copy it again.") from None
+    except OSError as error:
+        raise ZooError(f"'{archive}' cannot be unpacked into '{output}': {error.strerror or error}") from error
     for name, entry in contents.files.items():
         if not name.endswith(".safetensors"):  # those are looked into when they are first loaded
             remember(output / name, entry.sha256)
     return contents
+
+
+def _member(tar: tarfile.TarFile, archive: Path, name: str, entry: FileEntry) -> tarfile.TarInfo:
+    """A listed file of the archive, if it can be nothing else than that."""
+    if re.search(r"[\\:\0]", name) or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise WeightsError(f"'{archive}' lists '{name}', which leads out of its folder", "It is not to be trusted.")
+    member = tar.getmember(name)
+    if not member.isfile():
+        raise WeightsError(f"'{archive}' holds '{name}', which is no plain file", "It is not to be trusted.")
+    if member.size != entry.bytes:
+        raise WeightsError(
+            f"'{archive}' is damaged: '{name}' has {member.size} bytes, not {entry.bytes}", "Copy it again."
+        )
+    return member
+
+
+def _check_unpacked(path: Path, entry: FileEntry, archive: Path, name: str) -> None:
+    try:
+        check_file(path, entry, trust_verdict=False)
+    except WeightsError as error:
+        raise WeightsError(error.message.replace(f"'{path}'", f"'{name}' in '{archive}'"), "Copy it again.") from None
 
 
 def data_files(name: str, registry: Registry) -> dict[str, Path]:
@@ -171,8 +199,12 @@ def _add_to_list(path: Path, contents: Contents) -> None:
 
 
 def _folder_in_bundle(reference: str, located: Located) -> str:
+    """From a hub: as on the hub, so that ZOO_MIRROR finds it there. Else the name, which a folder's release has too."""
     parsed = parse_reference(reference)
-    return parsed.repo if isinstance(parsed, HubReference) else located.name
+    if isinstance(parsed, HubReference):
+        return parsed.repo
+    from_hub = re.match(r"hf:([^@ ,]+)", located.source)
+    return from_hub[1] if from_hub else located.name
 
 
 def collect_wheels(registry: Registry, folder: Path) -> list[Path]:
@@ -202,19 +234,22 @@ def _with_requirements(names: Sequence[str]) -> list[Distribution]:
     from packaging.requirements import Requirement
 
     found: dict[str, Distribution] = {}
-    waiting = list(names)
+    waiting = [(name, "") for name in names]
+    seen = set()
     while waiting:
-        name = waiting.pop().lower().replace("_", "-")
-        if name in found:
+        name, extra = waiting.pop()
+        name = name.lower().replace("_", "-")
+        if (name, extra) in seen:
             continue
+        seen.add((name, extra))
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:
             continue
         for text in found[name].requires or []:
             requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                waiting += [(requirement.name, other) for other in ("", *requirement.extras)]
     return [found[name] for name in sorted(found)]
 
 

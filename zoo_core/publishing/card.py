@@ -25,6 +25,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         "zoo eval . --check",
         "```",
         "",
+        *(line for name in release.files if name.endswith(".png") for line in (f"![{name}]({name})", "")),
         "## Numbers",
         "",
         *_table(release),

@@ -38,7 +38,8 @@ def _check(reference: str, measure: bool) -> None:
 
     registry = default_registry()
     located = locate(reference, registry, trust_verdict=False)
-    for what, licence in {"weights": located.release.licence.weights, "code": located.release.licence.code}.items():
+    licences = located.release.licence
+    for what, licence in {"weights": licences.weights, "code": licences.code, "data": licences.data}.items():
         if licence == NO_LICENCE:
             raise WeightsError(
                 f"no licence of the {what} is stated; train with --licence, or write it into config.json"

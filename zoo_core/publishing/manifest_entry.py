@@ -6,6 +6,7 @@ python -m zoo_core.publishing.manifest_entry FOLDER [--default]
 import argparse
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -44,28 +45,42 @@ def manifest_entry(folder: Path, name: str, sources: list[str], *, default: bool
 
 
 def put_entry(path: Path, entry: str) -> None:
-    """Write an entry into a manifest file, in the place of the one of that name if there is one. "default" stays.
+    """Write an entry into a manifest file, in the place of the one of that name if there is one.
+
+    "default" stays. Where the old one pins the same files, all of it stays (the seeds that `reproduce` tells of are not
+    in a release), and the new entry's source is added to its own.
 
     Raises:
         WeightsError: the file would not be a manifest; it is left as it was.
     """
-    head = entry.partition("\n")[0]  # ["model.tag"]
-    text = path.read_text()
-    name = json.loads(head[1:-1])
+    name, new = next(iter(tomllib.loads(entry).items()))
+    before = {pinned.name: pinned.entry for pinned in read_manifest(path)}.get(name)
+    kept, old, place = _without(path.read_text(), name)
+    lines = entry.splitlines()
+    if before is not None and to_plain(before.files) == new["files"]:
+        sources = [*before.sources, *(source for source in new["sources"] if source not in before.sources)]
+        lines = [f"sources = {_inline(sources)}" if line.startswith("sources = [") else line for line in old]
+    elif before is not None and before.default:
+        lines.insert(1, "default = true")
+    blocks = ("\n".join(block).strip("\n") for block in (kept[:place], lines, kept[place:]))
+    with replacing(path) as beside:
+        beside.write_text("\n\n".join(block for block in blocks if block) + "\n")
+        read_manifest(beside)
+
+
+def _without(text: str, name: str) -> tuple[list[str], list[str], int]:
+    """The lines of a manifest outside and inside the entry of that name, and after how many of the first it stood."""
     mine = re.compile(rf"\[\[?{re.escape(json.dumps(name))}[\].]")
     kept: list[str] = []
     old: list[str] = []
-    inside = False
+    place, inside = None, False
     for line in text.splitlines():
         if line.startswith("["):
             inside = mine.match(line) is not None
+        if inside and place is None:
+            place = len(kept)
         (old if inside else kept).append(line)
-    if "default = true" in old:
-        entry = entry.replace(head, f"{head}\ndefault = true", 1)
-    renewed = "\n".join(kept).strip() + "\n\n" + entry
-    with replacing(path) as beside:
-        beside.write_text(renewed)
-        read_manifest(beside)
+    return kept, old, len(kept) if place is None else place
 
 
 def _inline(value: Any) -> str:

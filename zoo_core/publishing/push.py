@@ -1,7 +1,10 @@
 """`push`: a release into a repository on a hub, in one commit, or into a folder that serves as a hub."""
 
 import hashlib
+import logging
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +17,12 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.endpoint import Endpoint, current_endpoint
-from zoo_core.hub.integrity import FileEntry, sha256_of
-from zoo_core.hub.repository import explained
+from zoo_core.hub.integrity import FileEntry, is_git_blob, sha256_of
+from zoo_core.hub.repository import explained, guard_headers
 from zoo_core.publishing.card import evaluation_results, model_card
 from zoo_core.publishing.gate import pass_gate
 from zoo_core.publishing.manifest_entry import manifest_entry
+from zoo_core.weights.fetching import check_names
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.reference import FolderReference, HubReference, UrlReference, parse_reference
 from zoo_core.weights.release import CARD, CONFIG, ReleaseConfig
@@ -85,27 +89,44 @@ def push(
     located = locate(reference, registry or default_registry(), manifest)
     to = parse_reference(target)
     if isinstance(to, FolderReference):
-        to = UrlReference(to.path.expanduser().absolute().as_uri())
+        to = UrlReference(f"file://{to.path.absolute()}")
     if not isinstance(to, HubReference | UrlReference):
         raise UsageError(
             f"'{target}' is no place to push to", "Give org/repo, or a URL such as file:///share/zoo/name."
         )
+    check_names(located.release.files)
     if isinstance(parse_reference(reference), FolderReference):
         _refuse_links(located)
+    if isinstance(to, UrlReference):
+        pass_gate(reference, measure=not unmeasured)
+        url = to.url.rstrip("/")
+        with _staged(located, unmeasured) as staged:
+            return _push_to_url(staged, url, _entry_name(located, url), confirm)
+    hub = _Hub(current_endpoint(), to.repo, to.revision or branch, private)
+    hub.check_repository(create)  # before the work of the gate
     pass_gate(reference, measure=not unmeasured)
-    name = located.pinned.name if located.pinned else f"{located.release.zoo.model}.{Path(target).name}"
     with _staged(located, unmeasured) as staged:
-        if isinstance(to, UrlReference):
-            return _push_to_url(staged, to.url.rstrip("/"), name, confirm)
-        hub = _Hub(current_endpoint(), to.repo, to.revision or branch)
-        return hub.push(staged, name, private, create, message or f"Release of {located.name}", confirm)
+        return hub.push(staged, _entry_name(located, to.repo), message or f"Release of {located.name}", confirm)
+
+
+def _entry_name(located: Located, target: str) -> str:
+    """What a manifest calls it: its own name, or the model's with the place as tag."""
+    if located.pinned is not None:
+        return located.pinned.name
+    tag = re.sub(r"[^a-z0-9.]+", "-", target.rpartition("/")[2].lower()).strip("-.")
+    return f"{located.release.zoo.model}.{tag or 'release'}"
 
 
 class _Staged(NamedTuple):
     """Exactly the files that are published."""
 
-    folder: Path
     files: dict[str, Path]  # config.json last
+    sha256: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the config.json is that is published."""
+        return self.files[CONFIG].parent
 
 
 def _refuse_links(located: Located) -> None:
@@ -122,20 +143,24 @@ def _staged(located: Located, unmeasured: bool) -> Iterator[_Staged]:
         folder, release = Path(temporary), located.release
         files = {name: located.folder / name for name in release.files}
         files[CONFIG] = located.folder / CONFIG
-        if unmeasured and release.metrics:
-            release = _with_unmeasured_card(release, folder)
+        if CARD not in files or (unmeasured and release.metrics):
+            release = _with_new_card(release, folder, unmeasured)
             files |= {CARD: folder / CARD, CONFIG: folder / CONFIG}
         for path, text in evaluation_results(release).items():
+            if not re.fullmatch(r"\.eval_results/[A-Za-z0-9][A-Za-z0-9._-]*", path):
+                raise WeightsError(f"'{path}' is the name of no file that is published", "Rename the data set.")
             place = folder / path
             place.parent.mkdir(exist_ok=True)
             write_atomically(place, text)
             files[path] = place
-        config = files.pop(CONFIG)
-        yield _Staged(located.folder, {**files, CONFIG: config})
+        files[CONFIG] = files.pop(CONFIG)
+        listed = {name: entry.sha256 for name, entry in release.files.items()}  # verified when it was located
+        yield _Staged(files, {name: listed.get(name) or sha256_of(path) for name, path in files.items()})
 
 
-def _with_unmeasured_card(release: ReleaseConfig, folder: Path) -> ReleaseConfig:
-    write_atomically(folder / CARD, model_card(release, unmeasured=True))
+def _with_new_card(release: ReleaseConfig, folder: Path, unmeasured: bool) -> ReleaseConfig:
+    """The config.json, and beside it the card, of a release whose card must say something else."""
+    write_atomically(folder / CARD, model_card(release, unmeasured=unmeasured and bool(release.metrics)))
     entry = FileEntry(sha256=sha256_of(folder / CARD), bytes=(folder / CARD).stat().st_size)
     release = msgspec.structs.replace(release, files={**release.files, CARD: entry})
     write_atomically(folder / CONFIG, msgspec.json.format(msgspec.json.encode(release), indent=1))
@@ -145,37 +170,43 @@ def _with_unmeasured_card(release: ReleaseConfig, folder: Path) -> ReleaseConfig
 class _Hub:
     """A repository that is pushed to."""
 
-    def __init__(self, endpoint: Endpoint, repo: str, branch: str) -> None:
+    def __init__(self, endpoint: Endpoint, repo: str, branch: str, private: bool) -> None:
         from huggingface_hub import HfApi
 
-        self.endpoint, self.repo, self.branch = endpoint, repo, branch
+        guard_headers()
+        self.endpoint, self.repo, self.branch, self.private = endpoint, repo, branch, private
         self.api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        self.exists = self._asked(lambda: self.api.repo_exists(repo))
 
-    def push(
-        self,
-        staged: _Staged,
-        name: str,
-        private: bool,
-        create: bool,
-        message: str,
-        confirm: Callable[[Plan], bool],
-    ) -> Pushed:
+    def check_repository(self, create: bool) -> None:
+        """Raise where a release cannot go there, as far as that can be seen before."""
+        if not self.exists and not create:
+            raise UsageError(
+                f"there is no repository {self.repo} at {self.endpoint.url}, or this token may not see it",
+                "Give --create to make it.",
+            )
+        if self.exists and self.private and not self._asked(lambda: self.api.model_info(self.repo).private):
+            raise UsageError(
+                f"{self.repo} exists, and everybody may see it", "Make it private there, or leave --private out."
+            )
+
+    def push(self, staged: _Staged, name: str, message: str, confirm: Callable[[Plan], bool]) -> Pushed:
+        """Send what has changed, in one commit upon the one that the plan was made for, and look at what arrived."""
         from huggingface_hub import CommitOperationAdd
 
-        exists = self._asked(lambda: self.api.repo_exists(self.repo))
-        if not exists and not create:
-            raise UsageError(f"there is no repository {self.repo} at {self.endpoint.url}", "Give --create to make it.")
-        parent = self._head() if exists else None
-        there = self._tree(parent) if parent else {}
-        plan = Plan(f"{self.repo} at {self.endpoint.url}", not exists, _changes(staged, there))
+        parent = self._head(self.branch) if self.exists else None
+        grows_from = parent or (self._head("main") if self.exists else None)
+        there = self._tree(grows_from) if grows_from else {}
+        where = f"{self.repo}{'' if self.branch == 'main' else f' ({self.branch})'} at {self.endpoint.url}"
+        plan = Plan(where, not self.exists, _changes(staged, there))
         if not confirm(plan):
             return Pushed(plan, False, None, None)
-        if not exists:
-            self._asked(lambda: self.api.create_repo(self.repo, private=private))
-            parent = self._head()
-        elif parent is None and self.branch != "main":
+        if not self.exists:
+            self._asked(lambda: self.api.create_repo(self.repo, private=self.private))
+            parent = self._head(self.branch)
+        if parent is None and self.branch != "main":
             self._asked(lambda: self.api.create_branch(self.repo, branch=self.branch))
-            parent = self._head()
+            parent = self._head(self.branch)
         commit = parent
         if plan.sends:
             with ExitStack() as stack:
@@ -193,13 +224,13 @@ class _Hub:
         source = f"hf:{self.repo}@{commit}"
         return Pushed(plan, True, source, manifest_entry(staged.folder, name, [source]))
 
-    def _head(self) -> str | None:
-        """The branch's commit; None where there is no such branch."""
+    def _head(self, branch: str) -> str | None:
+        """A branch's commit; None where there is no such branch."""
         from huggingface_hub.errors import RevisionNotFoundError
 
         def ask() -> str | None:
             try:
-                return self.api.model_info(self.repo, revision=self.branch).sha
+                return self.api.model_info(self.repo, revision=branch).sha
             except RevisionNotFoundError:
                 return None
 
@@ -214,14 +245,15 @@ class _Hub:
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            return self.api.create_commit(
-                self.repo, operations, commit_message=message, revision=self.branch, parent_commit=parent
-            ).oid
+            with _quietly():
+                return self.api.create_commit(
+                    self.repo, operations, commit_message=message, revision=self.branch, parent_commit=parent
+                ).oid
         except HfHubHTTPError as error:
             if error.response.status_code in (409, 412):
                 raise ZooError(
                     f"{self.repo} has a newer commit than {(parent or '')[:12]}, so nothing was pushed",
-                    "Somebody pushed meanwhile. Look at what changed, then push again.",
+                    f"Somebody pushed meanwhile. Look at {self.endpoint.url}/{self.repo}, then push again.",
                 ) from error
             raise explained(error, self.endpoint, self.repo, self.branch) from error
         except Exception as error:
@@ -230,8 +262,28 @@ class _Hub:
     def _asked(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
+        except ZooError:
+            raise
         except Exception as error:
             raise explained(error, self.endpoint, self.repo, self.branch) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The client would draw its progress where there is no terminal too, and explain that it sends plain files."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    logger = logging.getLogger("huggingface_hub")
+    level, bars = logger.level, sys.stderr.isatty() or are_progress_bars_disabled()
+    logger.setLevel(logging.ERROR)
+    if not bars:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if not bars:
+            enable_progress_bars()
 
 
 def _changes(staged: _Staged, there: dict[str, Any]) -> list[Change]:
@@ -241,53 +293,58 @@ def _changes(staged: _Staged, there: dict[str, Any]) -> list[Change]:
         if name not in there:
             changes.append(Change(name, "new", size))
         else:
-            changes.append(Change(name, "same" if _is_same(path, there[name]) else "changed", size))
+            same = _is_same(path, staged.sha256[name], there[name])
+            changes.append(Change(name, "same" if same else "changed", size))
     return changes
 
 
-def _is_same(path: Path, remote: Any) -> bool:
-    """Large files are known by their sha256, small ones by git's digest."""
+def _is_same(path: Path, sha256: str, remote: Any) -> bool:
+    """A hub knows large files by their sha256, small ones by git's digest."""
     if remote.size != path.stat().st_size:
         return False
-    if remote.lfs is not None:
-        return bool(remote.lfs.sha256 == sha256_of(path))
-    content = path.read_bytes()
-    return bool(remote.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())
+    return bool(remote.lfs.sha256 == sha256) if remote.lfs is not None else is_git_blob(path, remote.blob_id)
 
 
 def _push_to_url(staged: _Staged, url: str, name: str, confirm: Callable[[Plan], bool]) -> Pushed:
-    """Into a folder, config.json last, and the old one removed first: nobody reads a mix."""
+    """Into a folder: every file beside its place first, then the old config.json away, the files into their places, and
+    the new config.json last. Nobody reads a mix, and what fails on the way leaves the old release."""
     import fsspec
 
     try:
         system, root = fsspec.core.url_to_fs(url)
+        plan = Plan(url, not system.exists(root), _changes_at(staged, system, root))
     except (ImportError, ValueError) as error:
         raise UsageError(f"'{url}' cannot be opened: {error}") from None
-    changes = []
-    for file, path in staged.files.items():
-        place = f"{root}/{file}"
-        if not system.exists(place):
-            changes.append(Change(file, "new", path.stat().st_size))
-        else:
-            with system.open(place, "rb") as far:
-                same = hashlib.file_digest(far, "sha256").hexdigest() == sha256_of(path)
-            changes.append(Change(file, "same" if same else "changed", path.stat().st_size))
-    plan = Plan(url, not system.exists(root), changes)
+    except OSError as error:
+        raise ZooError(f"'{url}' cannot be read: {error.strerror or error}") from error
     if not confirm(plan):
         return Pushed(plan, False, None, None)
     if plan.sends:
+        sent = [change.name for change in plan.changes if change.what != "same" or change.name == CONFIG]
         try:
-            system.makedirs(root, exist_ok=True)
-            if system.exists(f"{root}/{CONFIG}"):
-                system.rm(f"{root}/{CONFIG}")
-            for change in changes:
-                if change.what == "same" and change.name != CONFIG:
-                    continue
-                place = f"{root}/{change.name}"
+            for file in sent:
+                place = f"{root}/{file}.part"
                 system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                with open(staged.files[change.name], "rb") as near, system.open(f"{place}.part", "wb") as far:
+                with open(staged.files[file], "rb") as near, system.open(place, "wb") as far:
                     shutil.copyfileobj(near, far, 1 << 20)
-                system.mv(f"{place}.part", place)
+            if system.exists(f"{root}/{CONFIG}"):
+                system.rm_file(f"{root}/{CONFIG}")
+            for file in sent:  # config.json is the last
+                system.mv(f"{root}/{file}.part", f"{root}/{file}")
+            wrong = [change.name for change in _changes_at(staged, system, root) if change.what != "same"]
         except OSError as error:
             raise ZooError(f"'{url}' cannot be written: {error.strerror or error}") from error
+        if wrong:
+            raise WeightsError(f"what arrived at {url} is not what was sent: {', '.join(wrong)}", "Push again.")
     return Pushed(plan, True, url, manifest_entry(staged.folder, name, [url]))
+
+
+def _changes_at(staged: _Staged, system: Any, root: str) -> list[Change]:
+    changes = []
+    for file, path in staged.files.items():
+        what: Literal["new", "changed", "same"] = "new"
+        if system.exists(f"{root}/{file}"):
+            with system.open(f"{root}/{file}", "rb") as far:
+                what = "same" if hashlib.file_digest(far, "sha256").hexdigest() == staged.sha256[file] else "changed"
+        changes.append(Change(file, what, path.stat().st_size))
+    return changes

@@ -1,7 +1,7 @@
 """Releases that are elsewhere: fetched into a cache, a file at a time, and nothing but a release's files.
 
-What comes back is a folder whose files have the names and sizes that the release (or the manifest) lists. Their content
-is checked by `sources`, like that of every other release.
+What comes back is a folder whose files have the names that the release (or the manifest) lists. Their content is
+checked by `sources`, like that of every other release; only config.json, which lists the others, is checked here.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.hub.cache import cache_folder
-from zoo_core.hub.datafiles import is_offline
-from zoo_core.hub.endpoint import current_endpoint
-from zoo_core.hub.integrity import FileEntry
-from zoo_core.hub.repository import check_space, commit_of, download
+from zoo_core.hub.endpoint import Endpoint, check_space, current_endpoint, is_offline
+from zoo_core.hub.integrity import Damaged, FileEntry, check_file, is_git_blob, sha256_of
+from zoo_core.hub.repository import commit_of, digest_of_hub, discard, download
 from zoo_core.weights.reference import HubReference, UrlReference
 from zoo_core.weights.release import CONFIG, read_release
 
@@ -32,55 +31,97 @@ OnBytes = Callable[[float, float], None]  # bytes of this much, of so many in al
 
 
 class Fetched(NamedTuple):
-    """A release that is in the cache now."""
+    """A release that is on this machine now."""
 
     folder: Path
     source: str  # with the commit
+    ours: bool  # in a cache, so a damaged file may be thrown away
 
 
 def fetch(
     reference: HubReference | UrlReference,
     files: Mapping[str, FileEntry] | None = None,
     *,
-    again: bool = False,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Fetched:
-    """Bring the release of `reference` into the cache, where it is not there already.
+    """Bring the release of `reference` into the cache, as far as it is not there already.
 
-    Args:
-        files: what a manifest pins; by default what the release itself lists.
-        again: download even what is in the cache, for it turned out to be damaged.
+    `files` is what a manifest pins; by default what the release itself lists.
 
     Raises:
         ZooError: it is not there, is no release, holds other than a release's files, or cannot be fetched.
     """
     if isinstance(reference, UrlReference):
-        return _from_url(reference, files, again, on_bytes)
-    if (mirrored := _in_mirror(reference)) is not None:
-        return Fetched(mirrored, f"hf:{reference.repo} in ZOO_MIRROR")
-    endpoint = current_endpoint()
-    commit = commit_of(endpoint, reference.repo, reference.revision)
-    try:
-        config = download(endpoint, reference.repo, commit, CONFIG, again=again)
-    except WeightsError as error:
-        if "has no file" in error.message:
-            raise WeightsError(f"{reference.repo} at {endpoint.url} is not a zoo release: it has no {CONFIG}") from None
-        raise
-    wanted = _wanted(config.parent, files)
-    missing = {name: entry for name, entry in wanted.items() if again or not (config.parent / name).exists()}
-    total = sum(entry.bytes for entry in missing.values())
-    check_space(endpoint, total)
+        return _from_url(reference, files, on_bytes)
+    return _in_mirror(reference) or _from_hub(reference, files, on_bytes)
 
-    def one(name: str) -> None:
-        download(endpoint, reference.repo, commit, name, again=again, on_bytes=lambda n: on_bytes(n, total))
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise where a name is none that a file of a release may have.
+
+    Raises:
+        WeightsError: it could lead elsewhere, or it is of a kind that is never loaded, such as a pickle.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or not name.endswith(KINDS):
+            raise WeightsError(
+                f"the release lists '{name}', which is no file of a release",
+                f"Their names hold A-Z a-z 0-9 . _ - and end in {' '.join(KINDS)}",
+            )
+
+
+def _from_hub(reference: HubReference, files: Mapping[str, FileEntry] | None, on_bytes: OnBytes) -> Fetched:
+    endpoint, repo = current_endpoint(), reference.repo
+    commit = commit_of(endpoint, repo, reference.revision)
+    config = _config_of(endpoint, repo, commit)
+    wanted = _wanted(config.parent, f"{repo} at {endpoint.url}", files)
+    missing = {name: entry for name, entry in wanted.items() if not (config.parent / name).exists()}
+    total = sum(entry.bytes for entry in missing.values())
+    check_space(endpoint.root, total)
+    given_up = False
+
+    def count(n: float) -> None:
+        if given_up:
+            raise KeyboardInterrupt  # ends a download that nobody waits for any more
+        on_bytes(n, total)
 
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for _ in pool.map(one, missing):
-            pass
-    return Fetched(config.parent, f"hf:{reference.repo}@{commit} at {endpoint.url}")
+        downloads = [
+            pool.submit(download, endpoint, repo, commit, name, limit=entry.bytes, on_bytes=count)
+            for name, entry in missing.items()
+        ]
+        try:
+            for one in downloads:
+                one.result()
+        except BaseException:
+            given_up = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Fetched(config.parent, f"hf:{repo}@{commit} at {endpoint.url}", ours=True)
 
 
-def _in_mirror(reference: HubReference) -> Path | None:
+def _config_of(endpoint: Endpoint, repo: str, commit: str) -> Path:
+    """The config.json at a commit, compared with the digest that the hub says."""
+    for _ in range(2):  # a copy that the line or the disk has damaged is fetched again, once
+        try:
+            config = download(endpoint, repo, commit, CONFIG, limit=MAX_CONFIG_BYTES)
+        except WeightsError as error:
+            if "has no file" in error.message:
+                raise WeightsError(f"{repo} at {endpoint.url} is not a zoo release: it has no {CONFIG}") from None
+            raise
+        digest = digest_of_hub(config)
+        if digest is None or (is_git_blob(config, digest) if len(digest) == 40 else sha256_of(config) == digest):
+            return config
+        if is_offline():
+            break
+        discard(config)
+    raise WeightsError(
+        f"the {CONFIG} of {repo} at {endpoint.url} is not the file that was published: its digest is another",
+        "Try again; where that does not help, tell the owner of the hub.",
+    )
+
+
+def _in_mirror(reference: HubReference) -> Fetched | None:
     """The release in the folder ZOO_MIRROR, if its repository is there and is not asked for at another commit than its
     bundle.json says."""
     mirror = os.environ.get("ZOO_MIRROR")
@@ -89,79 +130,93 @@ def _in_mirror(reference: HubReference) -> Path | None:
     folder = Path(mirror).expanduser() / reference.repo
     if not (folder / CONFIG).is_file():
         return None
-    if reference.revision in (None, "main"):
-        return folder
     try:
-        listing = json.loads((Path(mirror).expanduser() / "bundle.json").read_text())
-        return folder if f"@{reference.revision}" in listing["releases"][reference.repo] else None
+        source = str(json.loads((Path(mirror).expanduser() / "bundle.json").read_text())["releases"][reference.repo])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        source = f"hf:{reference.repo}"
+    commit = re.search(r"@([0-9a-f]{40})\b", source)
+    wanted = reference.revision
+    if wanted in (None, "main") or (commit and len(wanted or "") >= 7 and commit[1].startswith(wanted or "")):
+        return Fetched(folder, f"{source.removesuffix(', in ZOO_MIRROR')}, in ZOO_MIRROR", ours=False)
+    return None
 
 
-def _wanted(folder: Path, files: Mapping[str, FileEntry] | None) -> dict[str, FileEntry]:
+def _wanted(folder: Path, where: str, files: Mapping[str, FileEntry] | None) -> dict[str, FileEntry]:
     """The files to fetch beside config.json."""
-    if (folder / CONFIG).stat().st_size > MAX_CONFIG_BYTES:
-        raise WeightsError(f"'{folder / CONFIG}' is larger than {MAX_CONFIG_BYTES} bytes, and no release's is")
+    config = folder / CONFIG
+    if config.stat().st_size > MAX_CONFIG_BYTES:
+        raise WeightsError(f"the {CONFIG} of {where} is larger than {MAX_CONFIG_BYTES} bytes, and no release's is")
+    if not _is_ours(config):
+        raise WeightsError(
+            f"{where} is not a zoo release: its {CONFIG} is of another library", "zoo loads what 'zoo push' published."
+        )
     listed = dict(files if files is not None else read_release(folder).files)
     listed.pop(CONFIG, None)
-    for name in listed:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or not name.endswith(KINDS):
-            raise WeightsError(f"the release lists '{name}', which is no file of a release", f"They end in {KINDS}.")
+    check_names(listed)
     return listed
 
 
-def _from_url(
-    reference: UrlReference, files: Mapping[str, FileEntry] | None, again: bool, on_bytes: OnBytes
-) -> Fetched:
+def _is_ours(config: Path) -> bool:
+    """Whether it has the entry by which a release is known; what cannot be read is for `read_release` to say."""
+    try:
+        data = json.loads(config.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(data, dict) and "zoo" in data
+
+
+def _from_url(reference: UrlReference, files: Mapping[str, FileEntry] | None, on_bytes: OnBytes) -> Fetched:
     """From any file system that fsspec knows. Its copy is kept under the digest of its config.json, so that a release
     which is replaced there is another one here; with no network, the last one seen is taken."""
     url = reference.url.rstrip("/")
+    releases = cache_folder() / "releases"
     seen = cache_folder() / "urls" / hashlib.sha256(url.encode()).hexdigest()
     try:
         if is_offline() and not url.startswith(("file://", "memory://")):
             raise ConnectionError("HF_HUB_OFFLINE forbids it")
-        files_at = _file_system(url)
-        raw = files_at.cat_file(f"{_path_at(url)}/{CONFIG}", end=MAX_CONFIG_BYTES + 1)
-        digest = hashlib.sha256(raw).hexdigest()
-    except FileNotFoundError:
-        raise WeightsError(f"'{url}' is not a release: it has no {CONFIG}") from None
+        files_at, root = _file_system(url)
+        raw: bytes = files_at.cat_file(f"{root}/{CONFIG}", end=MAX_CONFIG_BYTES + 1)
     except ZooError:
         raise
     except Exception as error:
+        if isinstance(error, FileNotFoundError) and files_at.exists(root):  # not a disk that is not there today
+            raise WeightsError(f"'{url}' is not a release: it has no {CONFIG}") from None
         if not seen.is_file():
-            raise ZooError(f"'{url}' cannot be read: {type(error).__name__}: {error}") from error
-        folder = cache_folder() / "releases" / seen.read_text()
-        return Fetched(folder, f"{url}, as last seen")
-    folder = cache_folder() / "releases" / digest
+            reason = "it does not exist" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+            raise ZooError(f"'{url}' cannot be read: {reason}") from error
+        return Fetched(releases / seen.read_text(), f"{url}, as last seen", ours=False)
+    digest = hashlib.sha256(raw).hexdigest()
+    folder = releases / digest
     folder.mkdir(parents=True, exist_ok=True)
-    if again or not (folder / CONFIG).exists():
+    if not (folder / CONFIG).exists() or sha256_of(folder / CONFIG) != digest:
         write_atomically(folder / CONFIG, raw)
-    wanted = _wanted(folder, files)
-    total = sum(entry.bytes for entry in wanted.values())
-    for name, entry in wanted.items():
-        if again or not (folder / name).exists():
-            with (
-                replacing(folder / name) as beside,
-                files_at.open(f"{_path_at(url)}/{name}", "rb") as far,
-                open(beside, "wb") as near,
-            ):
-                shutil.copyfileobj(far, near, 1 << 20)
-            on_bytes(entry.bytes, total)
+    wanted = _wanted(folder, f"'{url}'", files)
+    missing = {name: entry for name, entry in wanted.items() if not (folder / name).exists()}
+    total = sum(entry.bytes for entry in missing.values())
+    check_space(folder, total)
+    for name, entry in missing.items():
+        with replacing(folder / name) as beside:
+            try:
+                with files_at.open(f"{root}/{name}", "rb") as far, open(beside, "wb") as near:
+                    shutil.copyfileobj(far, near, 1 << 20)
+                check_file(beside, entry, trust_verdict=False)  # before a wrong file has its name
+            except FileNotFoundError:
+                raise Damaged(folder / name, f"'{url}' is not whole: '{name}' is missing", "Push it again.") from None
+            except Damaged as error:
+                message = error.message.replace(f"'{beside}'", f"'{url}/{name}'")
+                raise Damaged(folder / name, message, "Push it again.") from None
+        on_bytes(entry.bytes, total)
     seen.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(seen, digest)
-    return Fetched(folder, url)
+    return Fetched(folder, url, ours=True)
 
 
-def _file_system(url: str) -> Any:
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it."""
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(url)[0]
+        system, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise UsageError(f"'{url}' cannot be opened: {error}") from None
-
-
-def _path_at(url: str) -> str:
-    import fsspec
-
-    return str(fsspec.core.url_to_fs(url)[1]).rstrip("/")
+    return system, str(path).rstrip("/")

@@ -6,7 +6,9 @@ from fnmatch import fnmatchcase
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UnknownName, WeightsError
 from zoo_core.weights.manifest import Manifest, default_manifest
-from zoo_core.weights.sources import Located, locate
+from zoo_core.weights.reference import NameReference, parse_reference
+from zoo_core.weights.release import Licence
+from zoo_core.weights.sources import Located, find_pinned, locate
 
 # What lets anybody use, change and pass on weights, for any purpose, with attribution at most. SPDX.
 PERMISSIVE = frozenset({
@@ -30,11 +32,23 @@ def pull(
         permissive_only: refuse weights whose licence is not a permissive one.
         on_bytes: called with the bytes that have come since, and those of all files to fetch.
     """
-    located = locate(wanted, registry or default_registry(), manifest, on_bytes=on_bytes)
-    licence = located.release.licence.weights
-    if permissive_only and licence not in PERMISSIVE:
-        raise WeightsError(f"the weights of '{wanted}' have the licence {licence}, which is not permissive")
+    registry = registry or default_registry()
+    reference = parse_reference(wanted)
+    if permissive_only and isinstance(reference, NameReference):  # known before anything is downloaded
+        manifest = manifest or default_manifest(registry)
+        _check_permissive(wanted, find_pinned(reference, registry, manifest).entry.licence)
+    located = locate(wanted, registry, manifest, on_bytes=on_bytes)
+    if permissive_only:
+        _check_permissive(wanted, located.release.licence)
     return located
+
+
+def _check_permissive(wanted: str, licence: Licence) -> None:
+    if not any(choice.strip() in PERMISSIVE for choice in licence.weights.split(" OR ")):
+        raise WeightsError(
+            f"the weights of '{wanted}' have the licence {licence.weights}, which is not permissive",
+            "Without --licence-policy permissive it is fetched all the same.",
+        )
 
 
 def matching(globs: Sequence[str], registry: Registry | None = None, manifest: Manifest | None = None) -> list[str]:

@@ -1,5 +1,6 @@
 """From a reference to a verified release folder on this machine."""
 
+import os
 import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
-from zoo_core.hub.datafiles import is_offline
+from zoo_core.hub.endpoint import is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, check_file, remember
+from zoo_core.hub.repository import discard
 from zoo_core.weights.fetching import OnBytes, fetch
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, own_manifests, read_manifest
 from zoo_core.weights.reference import (
@@ -22,7 +24,7 @@ from zoo_core.weights.reference import (
     UrlReference,
     parse_reference,
 )
-from zoo_core.weights.release import MODEL, ReleaseConfig, read_release
+from zoo_core.weights.release import CONFIG, MODEL, ReleaseConfig, read_release
 
 
 class Located(NamedTuple):
@@ -58,7 +60,13 @@ def locate(
         manifest = manifest or default_manifest(registry)
         pinned = find_pinned(reference, registry, manifest)
         return _from_manifest(pinned, trust_verdict, on_bytes)
-    found = _available(reference, None, trust_verdict, on_bytes)
+    try:
+        found = _available(reference, None, trust_verdict, on_bytes)
+    except (UnknownName, WeightsError) as error:
+        absent = isinstance(error, UnknownName) or "not in the cache" in error.message
+        if not absent or not isinstance(reference, HubReference) or text.startswith("hf:"):
+            raise
+        raise type(error)(error.message, f"{error.hint} If '{text}' is a folder: there is no such folder.") from error
     source = f"folder {found.source}" if isinstance(reference, FolderReference) else found.source
     return Located(found.folder, source, read_release(found.folder), None, found.fresh)
 
@@ -96,7 +104,7 @@ def install_hint(requirement: str) -> str:
 
 def _from_manifest(pinned: Pinned, trust_verdict: bool, on_bytes: OnBytes) -> Located:
     tried = []
-    for source in pinned.entry.sources:
+    for source in (*pinned.entry.sources, *_in_bundle(pinned)):
         try:
             found = _available(parse_reference(source), pinned.entry.files, trust_verdict, on_bytes)
         except Damaged as error:
@@ -108,6 +116,12 @@ def _from_manifest(pinned: Pinned, trust_verdict: bool, on_bytes: OnBytes) -> Lo
     raise WeightsError(
         f"the weights '{pinned.name}' cannot be found: {'; '.join(tried)}", "Run 'zoo info' for its sources."
     )
+
+
+def _in_bundle(pinned: Pinned) -> list[str]:
+    """The copy in the folder ZOO_MIRROR, where a bundle brought one from a source that has no place on a hub."""
+    folder = Path(os.environ.get("ZOO_MIRROR", "")).expanduser() / pinned.name
+    return [f"folder:{folder}"] if (folder / CONFIG).is_file() else []
 
 
 class _Available(NamedTuple):
@@ -131,16 +145,26 @@ def _available(
             raise WeightsError(f"'{folder}' does not exist")
         expected = read_release(folder).files if files is None else files
         return _Available(folder, str(reference), _check(folder, expected, trust_verdict))
-    found = fetch(reference, files, on_bytes=on_bytes)
-    expected = read_release(found.folder).files if files is None else files
-    try:
-        return _Available(found.folder, found.source, _check(found.folder, expected, trust_verdict))
-    except Damaged:
-        if is_offline():
-            raise
-        # The line or the disk has damaged it, or what is there is not what it says: a second copy tells.
-        found = fetch(reference, files, again=True, on_bytes=on_bytes)
-        return _Available(found.folder, found.source, _check(found.folder, expected, trust_verdict))
+    for attempt in (1, 2):  # where the line or the disk has damaged a file, or it was just replaced, a new copy tells
+        ours = True
+        try:
+            found = fetch(reference, files, on_bytes=on_bytes)
+            ours = found.ours
+            expected = read_release(found.folder).files if files is None else files
+            return _Available(found.folder, found.source, _check(found.folder, expected, trust_verdict))
+        except Damaged as error:
+            if is_offline() or not ours:
+                raise
+            discard(error.path)  # nothing that is wrong stays under its name
+            if attempt == 2:
+                raise _wrong_at_its_source(error, reference) from None
+    raise AssertionError
+
+
+def _wrong_at_its_source(error: Damaged, reference: Reference) -> Damaged:
+    """It came wrong twice; where it lay in the cache is of no interest any more."""
+    message = error.message.replace(f"'{error.path}'", f"'{error.path.name}' of {reference}")
+    return Damaged(error.path, message, error.hint if "git-lfs" in message else "It came so twice. Tell its owner.")
 
 
 def folder_of(reference: Reference) -> Path:
