@@ -3,7 +3,7 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, say_which
+from zoo_core.cli.output import device_option, json_option, print_json, progress_bar, say_which
 
 
 @click.command()
@@ -16,7 +16,7 @@ from zoo_core.cli.output import device_option, json_option, print_json, say_whic
 def load(reference: str, device: str, dtype: str | None, head: int | None, as_json: bool) -> None:
     """Verify and build the pretrained model REFERENCE, and say what it is.
 
-    REFERENCE is a name (pixelrnn, pixelrnn.digits), or the folder of a release.
+    REFERENCE is a name (pixelrnn, pixelrnn.digits), the folder of a release, org/repo[@revision] on the hub, or a URL.
     """
     from zoo_core.discovery.registry import default_registry
     from zoo_core.interfaces.record import to_plain
@@ -25,7 +25,15 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
 
     say_which(reference)
     registry = default_registry()
-    located = locate(reference, registry)
+    with progress_bar("fetching") as show:
+        came = 0.0
+
+        def on_bytes(n: float, total: float) -> None:
+            nonlocal came
+            came += n
+            show(came / max(total, 1), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+        located = locate(reference, registry, on_bytes=on_bytes)
     model = load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry)
     report, release = model.load_report, located.release
     assert report is not None
@@ -50,6 +58,7 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     click.echo(
         f"  licence    code {release.licence.code}, weights {release.licence.weights}, data {release.licence.data}"
     )
+    click.echo(f"  from       {report.source}")
     click.echo(f"  verified   {checked}; {report.tensors} tensors")
     if report.new_head:
         click.echo(f"  new head   {report.new_head} outputs, not trained yet")

@@ -1,12 +1,14 @@
 """`info`: everything that is known of a model or a release, read without torch."""
 
+from pathlib import Path
 from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.errors import UnknownName, WeightsError
+from zoo_core.errors import UnknownName, ZooError
 from zoo_core.interfaces.record import to_plain
+from zoo_core.weights.fetching import fetch
 from zoo_core.weights.manifest import Manifest, default_manifest
-from zoo_core.weights.reference import NameReference, parse_reference
+from zoo_core.weights.reference import HubReference, NameReference, Reference, UrlReference, parse_reference
 from zoo_core.weights.release import ReleaseConfig, read_release
 from zoo_core.weights.sources import find_pinned, folder_of
 
@@ -19,8 +21,8 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
     registry = registry or default_registry()
     parsed = parse_reference(reference)
     if not isinstance(parsed, NameReference):
-        folder = folder_of(parsed)
-        return _release(read_release(folder), registry) | {"reference": reference, "source": str(folder)}
+        folder, source = _folder(parsed)
+        return _release(read_release(folder), registry) | {"reference": reference, "source": source}
     manifest = manifest or default_manifest(registry)
     try:
         pinned = find_pinned(parsed, registry, manifest)
@@ -43,12 +45,21 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
     }
     for source in entry.sources:
         try:
-            release = read_release(folder_of(parse_reference(source)))
-        except WeightsError:
+            release = read_release(_folder(parse_reference(source))[0])
+        except ZooError:
             continue
         found["recipe"] = entry.recipe or release.recipe
         return found | {"config": release.config, "input": release.input, "training": release.training}
     return found
+
+
+def _folder(reference: Reference) -> tuple[Path, str]:
+    """Where a release's config.json is; from elsewhere only that is fetched. And what to call the place."""
+    if isinstance(reference, HubReference | UrlReference):
+        found = fetch(reference, {})
+        return found.folder, found.source
+    folder = folder_of(reference)
+    return folder, str(folder)
 
 
 def _model(name: str, registry: Registry, distribution: str | None = None) -> dict[str, Any]:

@@ -110,6 +110,6 @@ def _repository(text: str, repository: str) -> HubReference:
     match = _REPOSITORY.fullmatch(repository)
     if not match:
         raise UsageError(f"'{text}' is neither an existing folder nor org/repo[@revision]")
-    if ".." in repository:
-        raise UsageError(f"'{text}' holds '..', which no repository or revision does")
+    if ".." in repository or "@/" in repository:
+        raise UsageError(f"'{text}' cannot be a repository and its revision: org/repo[@revision]")
     return HubReference(match["repo"], match["revision"])

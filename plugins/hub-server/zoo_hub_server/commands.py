@@ -1,0 +1,155 @@
+"""`zoo hub`: serve, and looking after the folder. Thin; what each does is in the module it calls."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from zoo_core import UsageError, ZooError
+from zoo_core.cli.output import json_option, print_json, print_table, talk
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.group()
+def hub() -> None:
+    """Run a hub of one's own: the ordinary Hugging Face client pushes to it and loads from it."""
+
+
+@hub.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for the network.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+@click.option("--read-only", is_flag=True, help="Nobody may write.")
+@click.option(
+    "--import",
+    "imports",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A folder or tar to take in first: [NAMESPACE/]NAME/…, datasets/…, wheels/*.whl. May be repeated.",
+)
+@click.option("--import-as", default="zoo", show_default=True, help="Namespace of what --import finds without one.")
+def serve(folder: Path, host: str, port: int, read_only: bool, imports: tuple[Path, ...], import_as: str) -> None:
+    """Serve DIR, which is made if needed."""
+    from zoo_hub_server.folder import HubFolder
+    from zoo_hub_server.hub import Hub
+    from zoo_hub_server.importing import import_into
+    from zoo_hub_server.names import is_owner_name
+    from zoo_hub_server.serve import listen, run
+
+    if not is_owner_name(import_as):
+        raise UsageError(f"'{import_as}' is no namespace", "Letters, digits, '-', '_' and '.'.")
+    place = HubFolder(folder, create=True)
+    with place.serving(), listen(host, port) as listening:
+        for source in imports:
+            import_into(place, source, import_as, talk)
+        hub = Hub(place, read_only=read_only)
+        name, number = listening.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        address = f"http://{shown}:{number}"
+        run(hub, listening, lambda: _greet(address, folder, name, read_only=read_only))
+
+
+def _greet(address: str, folder: Path, host: str, *, read_only: bool) -> None:
+    click.echo(address)
+    sys.stdout.flush()
+    if host in ("0.0.0.0", "::"):
+        address = address.replace(host if host != "::" else "[::]", "THIS-MACHINE")
+    talk(f"Serving '{folder}'{', read-only' if read_only else ''}. Ctrl-C stops.")
+    if not read_only:
+        talk(f"  a user:     zoo hub add-user {folder} NAME --role write")
+        talk(f"  push:       HF_TOKEN=… zoo push ./runs/mine NAME/my-model --endpoint {address}")
+    talk(f"  load:       zoo load hf:NAME/my-model --endpoint {address}")
+    talk(f"  hf, Python: export HF_ENDPOINT={address}")
+    talk(f"  browse:     {address}")
+    if host not in _LOOPBACK:
+        talk("  Tokens travel in the clear: on a network you do not trust put a proxy with TLS in front.")
+
+
+@hub.command("add-user")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=click.Choice(["read", "write"]), default="write", show_default=True)
+@click.option("--team", "teams", multiple=True, help="A namespace shared with others. May be repeated.")
+def add_user(folder: Path, name: str, role: str, teams: tuple[str, ...]) -> None:
+    """Add a user, and print the token, once.
+
+    Only its hash is kept. Works while the server runs.
+    """
+    from zoo_hub_server.folder import HubFolder
+    from zoo_hub_server.users import Users
+
+    place = HubFolder(folder)
+    token = Users(place.path / "hub.sqlite").add(name, "read" if role == "read" else "write", teams)
+    click.echo(token)
+    talk("Keep it: only its hash is stored. Use it as HF_TOKEN, or with hf auth login.")
+
+
+@hub.command("list-users")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+def list_users(folder: Path, as_json: bool) -> None:
+    """List the users: name, role, teams, since when."""
+    from zoo_hub_server.folder import HubFolder
+    from zoo_hub_server.users import Users
+
+    users = Users(HubFolder(folder).path / "hub.sqlite").all()
+    if as_json:
+        print_json([{"name": u.name, "role": u.role, "teams": list(u.teams), "created": u.created} for u in users])
+        return
+    print_table(["name", "role", "teams", "since"], [[u.name, u.role, " ".join(u.teams), u.created] for u in users])
+
+
+@hub.command("remove-user")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("name")
+def remove_user(folder: Path, name: str) -> None:
+    """Remove a user; the repositories stay.
+
+    The token is void at once.
+    """
+    from zoo_hub_server.folder import HubFolder
+    from zoo_hub_server.users import Users
+
+    Users(HubFolder(folder).path / "hub.sqlite").remove(name)
+    talk(f"{name} is gone; what is under {name}/ stays, and a new user of that name would own it.")
+
+
+@hub.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--older-than", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Hours.")
+def gc(folder: Path, older_than: float) -> None:
+    """Remove uploads that nothing leads to.
+
+    No branch and no tag, that is, and older than a day. Works while the server runs.
+    """
+    from zoo_hub_server import maintenance
+    from zoo_hub_server.folder import HubFolder
+
+    files, size = maintenance.gc(HubFolder(folder), grace=older_than * 3600)
+    talk(f"Removed {files} files, {size} bytes.")
+
+
+@hub.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Compare everything with its digests.
+
+    Each fault is a line on stdout, and makes the exit code 1. Works while the server runs.
+    """
+    from zoo_hub_server import maintenance
+    from zoo_hub_server.folder import HubFolder
+
+    faults: list[str] = []
+
+    def complain(fault: str) -> None:
+        faults.append(fault)
+        click.echo(fault)
+
+    checked = maintenance.verify(HubFolder(folder), complain)
+    looked = f"{checked.repositories} repositories, {checked.objects} large files, {checked.bytes} bytes"
+    if faults:
+        hint = "Push the damaged files again, from a copy whose sha256 is right."
+        raise ZooError(f"'{folder}': {len(faults)} faults in {looked}", hint)
+    talk(f"All is well: {looked}.")
