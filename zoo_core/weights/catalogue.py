@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from zoo_core.discovery.registry import Offer, Registry, normalise
 from zoo_core.discovery.specs import ModelSpec
-from zoo_core.weights.manifest import Manifest, Pinned, default_manifest
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 from zoo_core.weights.release import MetricEntry
-from zoo_core.weights.sources import install_hint
 
 
 class Listing(NamedTuple):

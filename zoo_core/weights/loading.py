@@ -21,9 +21,9 @@ from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.preprocessing import read_steps
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
-from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.release import CONFIG, MODEL
-from zoo_core.weights.sources import Located, install_hint, locate
+from zoo_core.weights.sources import Located, locate
 from zoo_core.weights.tensors import TensorInfo, read_header
 
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}

@@ -1,5 +1,6 @@
 """The manifest: every published release, pinned by sha256, with its measured numbers. TOML, one file a family."""
 
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -140,3 +141,13 @@ def own_manifests() -> list[Path]:
 def warn_once(message: str) -> None:
     """A warning on stderr, the first time it is given."""
     print(f"Warning: {message}", file=sys.stderr)
+
+
+def install_hint(requirement: str) -> str:
+    """How to install a plugin. The packages are on no index yet, so ours come from their folder, and for others no name
+    is given that a stranger could own there."""
+    distribution = re.split(r"[<>=!~ ]", requirement)[0]
+    ours = {re.split(r"[<>=!~ ]", p.entry.plugin)[0] for path in own_manifests() for p in read_manifest(path)}
+    if distribution in ours:
+        return f"pip install -e plugins/{distribution.removeprefix('zoo-')} in this repository"
+    return f"get {distribution} from where the weights came from"

@@ -14,7 +14,7 @@ from zoo_core.hub.endpoint import is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, check_file, remember
 from zoo_core.hub.repository import discard
 from zoo_core.weights.fetching import OnBytes, fetch
-from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, own_manifests, read_manifest
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 from zoo_core.weights.reference import (
     FolderReference,
     HubReference,
@@ -90,16 +90,6 @@ def missing_plugin(pinned: Pinned) -> WeightsError:
         f"'{pinned.name}' needs the plugin {pinned.entry.plugin}, which is not installed",
         f"Install it: {install_hint(pinned.entry.plugin)}",
     )
-
-
-def install_hint(requirement: str) -> str:
-    """How to install a plugin. The packages are on no index yet, so ours come from their folder, and for others no name
-    is given that a stranger could own there."""
-    distribution = re.split(r"[<>=!~ ]", requirement)[0]
-    ours = {re.split(r"[<>=!~ ]", p.entry.plugin)[0] for path in own_manifests() for p in read_manifest(path)}
-    if distribution in ours:
-        return f"pip install -e plugins/{distribution.removeprefix('zoo-')} in this repository"
-    return f"get {distribution} from where the weights came from"
 
 
 def _from_manifest(pinned: Pinned, trust_verdict: bool, on_bytes: OnBytes) -> Located:
