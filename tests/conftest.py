@@ -98,7 +98,7 @@ def manifest_text(name: str, folder: Path, metrics: list[Any], source: str | Non
         f'["{name}".files]',
     ]
     for file in sorted(folder.iterdir()):
-        if file.name in ("model.safetensors", "config.json", "golden.safetensors", "README.md"):
+        if file.name in ("model.safetensors", "config.json", "golden.safetensors", "README.md", "samples.png"):
             lines.append(f'"{file.name}" = {{sha256 = "{sha256_of(file)}", bytes = {file.stat().st_size}}}')
     for entry in metrics:
         protocol = entry.protocol

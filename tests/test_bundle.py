@@ -50,7 +50,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_bundle_gives_back_what_went_in(archive: Path, toy_release: Path, registry: Registry, tmp_path: Path) -> None:
     contents = unbundle(archive, tmp_path / "lab")
     assert contents.releases == {"toy": f"folder {toy_release}"}
-    names = {"README.md", "config.json", "golden.safetensors", MODEL}
+    names = {"README.md", "config.json", "golden.safetensors", "samples.png", MODEL}
     assert set(content(tmp_path / "lab")) == {"bundle.json", *(f"toy/{name}" for name in names)}
     for name in names:
         assert (tmp_path / "lab" / "toy" / name).read_bytes() == (toy_release / name).read_bytes()
@@ -62,12 +62,12 @@ def test_a_bundle_gives_back_what_went_in(archive: Path, toy_release: Path, regi
 def test_the_commands(zoo: Zoo, release: Path, tmp_path: Path) -> None:
     tar, lab = tmp_path / "x.tar", tmp_path / "lab"
     code, out, err = zoo("bundle", "toy.b*", release, "-o", tar)
-    assert (code, out) == (0, "") and "2 releases, 8 files" in err and f"zoo unbundle {tar.name}" in err
+    assert (code, out) == (0, "") and "2 releases, 10 files" in err and f"zoo unbundle {tar.name}" in err
     code, _, err = zoo("bundle", "toy", "-o", tar)
     assert code == 2 and f"'{tar}' exists" in err
     code, out, err = zoo("unbundle", tar, lab)
     assert code == 0 and out == f"toy.bits\t{lab / 'toy.bits'}\ntoy\t{lab / 'toy'}\n"
-    assert "8 files are right" in err and f"export ZOO_MIRROR={lab}" in err
+    assert "10 files are right" in err and f"export ZOO_MIRROR={lab}" in err
     assert zoo("unbundle", tar, lab).code == 0  # again into the same folder
     assert set(json.loads((lab / "bundle.json").read_text())["releases"]) == {"toy.bits", "toy"}
     for command in (["bundle", "toyy", "-o", tmp_path / "y.tar"], ["unbundle", tmp_path / "absent.tar", lab]):

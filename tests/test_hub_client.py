@@ -317,7 +317,7 @@ ANSWERS = [
     No("hf:org/toy", 1, ("does not know this token", "HF_TOKEN"), "hf_wrong"),
     No("hf:org/toy@absent", 2, ("no branch, tag or commit 'absent'",)),
     No(f"hf:org/toy@{'0' * 40}", 2, ("no branch, tag or commit",)),
-    No("hf:org/toy@/etc/x", 2, ("cannot be a revision",)),
+    No("hf:org/toy@/etc/x", 2, ("cannot be a repository and its revision",)),
     No("hf:org/plain", 1, ("org/plain", "is not a zoo release", "no config.json")),
     No("hf:org/bert", 1, ("org/bert", "is not a zoo release", "another library")),
     No("hf:org/broken", 1, ("config.json", "cannot be read")),

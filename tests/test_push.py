@@ -86,6 +86,7 @@ def test_what_is_pushed_is_loaded_elsewhere(
     assert hub.repos["me/toy"].log == ["", "First"]  # one commit
     published = hub.files("me/toy")
     assert set(published) == {
+        "samples.png",
         ".gitattributes", ".eval_results/toy-bits.yaml", "README.md", "config.json", "golden.safetensors", MODEL,
     }  # fmt: skip
     elsewhere()

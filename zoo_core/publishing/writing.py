@@ -18,10 +18,13 @@ from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
+from zoo_core.pictures import save_grid
 from zoo_core.publishing.card import model_card
 from zoo_core.weights.golden import GOLDEN_METHODS, run_golden
 from zoo_core.weights.release import CARD, CONFIG, GOLDEN, MODEL, Golden, Licence, Maker, MetricEntry, ReleaseConfig
 from zoo_core.weights.tensors import save_tensors
+
+SAMPLES = "samples.png"
 
 
 def write_release(
@@ -57,6 +60,9 @@ def write_release(
             folder / GOLDEN,
         )
         names.append(GOLDEN)
+    if (samples := _samples(model)) is not None:
+        save_grid(samples, folder / SAMPLES, title=f"{offer.spec.name}: {len(samples)} samples, seed 0")
+        names.append(SAMPLES)
     release = ReleaseConfig(
         zoo=Maker(
             api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
@@ -72,7 +78,8 @@ def write_release(
         golden=golden,
         files={},
     )
-    write_atomically(folder / CARD, model_card(release))
+    listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone
+    write_atomically(folder / CARD, model_card(msgspec.structs.replace(release, files=listed)))
     names.append(CARD)
     files = {name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size) for name in names}
     release = msgspec.structs.replace(release, files=files)
@@ -84,6 +91,20 @@ def code_licence(distribution: str) -> str:
     """The SPDX licence that a plugin's distribution declares."""
     declared = metadata(distribution)
     return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
+
+
+@torch.no_grad()
+def _samples(model: Model) -> Tensor | None:
+    """A few images of a model that draws some, [N, C, H, W], for its card."""
+    if not isinstance(model, capabilities.Sampler) or next(iter(model.signature().values())).kind != "image":
+        return None
+    training = model.training
+    model.eval()
+    try:
+        samples = model.sample(16, generator=torch.Generator().manual_seed(0))
+    finally:
+        model.train(training)
+    return samples if samples.ndim == 4 and samples.shape[1] in (1, 3) else None
 
 
 def _stored_tensors(model: Model) -> dict[str, Tensor]:
