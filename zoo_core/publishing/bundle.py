@@ -12,6 +12,7 @@ Unpacked, it is a folder for ZOO_MIRROR.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -96,7 +97,10 @@ def bundle(
 
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Who packed it, and when, is nobody's business: the same releases give the same bundle."""
-    return member.replace(uid=0, gid=0, uname="", gname="", mtime=0, mode=0o644, deep=False)
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o644
+    return member
 
 
 def unbundle(archive: Path, output: Path) -> Contents:
@@ -117,7 +121,7 @@ def unbundle(archive: Path, output: Path) -> Contents:
             output.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=output, prefix=".unbundle.") as temporary:
                 for name, member in members.items():
-                    tar.extract(member, temporary, filter="data")
+                    _unpack(tar, member, Path(temporary) / name)
                     _check_unpacked(Path(temporary) / name, contents.files[name], archive, name)
                 for name in sorted(members, key=lambda name: name.endswith(CONFIG)):  # what makes a release, last
                     place = output / name
@@ -134,6 +138,15 @@ def unbundle(archive: Path, output: Path) -> Contents:
         if not name.endswith(".safetensors"):  # those are looked into when they are first loaded
             remember(output / name, entry.sha256)
     return contents
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Only its bytes: no links, owners or rights."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = tar.extractfile(member)
+    assert content is not None  # it is a plain file
+    with content, open(place, "wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
 
 
 def _member(tar: tarfile.TarFile, archive: Path, name: str, entry: FileEntry) -> tarfile.TarInfo:
