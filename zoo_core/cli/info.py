@@ -52,6 +52,9 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         )
         where = f"on {protocol['dataset']} {protocol['split']}, n = {protocol['n']}, {protocol['estimator']}"
         lines += [(" ", where), (" ", f"data sha256 {protocol['data_sha256']}")]
+        if (spread := entry.get("reproduce")) is not None:
+            again = f"{spread['mean']:.6g}, standard deviation {spread['std']:.2g}"
+            lines.append((" ", f"trained again with {spread['seeds']} seeds: {again}"))
     licence = found["licence"]
     lines += [
         ("recipe", found.get("recipe") or "-"),
