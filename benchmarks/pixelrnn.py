@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNNConfig
 from zoo_core.testing import randomise
+from zoo_core.training.memory import keep_freed_memory
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as zoo train does; for both sides
     config = PixelRNNConfig(hidden=16, layers=7)
     training(config, arguments.batch, arguments.repeats)
     sampling(config, arguments.samples, arguments.repeats)

@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo_core.cli.output import progress_bar, talk
 from zoo_core.training.interrupt import Interrupted
+from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.run import Observer, Run
 from zoo_core.weights.release import ReleaseConfig
 
@@ -43,6 +44,8 @@ class Watch(Observer):
 
 def train_and_watch(run: Run) -> ReleaseConfig:
     """Train to the end, make the release, and say what came of it."""
+    if run.processes.device.type == "cpu":
+        keep_freed_memory()
     with progress_bar("training") as show:
         watch = Watch(run, show)
         try:
