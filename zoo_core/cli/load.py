@@ -1,5 +1,7 @@
 """zoo load"""
 
+import os
+
 import click
 
 from zoo_core.cli.hub_options import hub_options
@@ -63,8 +65,10 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     if report.new_head:
         click.echo(f"  new head   {report.new_head} outputs, not trained yet")
     click.echo("\nNext:")
+    endpoint = os.environ.get("HF_ENDPOINT")
+    from_there = f" --endpoint {endpoint}" if endpoint and located.source.startswith("hf:") else ""
     for command in _next(reference, spec.capabilities):
-        click.echo(f"  {command}")
+        click.echo(f"  {command}{from_there}")
 
 
 def _next(reference: str, capabilities: tuple[str, ...]) -> list[str]:
