@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import weights_manifest
@@ -187,5 +188,7 @@ def test_every_packaged_release_is_the_one_that_is_pinned() -> None:
                     release = read_release(folder)
                     assert release.zoo.model == pinned.model
                     assert pinned.entry.files.keys() == release.files.keys() | {"config.json"}
-                    assert release.metrics == pinned.entry.metrics
+                    # What other seeds give is measured later, and stands in the manifest alone.
+                    first = [msgspec.structs.replace(entry, reproduce=None) for entry in pinned.entry.metrics]
+                    assert release.metrics == first
                     assert release.licence == pinned.entry.licence
