@@ -17,6 +17,7 @@ from zoo_core.errors import NotComparable, UsageError
 from zoo_core.evaluation import entries, evaluate, fitting_metrics, measure
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import read_record, to_plain
+from zoo_core.summary import flop_counter
 
 Write = Callable[..., Path]
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
@@ -364,3 +365,11 @@ def test_text_is_escaped_for_latex() -> None:
 )
 def test_numbers_are_rounded_to_their_standard_error(value: float, stderr: float | None, text: str) -> None:
     assert with_error(value, stderr) == text
+
+
+def test_flops_are_counted_as_the_summary_counts_them() -> None:
+    """torch's own counter takes a fused LSTM for no work at all."""
+    lstm = torch.nn.LSTM(3, 5, batch_first=True)
+    with torch.no_grad(), flop_counter() as counter:
+        lstm(torch.zeros(1, 7, 3))
+    assert counter.get_total_flops() == 2 * 7 * 4 * 5 * (3 + 5)

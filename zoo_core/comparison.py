@@ -10,7 +10,6 @@ import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
@@ -22,6 +21,7 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import Step, step_text
 from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.summary import flop_counter
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.release import MetricEntry
@@ -126,11 +126,10 @@ def compare(
 def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
     """The floating-point operations that the capability behind `metric` takes for one example.
 
-    A multiply-add counts as two. Counted are matrix products, convolutions and attention; elementwise operations, and
-    recurrent layers that torch runs as one operation, are not.
+    Matrix products and convolutions, as `zoo summary` counts them; elementwise operations are not.
     """
     (batch,) = evaluation_batches(model, data, split, 1)
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
     return int(counter.get_total_flops())
 

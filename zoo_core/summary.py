@@ -192,7 +192,7 @@ def _count(model: Model, method: str | None, examples: Mapping[str, Tensor]) -> 
         return counts
     depth: Counter[str] = Counter()  # calls that are running in each layer
     start: dict[str, int] = {}
-    counter = FlopCounterMode(display=False)
+    counter: FlopCounterMode
 
     def enter(name: str, *_: object) -> None:
         counts.calls[name] += 1
@@ -209,7 +209,7 @@ def _count(model: Model, method: str | None, examples: Mapping[str, Tensor]) -> 
             if depth[layer] == 0:
                 counts.flops[layer] = counts.flops.get(layer, 0) + counter.get_total_flops() - start[layer]
 
-    with _hooks(model, enter, leave), _countable_kernels(), torch.no_grad(), counter:
+    with _hooks(model, enter, leave), torch.no_grad(), flop_counter() as counter:
         output = _first_tensor(_run(model, method, examples))
     counts.calls[""] = 1  # the method, whether or not it calls the model
     counts.flops[""] = counter.get_total_flops()
@@ -245,14 +245,17 @@ def _hooks(model: Model, enter: Callable[..., None] | None, leave: Callable[...,
 
 
 @contextmanager
-def _countable_kernels() -> Iterator[None]:
-    """Turns off the fused kernels of attention and LSTMs, which torch's counter takes for no work at all."""
+def flop_counter() -> Iterator[FlopCounterMode]:
+    """Counts what runs meanwhile: matrix products and convolutions, 2 for a multiply-add.
+
+    The fused kernels of attention and LSTMs, which torch's counter takes for no work at all, are turned off.
+    """
     fast_attention, mkldnn = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_attention)
         torch.backends.mkldnn.enabled = mkldnn

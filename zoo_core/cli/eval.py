@@ -42,12 +42,13 @@ def eval_command(
     """Measure each REFERENCE, and compare with the numbers that its release records."""
     from zoo_core.errors import DataError, UsageError, ZooError
     from zoo_core.evaluation import evaluate
+    from zoo_core.weights.catalogue import releases_here
 
     if everything == bool(references):
         raise UsageError("name what to measure, or give --all", "For example: zoo eval pixelrnn --check")
     results: list[Result] = []
     with progress_bar("measuring") as show:
-        for reference in _all_releases() if everything else references:
+        for reference in releases_here() if everything else references:
             say_which(reference)
 
             def on_batch(done: int, total: int, name: str = reference) -> None:
@@ -69,12 +70,6 @@ def eval_command(
             [_row(result) for result in results],
         )
     sys.exit(_exit_code(results, check))
-
-
-def _all_releases() -> list[str]:
-    from zoo_core.weights.catalogue import list_models
-
-    return [row.reference for row in list_models() if row.tag and not row.install]
 
 
 def _plain(result: Result) -> dict[str, Any]:

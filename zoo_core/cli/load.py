@@ -5,7 +5,7 @@ import os
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, progress_bar, say_which
+from zoo_core.cli.output import bytes_bar, device_option, json_option, print_json, say_which
 
 
 @click.command()
@@ -27,14 +27,7 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
 
     say_which(reference)
     registry = default_registry()
-    with progress_bar("fetching") as show:
-        came = 0.0
-
-        def on_bytes(n: float, total: float) -> None:
-            nonlocal came
-            came += n
-            show(came / max(total, 1), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
-
+    with bytes_bar("fetching") as on_bytes:
         located = locate(reference, registry, on_bytes=on_bytes)
     model = load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry)
     report, release = model.load_report, located.release

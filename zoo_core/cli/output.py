@@ -59,6 +59,20 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
+def bytes_bar(label: str) -> Iterator[Callable[[float, float], None]]:
+    """A bar of a download; call with the bytes that have come since, and those of all."""
+    with progress_bar(label) as show:
+        came = 0.0
+
+        def on_bytes(n: float, total: float) -> None:
+            nonlocal came
+            came += n
+            show(min(came / max(total, 1), 1.0), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+        yield on_bytes
+
+
+@contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr, at a terminal only; call with the part done and a short text."""
     if not (sys.stderr.isatty() and is_main()):

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table, progress_bar, say_which
+from zoo_core.cli.output import bytes_bar, json_option, print_json, print_table, say_which
 
 
 @click.command()
@@ -24,14 +24,7 @@ def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> Non
     names = matching(references)
     for name in names:
         say_which(name)
-        with progress_bar(name) as show:
-            came = 0.0
-
-            def on_bytes(n: float, total: float, show: Any = show) -> None:
-                nonlocal came
-                came += n
-                show(min(came / max(total, 1), 1.0), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
-
+        with bytes_bar(name) as on_bytes:
             try:
                 found = pull_release(name, permissive_only=licence_policy == "permissive", on_bytes=on_bytes)
             except ZooError as error:

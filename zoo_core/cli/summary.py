@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model")
 @click.option("--data", help="The data set that decides the Config, as in training.")
-@click.option("--set", "config", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated.")
+@set_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
 @hub_options
 @json_option
 def summary(
-    model: str, data: str | None, config: tuple[str, ...], batch: int, depth: int | None, as_json: bool
+    model: str, data: str | None, assignments: tuple[str, ...], batch: int, depth: int | None, as_json: bool
 ) -> None:
     """The layers of MODEL: output shapes, parameters, FLOPs, receptive fields.
 
@@ -30,7 +31,7 @@ def summary(
     from zoo_core.interfaces.record import to_plain
     from zoo_core.summary import summarise
 
-    found = summarise(_model(model, data, config), batch=batch)
+    found = summarise(_model(model, data, assignments), batch=batch)
     if as_json:
         print_json(to_plain(found))
         return
@@ -45,7 +46,6 @@ def summary(
 
 def _model(model: str, data: str | None, config: tuple[str, ...]) -> "Model":
     """A name alone is the architecture, anything else is a release."""
-    from zoo_core.cli.assignments import read_assignments
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
     from zoo_core.weights.create import create

@@ -16,15 +16,14 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
     """Hash every file of REFERENCES again, and let each model compute its golden output. Default: all that are here."""
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import ZooError
-    from zoo_core.weights.catalogue import list_models
+    from zoo_core.weights.catalogue import releases_here
     from zoo_core.weights.golden import check_golden
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
     if not references:
-        rows = list_models(registry=registry)
-        references = tuple(row.reference for row in rows if row.tag and not row.install)
+        references = tuple(releases_here(registry))
     results = []
     for reference in references:
         say_which(reference)

@@ -74,6 +74,11 @@ def list_models(
     return sorted(rows, key=lambda row: (row.model, not row.default, row.reference))
 
 
+def releases_here(registry: Registry | None = None) -> list[str]:
+    """The names of all releases whose plugin is installed."""
+    return [row.reference for row in list_models(registry=registry) if row.tag and not row.install]
+
+
 def _protocol(entry: MetricEntry) -> str:
     protocol = entry.protocol
     return (
