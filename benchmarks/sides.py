@@ -37,3 +37,17 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> float:
 def line(name: str, value: float, digits: int, said: str = "") -> None:
     """One line of a table: a name, a number, what it is or should be."""
     print(f"  {name:42s} {value:10,.{digits}f}   {said}".rstrip(), flush=True)
+
+
+def peak_megabytes(call: Callable[[], object]) -> float:
+    """The most memory that tensors held at once during a call, beyond what they held before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    held = most = 0
+    for event in sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most / 2**20

@@ -23,11 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli
-from torch.profiler import ProfilerActivity, profile
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 
-from sides import in_turns, line, ratio
+from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_autoregressive.nade import NADE, NADEConfig
 from zoo_core import default_registry, load
@@ -67,18 +66,6 @@ def fresh(images: Tensor) -> NADE:
         model.V.mul_(0.3)
         model.c.copy_(images.flatten(1).mean(0).clamp(0.001, 0.999).logit()[:, None])
     return model
-
-
-def peak_megabytes(call: Callable[[], object]) -> float:
-    """The most memory that tensors held at once during a call, beyond what they held before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
-    held = most = 0
-    for event in sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most / 2**20
 
 
 def main() -> None:

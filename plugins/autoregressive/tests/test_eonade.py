@@ -8,6 +8,8 @@ from torch import Tensor
 
 from zoo_autoregressive import eonade
 from zoo_autoregressive.eonade import EoNADE, EoNADEConfig
+from zoo_autoregressive.nade import NADE, NADEConfig
+from zoo_core.interfaces.capabilities import Conditionals
 from zoo_core.testing import check_batch_independence, check_calibration, check_noise, check_normalisation, randomise
 
 SIZES = [{"height": 2, "width": 3}, {"channels": 3, "height": 1, "width": 2, "levels": 3}]
@@ -149,3 +151,8 @@ def test_completion_sees_what_is_known_wherever_it_is():
 def test_parameter_count():
     model = EoNADE(EoNADEConfig(hidden=10, height=4, width=5))
     assert sum(parameter.numel() for parameter in model.parameters()) == 2 * 20 * 10 + 10 + 20 * 11
+
+
+def test_a_mixture_has_no_likelihood_of_single_values():
+    assert isinstance(NADE(NADEConfig()), Conditionals)
+    assert not isinstance(small(), Conditionals)

@@ -33,7 +33,7 @@ from zoo_core.testing import (
 )
 
 MODELS = [DiagonalPixelRNN, RowPixelRNN]
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "straightforward_pixelrnn.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "straightforward_pixels.py"
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,8 @@ class Reference:
         maps = self.input_conv({(i, j): image[:, i, j] for i in range(c.height) for j in range(c.width)})
         for k in range(c.layers):
             states = self.layer(maps, f"layers.{k}.lstm.")
-            maps = {at: maps[at] + self.linear(f"layers.{k}.up", states[at]) for at in maps}
+            keep = 1 if c.residual else 0
+            maps = {at: keep * maps[at] + self.linear(f"layers.{k}.up", states[at]) for at in maps}
         logits = torch.empty(c.channels, c.levels if c.levels > 2 else 1, c.height, c.width, dtype=image.dtype)
         for (i, j), x in maps.items():
             for name in ("head1", "head2", "output"):
@@ -154,6 +155,7 @@ class Reference:
     [
         {"height": 3, "width": 4},
         {"height": 4, "width": 3, "levels": 5},
+        {"height": 3, "width": 3, "residual": False},
         {"height": 1, "width": 1},
         {"height": 1, "width": 5},
         {"height": 5, "width": 1},
@@ -169,13 +171,14 @@ def test_the_network_equals_a_loop_over_pixels(model_class, sizes):
     torch.testing.assert_close(model(x), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("model_class", MODELS)
 @pytest.mark.skipif(not BENCHMARK.exists(), reason="the benchmarks are not part of an installed package")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-10)])
 @pytest.mark.parametrize("sizes", [{}, {"channels": 3, "height": 4, "width": 3, "levels": 3}], ids=str)
-def test_the_design_that_benchmarks_compare_with_computes_the_same(sizes, dtype, tolerance):
-    model = small(**sizes).to(dtype)
+def test_the_design_that_benchmarks_compare_with_computes_the_same(model_class, sizes, dtype, tolerance):
+    model = small(model_class, **sizes).to(dtype)
     c = model.config
-    peer = load_benchmark().StraightforwardPixelRNN(model)
+    peer = load_benchmark().Straightforward(model)
     x = bits(3, c.channels, c.height, c.width).to(dtype)
     ours = model(x)
     assert (peer(x) - ours).abs().max() <= tolerance * ours.abs().max()
@@ -225,6 +228,14 @@ def test_the_model_is_a_density_and_its_sampler_exact(model_class):
     check_density(build, complete=model_class is DiagonalPixelRNN)
 
 
+def test_the_diagonal_bilstm_misses_the_last_pixel_of_the_row_above_only():
+    """Where the first convolution does not see it: the features at a pixel do not hold its own value."""
+    check_completeness(small(height=4, width=4))
+    height, width = 3, 7
+    expected = sum(i * width + j - (i > 0 and width - 1 - j > 3) for i in range(height) for j in range(width))
+    check_completeness(small(height=height, width=width), expected=expected)
+
+
 def test_the_row_lstm_misses_far_corners_only():
     check_completeness(small(RowPixelRNN, height=5, width=5), expected=296)
     check_completeness(small(RowPixelRNN, height=3, width=4))
@@ -250,9 +261,9 @@ def test_an_image_of_mnist_size_has_the_nll_of_a_coin_at_zero_weights(model_clas
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-@pytest.mark.parametrize("n", [1, 5])
-def test_sampling_in_single_precision_agrees_with_one_forward_pass(model_class, n):
-    model = small(model_class, height=7, width=6).eval()
+@pytest.mark.parametrize(("n", "residual"), [(1, True), (5, True), (5, False)])
+def test_sampling_in_single_precision_agrees_with_one_forward_pass(model_class, n, residual):
+    model = small(model_class, height=7, width=6, residual=residual).eval()
     uniforms = torch.rand(n, 1, 7, 6, generator=torch.Generator().manual_seed(0))
     x = model.draw(uniforms)
     p = torch.sigmoid(model(x)[:, 0])

@@ -37,9 +37,9 @@ class CountedDensity(SequenceDensity):
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Count over all `batches` of level numbers, [B, D] int64."""
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def conditional_log_prob(self, x: Tensor) -> Tensor:
         self._require_fitted()
-        return super().log_prob(x)
+        return super().conditional_log_prob(x)
 
     def draw(self, uniforms: Tensor, **arguments: Any) -> Tensor:
         self._require_fitted()

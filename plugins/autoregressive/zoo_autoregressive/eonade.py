@@ -103,6 +103,8 @@ class EoNADE(SequenceDensity):
                 each.append(-self.value_losses(self(x), x).flatten(1).sum(1))
         return torch.stack(each).logsumexp(0) - math.log(len(self.orders))
 
+    conditional_log_prob = None  # a mixture of orderings is no product of such factors
+
     def sequence_logits(self, x: Tensor) -> Tensor:
         """Along the ordering in use. Every step changes the hidden layer of every image, so all are computed."""
         a, logits = self.b.expand(len(x), -1), []  # [B, h]

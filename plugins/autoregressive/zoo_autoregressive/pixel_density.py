@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from msgspec import Meta
 from torch import Generator, Tensor
 
-from zoo_core import Field, Loss, Model, Record, UsageError
+from zoo_core import Field, Loss, Model, Record, RecordError, UsageError
 
 
 class PixelConfig(Record, kw_only=True):
@@ -27,6 +27,13 @@ class PixelConfig(Record, kw_only=True):
     height: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
     width: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
     levels: Annotated[int, Meta(ge=2, le=256)] = 2  # values a channel can take, evenly spaced in [0, 1]
+
+
+def check_groups(channels: int, **features: int) -> None:
+    """RecordError unless every map can be split into one group a channel."""
+    for name, count in features.items():
+        if count % channels:
+            raise RecordError(f"{name} must be a multiple of the {channels} channels, got {count}")
 
 
 class Drawing(Protocol):
@@ -80,8 +87,16 @@ class PixelDensity(Model):
         Raises:
             UsageError: images of another size, or values that are none of the levels, which have no likelihood.
         """
+        return self.conditional_log_prob(x).flatten(1).sum(1)
+
+    def conditional_log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability in nats of every value given those before it: x [B, C, H, W] -> [B, C, H, W].
+
+        Raises:
+            UsageError: as `log_prob`.
+        """
         self.check_values(x)
-        return -self.value_losses(self(x), x).flatten(1).sum(1)
+        return -self.value_losses(self(x), x)
 
     def check_values(self, x: Tensor) -> None:
         """UsageError, as of `log_prob`."""

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
-from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups
 from zoo_autoregressive.pixelrnn_drawing import DiagonalDrawing, RowDrawing
-from zoo_core import Optimizer, RecordError, Stream, linear_to_zero
+from zoo_core import Optimizer, Stream, linear_to_zero
 
 
 class PixelRNNConfig(PixelConfig, kw_only=True):
@@ -32,14 +32,11 @@ class PixelRNNConfig(PixelConfig, kw_only=True):
     hidden: Annotated[int, Meta(ge=1, le=1024)] = 16  # h, features of one LSTM; a multiple of the channels
     layers: Annotated[int, Meta(ge=1, le=64)] = 7  # LSTM layers
     head: Annotated[int, Meta(ge=1, le=4096)] = 32  # features of the two 1x1 layers before the logits
+    residual: bool = True  # whether a layer adds to its input ([1], 3.3), or replaces it
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("hidden", "head"):
-            if getattr(self, name) % self.channels:
-                raise RecordError(
-                    f"{name} must be a multiple of the {self.channels} channels, got {getattr(self, name)}"
-                )
+        check_groups(self.channels, hidden=self.hidden, head=self.head)
 
 
 # --- 3.1 Row LSTM ---------------------------------------------------------------------------------------------------
@@ -82,7 +79,7 @@ class RowLSTM(nn.Module):
 
 class DiagonalBiLSTM(nn.Module):
     """A step is a diagonal: the state comes from the pixel to the left and the pixel above, so that a layer sees the
-    whole image before each pixel. A second LSTM does the same on the mirrored map.
+    features of the whole image before each pixel. A second LSTM does the same on the mirrored map.
 
     Maps [2h, P * B] in diagonal order to [h, P * B].
     """
@@ -151,15 +148,20 @@ def _initialise(lstm: RowLSTM | DiagonalBiLSTM, fan_in: int) -> None:
 
 
 class ResidualLayer(nn.Module):
-    """x + up(LSTM(x)), where the 1x1 convolution `up` brings the h states to the 2h features of x ([1], figure 5)."""
+    """x + up(LSTM(x)), where the 1x1 convolution `up` brings the h states to the 2h features of x ([1], figure 5).
+
+    Without residual connections, up(LSTM(x)).
+    """
 
     def __init__(self, lstm: RowLSTM | DiagonalBiLSTM, config: PixelRNNConfig) -> None:
         super().__init__()
         self.lstm = lstm
+        self.residual = config.residual
         self.up = MaskedLinear(config.hidden, 2 * config.hidden, groups=config.channels)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
-        return x + self.up(self.lstm(x, batch))
+        new = self.up(self.lstm(x, batch))
+        return x + new if self.residual else new
 
 
 class PixelRNN(PixelDensity):
@@ -210,7 +212,11 @@ class PixelRNN(PixelDensity):
 
 
 class DiagonalPixelRNN(PixelRNN):
-    """PixelRNN with Diagonal BiLSTM layers: every pixel sees all pixels before it."""
+    """PixelRNN with Diagonal BiLSTM layers: every pixel sees all pixels before it, but for one.
+
+    That is the last pixel of the row above, where it is more than 3 columns away: the features at a pixel do not hold
+    its own value (mask A), and the mirrored direction begins there.
+    """
 
     LSTM = DiagonalBiLSTM
 

@@ -1,14 +1,14 @@
 """Drawing from a PixelRNN, pixel by pixel, exactly.
 
-A naive sampler runs the network once for every pixel. Here every state is computed once: what the rows above contribute
-is one matrix product a row for all columns, and a pixel costs two small products a layer. The equations are those of
-pixelrnn.py and lstm_sweep.py; the result is the same to rounding, which the tests check on the final image with one
-full forward pass.
+Every state is computed once: what the rows above contribute is one matrix product a row for all columns, and a pixel
+costs two small products a layer. The equations are those of pixelrnn.py and lstm_sweep.py; the result is the same to
+rounding, which the tests check on the final image with one full forward pass.
 
-What counts is the number of operations, so all of them write into buffers whose views are cut once. A layer at one
-pixel has a block of rows [left; x; h], batch last:
+A layer at one pixel has a block of rows [left; x; h], batch last:
 
     gates = here [left; x] + from the row above,     x of the next layer = [I | up] [x; h] + from the row above
+
+(without residual connections, 0 for I).
 
 Axes: B images, L layers, W width, C channels, h hidden features; [L, features, W * B] is a row of pixels.
 """
@@ -19,42 +19,36 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from zoo_autoregressive.pixel_drawing import PixelDrawing
+
 if TYPE_CHECKING:
     from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, RowPixelRNN
 
 
-class PixelRNNDrawing:
-    """What both kinds share: the first convolution, the layers at one pixel, the read-out.
+class PixelRNNDrawing(PixelDrawing):
+    """The layers of both kinds at one pixel.
 
     Subclasses say what `left` is, and fill once a row what comes from the row above, `z_above` and `up_above`, each
     [L, features, W * B].
     """
 
     def __init__(self, model: "PixelRNN", n: int) -> None:
+        super().__init__(model, n)
         c = model.config
-        self.n, self.hidden, self.width, self.channels = n, c.hidden, c.width, c.channels
         size, count = c.hidden, c.layers
-        self.new = model.input_conv.weight.new_zeros
-        weight = model.input_conv.masked_weight()  # [2h, C, 7, 7]
-        self.conv_above = weight[:, :, :3].flatten(1)  # [2h, C * 3 * 7]
-        self.conv_here = weight[:, :, 3, :4].flatten(1)  # [2h, C * 4]: three pixels to the left, and the pixel itself
-        self.conv_bias = model.input_conv.bias[:, None]
-        # The image with the border that the 7x7 convolution sees, [C, 3 + H, 3 + W + 3, B].
-        self.image = self.new(c.channels, 3 + c.height, c.width + 6, n)
-        self.from_above = self.new(c.width, 2 * size, n)
         lstms = [layer.lstm for layer in model.layers]
         self.input_to_state = torch.stack([lstm.masked_weight() for lstm in lstms], 1)  # [directions, L, 4h, inputs]
         self.state_to_state = torch.stack([lstm.state_to_state for lstm in lstms], 2)  # [taps, directions, L, 4h, h]
         self.bias = torch.stack([lstm.bias for lstm in lstms], 1)  # [directions, L, 4h, 1]
         self.up = torch.stack([layer.up.masked_weight() for layer in model.layers])  # [L, 2h, h]
         self.up_bias = torch.stack([layer.up.bias for layer in model.layers])[:, :, None]  # [L, 2h, 1]
-        self.read_out = [(m.masked_weight(), m.bias[:, None]) for m in (model.head1, model.head2, model.output)]
 
         here = self.weights_here()
-        identity = torch.eye(2 * size, dtype=here.dtype, device=here.device).expand(count, -1, -1)
-        residual = torch.cat([identity, self.up], 2)  # [L, 2h, 3h]
+        keep = c.residual * torch.eye(2 * size, dtype=here.dtype, device=here.device).expand(count, -1, -1)
+        residual = torch.cat([keep, self.up], 2)  # [L, 2h, 3h]
         left = here.shape[2] - 2 * size
         self.blocks = self.new(count + 1, left + 3 * size, n)  # the last one holds only the features after all layers
+        self.features = self.blocks[0, left : left + 2 * size]
         self.left, self.x, self.h = self.blocks[:-1].split([left, 2 * size, size], 1)
         self.c = self.new(count, size, n)
         self.z_above, self.up_above = self.new(count, 4 * size, c.width * n), self.new(count, 2 * size, c.width * n)
@@ -67,7 +61,6 @@ class PixelRNNDrawing:
         after = [self.blocks[k + 1, left : left + 2 * size] for k in range(count)]
         from_row = zip(self.z_above.split(n, 2), self.up_above.split(n, 2), self.c_before(), strict=True)
         self.steps = [list(zip(layers, after, *at, strict=True)) for at in from_row]
-        self.at = (-1, -1)  # the pixel whose features are being computed
 
     def weights_here(self) -> Tensor:
         """From [left; x] to the gates, [L, 4h, left + 2h]."""
@@ -77,14 +70,8 @@ class PixelRNNDrawing:
         """The c that each pixel's comes from: for every column a [L, h, B] that is kept up to date."""
         raise NotImplementedError
 
-    def logits(self, row: int, column: int, channel: int) -> Tensor:
-        if self.at != (row, column):
-            if column == 0:
-                self.begin_row(row)
-            self.at = (row, column)
-        maps = self.blocks[0, self.left.shape[1] : self.left.shape[1] + 2 * self.hidden]
-        here = self.image[:, 3 + row, column : column + 4].flatten(0, 1)  # [C * 4, B]
-        torch.addmm(self.from_above[column], self.conv_here, here, out=maps)
+    def run_layers(self, column: int) -> Tensor:
+        maps = self.features
         z, sigmoids, o, f, i, g, tanh_c = self.gates
         for (weight, left_x, residual, x_h, h, c), after, z_above, up_above, c_prev in self.steps[column]:
             torch.addmm(z_above, weight, left_x, out=z)
@@ -93,25 +80,7 @@ class PixelRNNDrawing:
             torch.mul(f, c_prev, out=c).addcmul_(i, g)
             torch.mul(o, torch.tanh(c, out=tanh_c), out=h)
             maps = torch.addmm(up_above, residual, x_h, out=after)
-        for weight, bias in self.read_out:
-            maps = torch.addmm(bias, weight, maps.relu_())
-        levels = maps.shape[0] // self.channels
-        return maps[channel * levels : (channel + 1) * levels]
-
-    def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
-        self.image[channel, 3 + row, 3 + column] = value
-        if channel == self.channels - 1:
-            self.end_pixel(column)
-
-    def begin_row(self, row: int) -> None:
-        """What the image above contributes to the first convolution, for all columns."""
-        above = self.image[:, row : row + 3].unfold(2, 7, 1)  # [C, 3, W, B, 7]
-        above = above.permute(2, 0, 1, 4, 3).flatten(1, 3)  # [W, C * 3 * 7, B]
-        torch.baddbmm(self.conv_bias, self.conv_above.expand(self.width, -1, -1), above, out=self.from_above)
-
-    def end_pixel(self, column: int) -> None:
-        """Keep the states of the pixel that was drawn, for the next one and for the next row."""
-        raise NotImplementedError
+        return maps
 
     def column(self, states: Tensor, column: int) -> Tensor:
         """[L, features, columns * B] at one column."""

@@ -1,6 +1,6 @@
 """What zoo-autoregressive offers."""
 
-from zoo_core import ModelSpec, hookimpl
+from zoo_core import ModelSpec, StudySpec, hookimpl
 
 zoo_api = 1
 
@@ -93,9 +93,16 @@ def zoo_models() -> list[ModelSpec]:
             "D h + h + D + 3 D K (h + 1), with K Gaussians a number",
         ),
         _model(
+            "pixelcnn",
+            "pixelcnn:PixelCNN",
+            "PixelCNN: masked convolutions; fast to train, blind to a wedge on the right of each pixel",
+            _PIXELRNN,
+            f"{_FRAME} + layers (13h^2 + 4h)",
+        ),
+        _model(
             "pixelrnn",
             "pixelrnn:DiagonalPixelRNN",
-            "PixelRNN with Diagonal BiLSTM layers: each pixel sees all before it",
+            "PixelRNN with Diagonal BiLSTM layers: each pixel sees all before it but one",
             _PIXELRNN,
             f"{_FRAME} + layers (34h^2 + 10h)",
             "diagonal-bilstm",
@@ -108,4 +115,27 @@ def zoo_models() -> list[ModelSpec]:
             f"{_FRAME} + layers (30h^2 + 6h)",
             "row-lstm",
         ),
+    ]
+
+
+def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
+    return StudySpec(name=name, target=f"zoo_autoregressive.studies.{target}", summary=summary, minutes=minutes)
+
+
+@hookimpl
+def zoo_studies() -> list[StudySpec]:
+    return [
+        _study(
+            "receptive-fields",
+            "receptive_fields:ReceptiveFields",
+            "what a pixel sees in PixelCNN, the Row LSTM and the Diagonal BiLSTM",
+            1,
+        ),
+        _study("masks", "masks:Masks", "what masks A and B hide, and how a wrong one leaks", 1),
+        _study("pixelrnn-depth", "depth:Depth", "1, 4 and 7 layers of a PixelRNN, with and without residuals", 15),
+        _study("nade-orderings", "orderings:Orderings", "NADE with raster, reverse and random orderings", 15),
+        _study(
+            "outliers", "outliers:Outliers", "what densities of digits say of Omniglot, turned and blank images", 30
+        ),
+        _study("parameters", "parameters:Parameters", "parameters against nats, from counting to PixelRNN", 1),
     ]

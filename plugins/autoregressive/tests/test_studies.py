@@ -1,0 +1,76 @@
+"""The studies, each made whole with small values."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from zoo_autoregressive.studies.depth import Depth
+from zoo_autoregressive.studies.masks import Masks
+from zoo_autoregressive.studies.orderings import ORDERINGS, Orderings
+from zoo_autoregressive.studies.outliers import Outliers
+from zoo_autoregressive.studies.parameters import Parameters
+from zoo_autoregressive.studies.receptive_fields import ReceptiveFields
+from zoo_core import Report
+
+needs_data = pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
+
+
+def made(study, folder: Path) -> list[dict]:
+    report = Report(folder)
+    report.write("a study", study)
+    text = (folder / "README.md").read_text()
+    for picture in folder.glob("*.png"):
+        assert f"({picture.name})" in text
+    return json.loads((folder / "numbers.json").read_text())["tables"]
+
+
+def test_receptive_fields_are_those_of_the_paper(tmp_path):
+    (table,) = made(ReceptiveFields(size=15, samples=2), tmp_path)
+    seen = {(name, layers): count for name, layers, count, _ in table["rows"]}
+    before = 10 * 15 + 7
+    assert seen["pixelrnn", 1] == before - 1  # the last pixel of the row above
+    assert seen["pixelcnn", 1] < seen["pixelrnn-row", 1] < before - 1
+    assert seen["pixelcnn", 7] == seen["pixelrnn-row", 7] < before - 1  # both are blind to the wedge on the right
+
+
+def test_only_the_wrong_mask_beats_the_entropy_of_noise(tmp_path):
+    (table,) = made(Masks(steps=60), tmp_path)
+    nats = {mask: value for mask, value, _ in table["rows"]}
+    entropy = table["rows"][0][2]
+    assert nats["B"] < entropy / 2
+    assert abs(nats["A"] - entropy) < 1
+
+
+def test_parameters_and_nats_are_those_of_the_releases(tmp_path):
+    (table,) = made(Parameters(), tmp_path)
+    rows = {name: (count, nats) for name, count, nats, _ in table["rows"]}
+    assert rows["independent.binarized-mnist"] == (784, pytest.approx(205.79, abs=0.01))
+    assert "joint-table.binarized-mnist-4x4" not in rows  # smaller images
+
+
+@pytest.mark.slow
+def test_depth_trains_every_network_once(tmp_path):
+    study = Depth(epochs=0.1, hidden=2)
+    (table,) = made(study, tmp_path)
+    assert [row[:2] for row in table["rows"]] == [[n, r] for r in ("yes", "no") for n in (1, 4, 7)]
+    stamps = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("runs/*/config.json"))]
+    assert made(study, tmp_path) == [table]  # again: the finished runs are taken
+    assert stamps == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("runs/*/config.json"))]
+
+
+@pytest.mark.slow
+@needs_data
+def test_orderings_are_trained_on_the_same_batches(tmp_path):
+    (table,) = made(Orderings(epochs=0.02), tmp_path)
+    assert [row[0] for row in table["rows"]] == list(ORDERINGS)
+    assert len({row[1] for row in table["rows"]}) == len(ORDERINGS)
+
+
+@pytest.mark.slow
+@needs_data
+def test_a_blank_image_is_the_likeliest_of_all_to_a_model_of_single_pixels(tmp_path):
+    auroc, simple = made(Outliers(releases=("independent",)), tmp_path)
+    assert float(auroc["rows"][0][2].split()[0]) == pytest.approx(0.511, abs=0.002)
+    assert simple["rows"][0][-1] == "100.0%"

@@ -1,0 +1,89 @@
+"""PixelCNN: the whole image at once, through convolutions that see the past only.
+
+Follows van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759) [1]. In the paper's order:
+residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.5), the whole network (table 1).
+Drawing pixel by pixel is in pixelcnn_drawing.py.
+
+NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); binary images
+use one logit and no 2-way softmax.
+
+Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
+"""
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_autoregressive.masks import MaskedConv2d
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups
+from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
+from zoo_core import Optimizer, Stream, linear_to_zero
+
+
+class PixelCNNConfig(PixelConfig, kw_only=True):
+    """Sizes of the network ([1], table 1)."""
+
+    hidden: Annotated[int, Meta(ge=1, le=1024)] = 32  # h, features inside a block; a multiple of the channels
+    layers: Annotated[int, Meta(ge=1, le=64)] = 15  # residual blocks
+    head: Annotated[int, Meta(ge=1, le=4096)] = 32  # features of the two 1x1 layers before the logits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_groups(self.channels, hidden=self.hidden, head=self.head)
+
+
+class ResidualBlock(nn.Module):
+    """x + 1x1(3x3(1x1(x))), a ReLU before each: 2h features to h and back to 2h ([1], figure 5, left).
+
+    Maps [B, 2h, H, W] to the same shape. A 3x3 convolution looks one pixel to the right only in the row above, so that
+    pixels far to the right are seen only from rows below them: all blocks together are blind to a wedge there.
+    """
+
+    def __init__(self, config: PixelCNNConfig) -> None:
+        super().__init__()
+        h, c = config.hidden, config.channels
+        self.down = MaskedConv2d(2 * h, h, 1, groups=c, mask="B")
+        self.conv = MaskedConv2d(h, h, 3, groups=c, mask="B")
+        self.up = MaskedConv2d(h, 2 * h, 1, groups=c, mask="B")
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.down(torch.relu(x))
+        return x + self.up(self.conv(inner.relu_()).relu_())
+
+
+class PixelCNN(PixelDensity):
+    """7x7 convolution with mask A, residual blocks, two 1x1 layers with ReLU, logits."""
+
+    Config = PixelCNNConfig
+    ema = ("",)
+    precision = "bf16"
+    channels_last = True
+
+    def __init__(self, config: PixelCNNConfig) -> None:
+        super().__init__(config)
+        c, width = config.channels, 2 * config.hidden
+        self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
+        self.layers = nn.ModuleList(ResidualBlock(config) for _ in range(config.layers))
+        self.head1 = MaskedConv2d(width, config.head, 1, groups=c, mask="B")
+        self.head2 = MaskedConv2d(config.head, config.head, 1, groups=c, mask="B")
+        self.output = MaskedConv2d(config.head, c * (config.levels if config.levels > 2 else 1), 1, groups=c, mask="B")
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.input_conv(x)  # [B, 2h, H, W]
+        for layer in self.layers:
+            maps = layer(maps)
+        maps = self.head1(torch.relu(maps))
+        logits = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
+        return logits.unflatten(1, (self.config.channels, -1)).transpose(1, 2)  # [B, levels, C, H, W]
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        return {"x": Stream(batch=32)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        # The clip is on the gradient of nats per image.
+        return {"main": Optimizer(kind="adam", lr=3e-3, clip=50.0, decay=linear_to_zero)}
+
+    def begin_drawing(self, n: int) -> PixelCNNDrawing:
+        return PixelCNNDrawing(self, n)

@@ -1,0 +1,76 @@
+"""What masks A and B hide, and what a network learns when the first mask is the wrong one.
+
+Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759), section 3.4 and figure 2.
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+
+from zoo_autoregressive.masks import MaskedConv2d
+from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from zoo_core import Report, Study
+
+SIZE = 6  # pixels a side of the noise images
+
+
+class Masks(Study, kw_only=True):
+    steps: Annotated[int, Meta(ge=1)] = 300
+    batch: Annotated[int, Meta(ge=1)] = 64
+
+    def make(self, report: Report) -> None:
+        report.say(
+            "A masked convolution sees the rows above, what is left in its own row, and of its own pixel the colours "
+            "that came before. Mask A hides the value itself, and must be in the first layer; mask B, of all later "
+            "layers, shows it: there it holds only what the first layer let through."
+        )
+        with report.picture("kernels", "5x5 kernels of one channel.", columns=2) as axes:
+            for mask, ax in zip(("A", "B"), axes[0], strict=True):
+                taps = MaskedConv2d(1, 1, 5, groups=1, mask=mask).mask[0, 0].numpy()
+                ax.imshow(taps, cmap="Greys", vmin=0, vmax=1.5)
+                ax.set(title=f"mask {mask}", xticks=[], yticks=[])
+        with report.picture(
+            "colours", "Which input features (columns) an output feature (rows) sees at its own pixel, RGB.", columns=2
+        ) as axes:
+            for mask, ax in zip(("A", "B"), axes[0], strict=True):
+                seen = MaskedConv2d(6, 6, 1, groups=3, mask=mask).mask[:, :, 0, 0].numpy()
+                ax.imshow(seen, cmap="Greys", vmin=0, vmax=1.5)
+                names = [f"{colour}{k}" for colour in "RGB" for k in (1, 2)]
+                ax.set(title=f"mask {mask}", xticks=range(6), yticks=range(6), xticklabels=names, yticklabels=names)
+
+        entropy = SIZE * SIZE * math.log(2)
+        report.say(
+            f"Fair coins cannot be predicted: no density has less than {entropy:.2f} nats for {SIZE}x{SIZE} of them. A "
+            "network whose first mask is B reads each coin before it bets."
+        )
+        curves = {mask: self.train(mask) for mask in ("A", "B")}
+        with report.picture("leak", f"Trained on fresh noise, batch {self.batch}.", size=4.5) as axes:
+            for mask, curve in curves.items():
+                axes[0, 0].plot(curve, label=f"first mask {mask}")
+            axes[0, 0].axhline(entropy, color="k", linestyle="--", label="entropy")
+            axes[0, 0].set(xlabel="step", ylabel="nats/image")
+            axes[0, 0].legend()
+        last = max(1, self.steps // 10)
+        report.table(
+            ["first mask", f"nats/image, mean of the last {last} steps", "entropy"],
+            [[mask, sum(curve[-last:]) / last, entropy] for mask, curve in curves.items()],
+        )
+
+    def train(self, first_mask: str) -> list[float]:
+        """The loss of every step on noise that is never seen twice."""
+        torch.manual_seed(self.seed)
+        model = PixelCNN(PixelCNNConfig(height=SIZE, width=SIZE, hidden=8, layers=2, head=16))
+        if first_mask == "B":
+            model.input_conv.mask[:, :, 3, 3] = 1
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        curve = []
+        for _ in range(self.steps):
+            x = torch.randint(2, (self.batch, 1, SIZE, SIZE)).float()
+            loss = -model.log_prob(x).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            curve.append(loss.item())
+        return curve

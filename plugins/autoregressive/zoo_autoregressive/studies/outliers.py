@@ -1,0 +1,95 @@
+"""Does a density know its own kind? Outliers that it should find unlikely, and simple images that it should not prefer.
+
+Nalisnick et al., "Do deep generative models know what they don't know?", 2019 (arXiv:1810.09136): they often do not.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo_core import Dataset, Model, Report, Study, default_registry, evaluate, list_models, load
+
+METRICS = ("nll", "omniglot_auroc", "rotated_auroc")
+BATCH = 500
+
+
+class Outliers(Study, kw_only=True):
+    data: str = "binarized-mnist"
+    releases: tuple[str, ...] = ()  # by default all densities that were measured on the data as it is
+
+    def make(self, report: Report) -> None:
+        report.say(
+            f"All numbers are over the whole test split of {self.data}. AUROC is that of -log p(x): the chance that an "
+            "outlier is less likely than a digit, 0.5 for a coin. Outliers are Omniglot's characters (test split, ink "
+            "made bright, 28x28, cut at 0.5), and the same digits turned by 90 degrees."
+        )
+        found = list_models(data=self.data, capability="Density", sort="nll")
+        whole = [listing.reference for listing in found if not listing.metric("nll").protocol.input]
+        references = self.releases or whole
+        measured = {name: self.measured(name) for name in references}
+        report.table(
+            ["release", "NLL, nats", "AUROC, Omniglot", "AUROC, turned by 90°"],
+            [[f"`{name}`", *cells] for name, cells in measured.items()],
+        )
+        report.say(
+            "A high likelihood is no proof of being normal: simple images are likely, whether they are digits or not. "
+            "Thinner is every digit without the pixels whose right neighbour is black; blank is the image without ink."
+        )
+        data = default_registry().open_dataset(self.data)
+        rows = []
+        for name in references:
+            found = simpler(load(name), data)
+            cells = (f"{found.thinner_nll:.2f}", f"{found.thinner_wins:.1%}", f"{found.blank_nll:.2f}")
+            rows.append([f"`{name}`", *cells, f"{found.blank_wins:.1%}"])
+        report.table(
+            [
+                "release",
+                "thinner digits: NLL",
+                "more likely than before",
+                "blank: NLL",
+                "more likely than so many digits",
+            ],
+            rows,
+        )
+
+    def measured(self, reference: str) -> list[str]:
+        """The cells of `METRICS`, with standard errors."""
+        entries = {e.metric: e for e in evaluate(reference, data=self.data, split="test", metrics=METRICS).metrics}
+        cells = []
+        for metric, places in zip(METRICS, (2, 3, 3), strict=True):
+            entry = entries.get(metric)
+            cells.append(f"{entry.value:.{places}f} ± {entry.stderr:.{places}f}" if entry else "-")
+        return cells
+
+
+class Simpler(NamedTuple):
+    """What a model says of simpler images than those that it was trained on."""
+
+    thinner_nll: float  # mean, in nats
+    thinner_wins: float  # the share of digits that are less likely than the same digit made thinner
+    blank_nll: float  # in nats
+    blank_wins: float  # the share of digits that are less likely than a blank image
+
+
+@torch.no_grad()
+def simpler(model: Model, data: Dataset) -> Simpler:
+    """Over the whole test split."""
+    digits, thinned = [], []
+    for indices in torch.arange(data.size("test")).split(BATCH):
+        x = data.batch("test", indices)["image"]
+        digits.append(model.log_prob(x).double())
+        thinned.append(model.log_prob(thinner(x)).double())
+    before, after = torch.cat(digits), torch.cat(thinned)
+    blank = model.log_prob(torch.zeros_like(x[:1])).double()
+    return Simpler(
+        -after.mean().item(),
+        (after > before).double().mean().item(),
+        -blank.item(),
+        (blank > before).double().mean().item(),
+    )
+
+
+def thinner(x: Tensor) -> Tensor:
+    """Bits [B, 1, H, W] without those whose right neighbour is 0."""
+    return x * torch.nn.functional.pad(x[..., 1:], (0, 1))
