@@ -271,6 +271,7 @@ class StopAt(Observer):
         ("toy-classifier", "toy-grey", {"config": {"inputs": 16}}),
         ("toy-gan", "toy-grey", {"lr": None}),
         ("toy", "toy-grey", {"input": [{"step": "binarize", "mode": "sample"}], "accumulate": 2}),
+        ("toy-classifier", "toy-grey", {"config": {"inputs": 16}, "augment": [{"step": "crop"}, {"step": "flip"}]}),
     ],
 )
 def test_a_resumed_run_ends_with_the_same_bytes(

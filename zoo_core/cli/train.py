@@ -11,7 +11,7 @@ from zoo_core.cli.output import talk
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--data", help="The data set.")
+@click.option("--data", help="The data set; folder:PATH for images of your own.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
@@ -21,6 +21,7 @@ from zoo_core.cli.output import talk
 @click.option("--seed", type=int, default=0, show_default=True)
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
+@click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels: resize images to a square, before other steps.")
 @click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
@@ -42,6 +43,7 @@ def train(
     output: Path | None,
     input_steps: tuple[str, ...],
     assignments: tuple[str, ...],
+    augment: tuple[str, ...],
     size: int | None,
     epochs: float | None,
     resume: Path | None,
@@ -55,10 +57,10 @@ def train(
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
     from zoo_core.cli.watching import train_and_watch
-    from zoo_core.discovery.registry import default_registry
+    from zoo_core.discovery.registry import default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.interfaces.preprocessing import parse_step
-    from zoo_core.training.arguments import RunArguments
+    from zoo_core.training.arguments import RunArguments, parse_augmentation
     from zoo_core.training.run import Run
 
     registry = default_registry()
@@ -88,6 +90,11 @@ def train(
                 raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
         assert model is not None and data is not None and output is not None
         kind = registry.model_class(registry.model(model)).Config
+        images = [parse_step(text) for text in input_steps]
+        if size is not None and split_path(data)[1] is not None:
+            data = f"{data},size={size}"  # made so while it is read: the images may have many sizes
+        elif size is not None:
+            images.insert(0, {"step": "resize", "size": size})
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
         asked = RunArguments(
@@ -95,7 +102,8 @@ def train(
             data=data,
             epochs=epochs or (10.0 if arguments["steps"] is None else None),
             config=read_assignments(assignments, kind),
-            input=[*([{"step": "resize", "size": size}] if size else []), *(parse_step(text) for text in input_steps)],
+            input=images,
+            augment=parse_augmentation(augment),
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)

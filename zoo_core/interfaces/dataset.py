@@ -3,7 +3,6 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ class Dataset(ABC):
         splits: the names of the splits; "train" and "test", and "validation" where there is one.
     """
 
-    name: ClassVar[str]
+    name: str
     features: Mapping[str, Field]
     splits: tuple[str, ...]
 

@@ -50,6 +50,7 @@ class Model(nn.Module):
     select_by: ClassVar[str] = "loss"  # the validation metric that picks the best epoch; "loss" is the model's own
     precision: ClassVar[str] = "fp32"  # what it is trained in by default: fp32, or bf16 (autocast)
     channels_last: ClassVar[bool] = False  # whether its convolutions are faster with this memory format
+    augmentation: ClassVar[tuple[str, ...]] = ()  # what training does to images by default, as for `--augment`
     posthoc_split: ClassVar[str] = "train"  # what `fit_posthoc` sees
     cpu_threads: ClassVar[int | None] = None  # how many this model is fastest with; None leaves torch's choice
     key_maps: ClassVar[Mapping[str, KeyMap]] = {}

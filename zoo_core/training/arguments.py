@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -9,6 +10,8 @@ from msgspec import Meta
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.preprocessing import parse_step, step_text
 from zoo_core.interfaces.record import Record, to_plain
+
+NO_AUGMENTATION = "none"  # on the command line
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -26,6 +29,7 @@ class RunArguments(Record, kw_only=True):
     seed: int = 0
     config: dict[str, Any] = {}  # --set
     input: list[dict[str, Any]] = []
+    augment: list[dict[str, Any]] | None = None  # instead of the model's own augmentation; empty: none
     batch: Count | None = None
     lr: Positive | None = None
     accumulate: Count = 1
@@ -47,6 +51,9 @@ class RunArguments(Record, kw_only=True):
                 words += [word for key, item in value.items() for word in ("--set", f"{key}={json.dumps(item)}")]
             elif name == "input":
                 words += [word for step in value for word in ("--input", step_text(step))]
+            elif name == "augment":
+                steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
+                words += [word for step in steps or () for word in ("--augment", step)]
             elif name not in ("model", "summary") and (name in ("data", "seed") or value != _DEFAULTS[name]):
                 words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
         return shlex.join(words)
@@ -73,18 +80,28 @@ def read_command(command: str) -> RunArguments:
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
         values: dict[str, Any] = {"model": model, "config": {}, "input": []}
+        steps: list[str] = []
         for name, text in options:
             if name == "--set":
                 key, _, value = text.partition("=")
                 values["config"][key] = json_or_text(value)
             elif name == "--input":
                 values["input"].append(parse_step(text))
+            elif name == "--augment":
+                steps.append(text)
             else:
                 values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
-        return RunArguments(**values)
+        return RunArguments(**values, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""
         raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None
+
+
+def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """The plain steps of `--augment`, given as often as `texts` has entries; None: not given."""
+    if NO_AUGMENTATION in texts and len(texts) > 1:
+        raise RecordError(f"--augment {NO_AUGMENTATION} excludes other steps")
+    return [parse_step(text) for text in texts if text != NO_AUGMENTATION] if texts else None
 
 
 _TEXTS = ("--data", "--precision", "--select", "--licence", "--summary")

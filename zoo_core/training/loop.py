@@ -21,6 +21,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Objective, Stream
+from zoo_core.interfaces.preprocessing import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device
@@ -58,6 +59,7 @@ class Loop:
         precision: str | None = None,
         processes: Processes | None = None,
         others: Mapping[str, Dataset] | None = None,
+        augmentation: Steps = (),
     ) -> None:
         """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own.
 
@@ -67,6 +69,7 @@ class Loop:
         self.model, self.data, self.others = model, data, dict(others or {})
         self.epochs, self.steps, self.seed = epochs, steps, seed
         self.batch, self.accumulate, self.precision = batch, accumulate, precision or model.precision
+        self.augmentation = augmentation
         self.processes = processes or Processes(str(model.device))
         self.device = model.device
         self.step_number = 0
@@ -163,8 +166,13 @@ class Loop:
             self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
     def _batch(self, name: str, stream: Stream, indices: Tensor) -> Batch:
-        """The examples of a stream, preprocessed, and what is drawn for them; for all processes together."""
+        """The examples of a stream, augmented and preprocessed, and what is drawn for them; for all processes
+        together."""
         batch = self.data_of(stream).batch(stream.split, indices)
+        if self.augmentation:
+            generator = derived_generator(self.seed, "augment", name, self.step_number)
+            for step in self.augmentation:
+                batch = step.apply(batch, generator)
         batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
         generator = derived_generator(self.seed, "draw", name, self.step_number)
         return batch | self.model.draw_inputs(name, len(indices), generator)

@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo_core.discovery.registry import Registry
+from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.hub.atomic import remove_half_written, write_atomically
+from zoo_core.interfaces.augmentation import read_augmentation
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss
+from zoo_core.interfaces.preprocessing import Steps, parse_step, step_text
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
 from zoo_core.processes import Processes
@@ -120,6 +122,7 @@ class Run:
             for stream in self.model.streams(0.0).values()
             if (name := stream.dataset) is not None
         }
+        self.augmentation = self._augmentation()
         self.select = self._selection()
         self.lower_is_better = self.select in (None, "loss") or not registry.metric(self.select).spec.higher_is_better
         self.loop = Loop(
@@ -134,6 +137,7 @@ class Run:
             precision=arguments.precision,
             processes=processes,
             others=self.others,
+            augmentation=self.augmentation,
         )
         self.curve: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
@@ -159,10 +163,11 @@ class Run:
                 f"Choose another one, or continue it: zoo train --resume {folder}",
             )
         data = registry.open_dataset(arguments.data, data_file)
+        data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes)
         record = RunRecord(
             arguments=arguments,
-            data_file=None if data_file is None else str(data_file.resolve()),
+            data_file=None if data_file is None else str(data_file.expanduser().resolve()),
             device=processes.device.type if device == "auto" else device,
             data_sha256=run._digests(),
             config=to_plain(run.model.config),
@@ -181,7 +186,8 @@ class Run:
         except (OSError, ValueError) as error:
             raise UsageError(f"'{folder}' is not a training run: {error}") from None
         arguments = record.arguments
-        data = registry.open_dataset(arguments.data, None if record.data_file is None else Path(record.data_file))
+        data_file = None if record.data_file is None else Path(record.data_file)
+        data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
         run = cls(folder, arguments, registry, data, Processes(record.device))
         for split, digest in run._digests().items():
             if record.data_sha256.get(split) != digest:
@@ -275,12 +281,12 @@ class Run:
         if not self.processes.is_main:
             self.processes.wait()
             return read_release(self.folder)
-        save_curve(self.curve, self.folder / "curve.png", title=f"{arguments.model} on {arguments.data}")
+        save_curve(self.curve, self.folder / "curve.png", title=f"{arguments.model} on {self.data.name}")
         release = write_release(
             self.folder,
             self.model,
             self.offer,
-            summary=arguments.summary or f"{spec.summary}; trained on {arguments.data}",
+            summary=arguments.summary or f"{spec.summary}; trained on {self.data.name}",
             licence=Licence(
                 code=code_licence(self.offer.plugin.distribution),
                 weights=arguments.licence,
@@ -305,11 +311,12 @@ class Run:
             for o in (optimizer.declared for optimizer in loop.optimizers.values())
         ]
         return {
-            "data": arguments.data,
+            "data": self.data.name,
             "data_sha256": self._digests(),
             "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
             "optimizer": "; ".join(optimizers),
             "precision": loop.precision,
+            "augmentation": "; ".join(step_text(to_plain(step)) for step in self.augmentation) or "none",
             "epochs": loop.epochs_done,
             "steps": loop.step_number,
             "seed": arguments.seed,
@@ -321,6 +328,20 @@ class Run:
             "wall_seconds": round(self.seconds),
             "curve": self.curve,
         }
+
+    def _augmentation(self) -> Steps:
+        """The steps that were asked for, else the model's own.
+
+        Raises:
+            UsageError: they do not fit the data.
+        """
+        asked = self.arguments.augment
+        plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
+        steps = read_augmentation(plain, self.arguments.model)
+        for data in (self.data, *self.others.values()):
+            for step in steps:
+                step.fields(data.features)
+        return steps
 
     def _selection(self) -> str | None:
         """The validation metric that picks the best epoch; None: there is none, and the last epoch is taken.

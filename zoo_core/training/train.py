@@ -32,7 +32,7 @@ def train(
 
     Args:
         model: a model's name.
-        data: a data set's name; it has a "train" split, and the best epoch is chosen on its "validation" split.
+        data: a data set's name, or folder:PATH; it has a "train" split, and the best epoch is chosen on "validation".
         output: a folder that does not exist yet.
         epochs, steps: passes over the train split, or steps; one of the two.
         config: Config values that overrule the preset and what the data decides.

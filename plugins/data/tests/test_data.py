@@ -15,19 +15,28 @@ from torch import Tensor
 
 from zoo_core.errors import DataError, UsageError
 from zoo_core.interfaces.dataset import digest
-from zoo_data import binarized_mnist
+from zoo_data import binarized_mnist, omniglot
 from zoo_data._bit_files import read_bits
+from zoo_data._images import read_images
 from zoo_data._pinned import PinnedDataset
 from zoo_data.binarized_mnist import BinarizedMnist
+from zoo_data.cifar10 import LEVEL_SUMS, Cifar10, Cifar10Jpeg75
 from zoo_data.digits import Digits
 from zoo_data.mnist import Mnist
+from zoo_data.omniglot import CHARACTERS, Omniglot
 
 MIRROR = os.environ.get("ZOO_MIRROR")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="ZOO_MIRROR is not set")
 ALL = [pytest.param(Digits, id="digits")] + [
-    pytest.param(kind, id=kind.name, marks=needs_mirror) for kind in (Mnist, BinarizedMnist)
+    pytest.param(kind, id=kind.name, marks=needs_mirror) for kind in (Mnist, BinarizedMnist, Omniglot, Cifar10Jpeg75)
 ]
-SIZES = {"digits": (1197, 300, 300), "mnist": (50_000, 10_000, 10_000), "binarized-mnist": (50_000, 10_000, 10_000)}
+SIZES = {
+    "digits": (1197, 300, 300),
+    "mnist": (50_000, 10_000, 10_000),
+    "binarized-mnist": (50_000, 10_000, 10_000),
+    "omniglot": (2448, 272, 2120),
+    "cifar10-jpeg75": (45_000, 5_000, 10_000),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +108,137 @@ def test_every_split_of_mnist_holds_every_class_in_mixed_order() -> None:
         labels = data._split(split)["label"]
         assert len(labels[:200].unique()) == 10
         assert labels.bincount().min() > 0.08 * len(labels)
+
+
+@needs_mirror
+def test_omniglots_test_characters_are_new_and_its_ink_is_dark() -> None:
+    """Both small sets hold Greek and Latin, image for image: as train and test they would share a thousand images."""
+    data = Omniglot()
+    names = data.features["label"].classes
+    alphabets = {}
+    for split in data.splits:
+        labels = data._split(split)["label"]
+        alphabets[split] = {names[label].partition("/")[0] for label in labels.tolist()}
+        assert len(labels[:100].unique()) > 50, "the head of a split is no head of the sorted file"
+        assert float(data._split(split)["image"].float().mean()) > 0.9
+    assert alphabets["train"] == alphabets["validation"]
+    assert alphabets["train"].isdisjoint(alphabets["test"])
+    assert len(names) == len(set(names)) == 242
+    drawings = torch.cat([data._split(split)["label"] for split in data.splits]).bincount()
+    assert drawings.tolist() == [20] * 242, "each character by 20 people"
+
+
+@needs_mirror
+@pytest.mark.parametrize("name", ["small1", "small2"])
+def test_omniglots_characters_are_named_as_its_files_name_them(name: str) -> None:
+    import json
+
+    from pyarrow import parquet
+
+    table = parquet.read_table(Path(MIRROR or "", "datasets/omniglot", f"{name}.parquet"))
+    info = json.loads(table.schema.metadata[b"huggingface"])["info"]
+    published = [info["features"]["label"]["names"][label] for label in table.column("label").to_pylist()]
+    images = {
+        row.tobytes(): CHARACTERS[label]
+        for split in ("train", "validation", "test")
+        for row, label in zip(*(Omniglot()._split(split)[key].numpy() for key in ("image", "label")), strict=True)
+    }
+    found = read_images(Path(MIRROR or "", "datasets/omniglot", f"{name}.parquet"))["image"]
+    assert [images[row.numpy().tobytes()] for row in found] == published
+
+
+@needs_mirror
+def test_omniglot_comes_from_its_authors_where_there_is_no_mirror(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A zip of their layout, with the very PNG files."""
+    import zipfile
+
+    from pyarrow import parquet
+
+    table = parquet.read_table(Path(MIRROR or "", "datasets/omniglot/small2.parquet"))
+    names = [*omniglot._characters(omniglot._SMALL_2)]
+    with zipfile.ZipFile(tmp_path / "small2.zip", "w") as archive:
+        for row in reversed(table.to_pylist()):  # whatever the order
+            place = f"images_background_small2/{names[row['label']]}/{row['image']['path']}"
+            archive.writestr(place, row["image"]["bytes"])
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOO_MIRROR")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(omniglot, "PUBLISHED", (tmp_path / "zip").as_uri().replace("/zip", "/{}.zip"))
+    data = Omniglot()
+    assert digest(data._split("test")) == Omniglot.sha256["test"]
+    with pytest.raises(DataError, match=r"small1\.zip gives nothing"):
+        data.size("train")
+    (tmp_path / "small1.zip").write_text("<html>Please log in</html>")
+    with pytest.raises(DataError, match="is not the zip file"):
+        data.size("train")
+
+
+@needs_mirror
+def test_cifar_is_in_colour_and_mixed() -> None:
+    data = Cifar10Jpeg75()
+    for split in data.splits:
+        labels = data._split(split)["label"]
+        assert labels.bincount().min() > 0.09 * len(labels)
+        assert len(labels[:200].unique()) == 10
+    test = data._split("test")
+    sky = (
+        test["image"][test["label"] == data.features["label"].classes.index("airplane"), :, :8].float().mean((0, 2, 3))
+    )
+    assert sky[2] > sky[1] > sky[0], "airplanes are in a blue sky: channels are red, green, blue"
+
+
+@needs_mirror
+def test_the_jpeg_copy_is_never_taken_for_cifar10(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = tmp_path / "mirror" / "datasets" / "uoft-cs"
+    place.mkdir(parents=True)
+    (place / "cifar10").symlink_to(Path(MIRROR or "", "datasets/cifar10-jpeg75"))
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path / "mirror"))
+    with pytest.raises(DataError, match="not CIFAR-10's test as published") as refused:
+        Cifar10().size("test")
+    assert "cifar10-jpeg75" in str(refused.value)
+
+
+def write_cifar(file: Path, images: np.ndarray, labels: list[int]) -> None:
+    """As the hub's file: PNG in the column img, and label."""
+    import io
+
+    import pyarrow as arrow
+    from PIL import Image
+    from pyarrow import parquet
+
+    def png(image: np.ndarray) -> bytes:
+        Image.fromarray(image).save(content := io.BytesIO(), "png")
+        return content.getvalue()
+
+    file.parent.mkdir(parents=True)
+    rows = [{"bytes": png(image), "path": None} for image in images]
+    parquet.write_table(arrow.table({"img": rows, "label": labels}), file)
+
+
+def test_cifar10_is_checked_by_its_published_sums(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A small file of its layout stands for the published one; the digest is that of what is read."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    labels = [i % 10 for i in range(20)]
+    file = tmp_path / "datasets/uoft-cs/cifar10/plain_text/test-00000-of-00001.parquet"
+    write_cifar(file, images, labels)
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("zoo_data.cifar10.PUBLISHED", {"train": 50_000, "test": 20})
+    with pytest.raises(DataError, match="channels sum to"):
+        Cifar10().size("test")
+    sums = images.astype(int).sum((0, 1, 2)).tolist()
+    monkeypatch.setitem(LEVEL_SUMS, "test", sums)
+    data = Cifar10()
+    batch = data.batch("test", torch.arange(20))
+    assert (batch["image"] * 255).round().permute(0, 2, 3, 1).numpy().astype(np.uint8).tolist() == images.tolist()
+    assert batch["label"].tolist() == labels
+    assert data.data_sha256("test") == digest(data._split("test"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "other-cache"))
+    monkeypatch.setitem(LEVEL_SUMS, "test", [sums[0] + 1, *sums[1:]])
+    with pytest.raises(DataError):
+        Cifar10().size("test")
 
 
 @needs_mirror
@@ -269,7 +409,7 @@ def test_amat_text_is_read_row_by_row() -> None:
     assert read_bits(b"0 1 0 \r\n1 1 0\n", 3, "'file'").tolist() == [[0, 1, 0], [1, 1, 0]]
 
 
-@pytest.mark.parametrize("kind", [Mnist, BinarizedMnist])
+@pytest.mark.parametrize("kind", [Mnist, BinarizedMnist, Omniglot, Cifar10, Cifar10Jpeg75])
 def test_data_that_is_nowhere_is_one_clear_line(
     kind: type[PinnedDataset], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -287,7 +427,7 @@ def test_data_that_is_nowhere_is_one_clear_line(
         with pytest.raises(DataError) as missing:
             kind().size("test")
         assert "\n" not in missing.value.message
-        assert "HF_HUB_OFFLINE" in missing.value.message
+        assert ("no hub has it" if kind is Cifar10Jpeg75 else "HF_HUB_OFFLINE") in missing.value.message
         assert (mirror or "ZOO_MIRROR is not set") in missing.value.message
         assert "ZOO_MIRROR" in missing.value.hint
 
@@ -338,7 +478,7 @@ def test_mnist_comes_from_the_hub_where_there_is_no_mirror(tmp_path: Path) -> No
 
 def test_a_data_file_that_helps_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.parquet").touch()
-    for kind in (Mnist, Digits):
+    for kind in (Mnist, Digits, Omniglot, Cifar10):
         with pytest.raises(UsageError, match="takes no data file"):
             kind(data_file=tmp_path / "mine.parquet")
     with pytest.raises(UsageError, match="does not exist"):

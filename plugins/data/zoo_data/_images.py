@@ -9,15 +9,16 @@ from torch import Tensor
 from zoo_core import DataError
 
 
-def read_grey_images(
+def read_images(
     file: Path, *, rows: Tensor | None = None, column: str = "image", label: str | None = None
 ) -> dict[str, Tensor]:
-    """`rows` [N] int64 (default: all, in order) of the parquet `file`, whose images all have one size.
+    """`rows` [N] int64 (default: all, in order) of the parquet `file`, whose images all have one size and mode.
 
-    Returns "image" [N, 1, H, W] uint8, grey levels (of a 1-bit image 0 and 1), and with `label` "label" [N] int64.
+    Returns "image" [N, C, H, W] uint8, grey levels (C = 1; of a 1-bit image 0 and 1) or RGB (C = 3), and with `label`
+    "label" [N] int64.
 
     Raises:
-        DataError: the file is not parquet, or lacks the columns; an image cannot be read, or has another size.
+        DataError: the file is not parquet, or lacks the columns; an image cannot be read, or is unlike the others.
     """
     import numpy as np
     import pyarrow as arrow
@@ -31,12 +32,13 @@ def read_grey_images(
                 raise DataError(f"'{file}' holds {len(table):,} rows, and row {int(rows.max()):,} is asked for")
             table = table.take(arrow.array(rows.numpy()))
         encoded = table.column(column).combine_chunks().field("bytes")
-        grey = [np.asarray(Image.open(io.BytesIO(png.as_py()))) for png in encoded]  # each [H, W], uint8 or bool
-        images = np.stack(grey).astype(np.uint8)[:, None]  # [N, 1, H, W]
+        decoded = [np.asarray(Image.open(io.BytesIO(content))) for content in encoded.to_pylist()]
+        images = np.stack(decoded).astype(np.uint8, copy=False)  # [N, H, W] or [N, H, W, 3]; 1-bit images were bool
+        images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)  # [N, C, H, W]
     except (arrow.ArrowException, OSError, KeyError, ValueError, UnidentifiedImageError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"'{file}' cannot be read as a table of images: {first}") from error
-    decoded = {"image": torch.from_numpy(images)}
+    fields = {"image": torch.from_numpy(np.ascontiguousarray(images))}
     if label:
-        decoded["label"] = torch.tensor(table.column(label).to_numpy(), dtype=torch.int64)
-    return decoded
+        fields["label"] = torch.tensor(table.column(label).to_numpy(), dtype=torch.int64)
+    return fields

@@ -14,11 +14,12 @@ class PinnedDataset(TensorDataset):
     """Splits that are decoded on first use, checked against a pinned digest, then cached and memory-mapped.
 
     Attributes:
-        sha256: the digest of each split, as `zoo_core.interfaces.dataset.digest` computes it.
+        sha256: the digest of each split, as `zoo_core.interfaces.dataset.digest` computes it; None where none is known,
+            and `decode` checks what is.
         data_file: the user's own copy of the data, where the data set takes one.
     """
 
-    sha256: ClassVar[Mapping[str, str]]
+    sha256: ClassVar[Mapping[str, str | None]]
     takes_data_file: ClassVar[bool] = False
 
     def __init__(self, features: Mapping[str, Field], data_file: Path | None = None) -> None:
@@ -41,15 +42,15 @@ class PinnedDataset(TensorDataset):
 
     def data_sha256(self, split: str) -> str:
         """The pinned digest: what is not that data is refused when it is decoded."""
-        self._split(split)
-        return self.sha256[split]
+        tensors = self._split(split)
+        return self.sha256[split] or digest(tensors)
 
     def verified(self, split: str, decoded: dict[str, Tensor], source: str = "its source") -> dict[str, Tensor]:
         """`decoded` itself; DataError where it is not the split that is pinned."""
-        found = digest(decoded)
-        if found != self.sha256[split]:
+        pinned = self.sha256[split]
+        if pinned is not None and (found := digest(decoded)) != pinned:
             raise DataError(
-                f"the {split} split of '{self.name}' from {source} has digest {found}, not {self.sha256[split]}",
+                f"the {split} split of '{self.name}' from {source} has digest {found}, not {pinned}",
                 "It is other data, or a damaged copy: delete it and fetch it again.",
             )
         return decoded
@@ -62,7 +63,8 @@ class PinnedDataset(TensorDataset):
         return self._loaded[split]
 
     def _load(self, split: str) -> dict[str, Tensor]:
-        key = f"{self.name}.{split}.{self.sha256[split][:16]}"  # names the content: other data is another file
+        content = self.sha256[split] or "checked"
+        key = f"{self.name}.{split}.{content[:16]}"  # names the content: other data is another file
         if self.data_file is not None:  # read and checked even where the cache could answer
             given = self.decode_data_file(split, self.data_file)
             if given is not None:

@@ -14,7 +14,6 @@ NOTE: the digests were computed from one copy of these files. That it equals tho
 and sizes agree and its rows are draws of MNIST's images; but no published checksum says so.
 """
 
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -23,8 +22,9 @@ from torch import Tensor
 
 from zoo_core import DataError, Field, digest, find_in_mirror, is_offline, missing_data
 from zoo_data._bit_files import read_bits
-from zoo_data._images import read_grey_images
+from zoo_data._images import read_images
 from zoo_data._pinned import PinnedDataset
+from zoo_data._public import fetch
 
 REPO = "binarized-mnist"  # in a mirror
 FILE_NAMES = {"train": "train", "validation": "valid", "test": "test"}  # binarized_mnist_<…>.amat
@@ -33,7 +33,6 @@ PUBLIC_COPIES = (
     "binarized_mnist_{}.amat",  # MATLAB v5, 4 MB in all
     "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/binarized_mnist_{}.amat",  # text, 110 MB
 )
-TIMEOUT = 5  # seconds, of each wait for the network
 MOST_BYTES = 100_000_000  # the largest file, train as text, has 78,400,000
 HEIGHT = WIDTH = 28
 FEATURES = {"image": Field(kind="image", shape=(1, HEIGHT, WIDTH), range=(0.0, 1.0), levels=2)}
@@ -59,7 +58,7 @@ class BinarizedMnist(PinnedDataset):
 
     def decode(self, split: str) -> dict[str, Tensor]:
         in_mirror = find_in_mirror(REPO, f"{split}.parquet")
-        return self._download(split) if in_mirror is None else read_grey_images(in_mirror)
+        return self._download(split) if in_mirror is None else read_images(in_mirror)
 
     def decode_data_file(self, split: str, data_file: Path) -> dict[str, Tensor] | None:
         if data_file.is_dir():
@@ -78,7 +77,7 @@ class BinarizedMnist(PinnedDataset):
         for copy in PUBLIC_COPIES:
             url = copy.format(FILE_NAMES[split])
             try:
-                return self.verified(split, _as_images(read_bits(_fetch(url), HEIGHT * WIDTH, url)), url)
+                return self.verified(split, _as_images(read_bits(fetch(url, MOST_BYTES), HEIGHT * WIDTH, url)), url)
             except DataError as error:
                 failures.append(error.message)
             except (OSError, ValueError) as error:  # no network, no such file, a broken answer
@@ -97,7 +96,7 @@ def _file_of_split(folder: Path, split: str) -> Path:
 
 def _read(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".parquet":
-        return read_grey_images(file)
+        return read_images(file)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -107,12 +106,3 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _as_images(rows: Tensor) -> dict[str, Tensor]:
     return {"image": rows.reshape(-1, 1, HEIGHT, WIDTH)}  # [N, 784] -> [N, 1, 28, 28]
-
-
-def _fetch(url: str) -> bytes:
-    """The whole file at `url`, in memory: only the decoded bits are kept, in the cache."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        content: bytes = answer.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{url} is larger than {MOST_BYTES:,} bytes, so it is not the file expected")
-    return content

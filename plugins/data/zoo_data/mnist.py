@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo_core import Field, find_data_file
-from zoo_data._images import read_grey_images
+from zoo_data._images import read_images
 from zoo_data._pinned import PinnedDataset
 
 REPO = "ylecun/mnist"
@@ -40,7 +40,7 @@ class Mnist(PinnedDataset):
     def decode(self, split: str) -> dict[str, Tensor]:
         published = "test" if split == "test" else "train"
         file = find_data_file(REPO, f"mnist/{published}-00000-of-00001.parquet")
-        return read_grey_images(file, rows=_rows(split), label="label")
+        return read_images(file, rows=_rows(split), label="label")
 
 
 def _rows(split: str) -> Tensor | None:

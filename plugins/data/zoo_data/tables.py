@@ -4,7 +4,9 @@ wine: 178 wines of three growers, 13 chemical measurements (S. Aeberhard, M. For
 1991, CC BY 4.0). breast-cancer: 569 tumours, 30 measurements of their cell nuclei (W. Wolberg, O. Mangasarian,
 N. Street, W. Street, UCI, 1995, CC BY 4.0). digits-dequantized: the images of `digits` as 64 real numbers: each level k
 of 0 … 16 became (k + u) / 17, with u drawn once, uniform in [0, 1), so that a density over real numbers has a meaning:
-its mean log-likelihood is at most that of the levels, plus 64 ln 17.
+its mean log-likelihood is at most that of the levels, plus 64 ln 17. diabetes: 442 patients, 10 measurements, and as
+"target" the progression of the disease a year later (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, "Least angle
+regression", Annals of Statistics, 2004).
 
 Values are as published, in their own units. No split is published: ours is one seed-0 permutation of all, of which
 validation and test are a sixth each.
@@ -29,20 +31,24 @@ class Table(PinnedDataset):
     """A table that is decoded from its rows."""
 
     columns: ClassVar[int]
+    targets: ClassVar[int] = 0  # the last columns are what should be predicted
 
     def __init__(self, *, data_file: Path | None = None) -> None:
-        super().__init__({"vector": Field(kind="vector", shape=(self.columns,))}, data_file)
+        sizes = {"vector": self.columns} | ({"target": self.targets} if self.targets else {})
+        super().__init__({name: Field(kind="vector", shape=(size,)) for name, size in sizes.items()}, data_file)
 
     @abstractmethod
     def rows(self) -> Tensor:
-        """All rows, [N, D] float32."""
+        """All rows, [N, D + T] float32."""
 
     def decode(self, split: str) -> dict[str, Tensor]:
         rows = self.rows()
         sixth = len(rows) // 6
         sizes = {"train": len(rows) - 2 * sixth, "validation": sixth, "test": sixth}
         shuffled = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
-        return {"vector": dict(zip(sizes, shuffled.split(list(sizes.values())), strict=True))[split]}
+        own = dict(zip(sizes, shuffled.split(list(sizes.values())), strict=True))[split]
+        parts = own.split([field.shape[0] for field in self.features.values()], 1)
+        return {name: part.contiguous() for name, part in zip(self.features, parts, strict=True)}
 
 
 class Wine(Table):
@@ -95,3 +101,22 @@ class DigitsDequantized(Table):
 
         levels = torch.from_numpy(load_digits().data).float()  # [1797, 64], 0..16
         return (levels + torch.rand(levels.shape, generator=torch.Generator().manual_seed(0))) / 17
+
+
+class Diabetes(Table):
+    """296 / 73 / 73 examples of "vector" [B, 10] and "target" [B, 1]; sex is 1 or 2, all else a measurement."""
+
+    name: ClassVar[str] = "diabetes"
+    columns = 10
+    targets = 1
+    sha256: ClassVar[Mapping[str, str]] = {
+        "train": "c34127eaef4c9c83532dfe4e13a2b3b0d315bb3c61f342da210d3ff45ffafbc1",
+        "validation": "365351f4a423e87ad7af86b1c65c87cb35c5e9977733e2a2528843102f86530e",
+        "test": "7d171d30bd752d0730b0d4538ba0142e438d97258f715a197bc513c05710a919",
+    }
+
+    def rows(self) -> Tensor:
+        from sklearn.datasets import load_diabetes
+
+        data = load_diabetes(scaled=False)
+        return torch.cat([torch.from_numpy(data.data), torch.from_numpy(data.target)[:, None]], 1).float()
