@@ -28,7 +28,7 @@ def floor(module: str) -> int:
     return {
         "interfaces": 1, "errors": 1,
         "discovery": 2, "hub": 2, "processes": 2,
-        "weights": 3, "evaluation": 3, "pictures": 3, "summary": 3, "comparison": 3,
+        "weights": 3, "evaluation": 3, "pictures": 3, "summary": 3, "comparison": 3, "scoring": 3,
         "training": 4, "publishing": 4, "testing": 4,
         "cli": 5,
     }[module.split(".")[1]]  # fmt: skip

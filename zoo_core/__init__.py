@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo_core.comparison import compare
     from zoo_core.discovery.hookspecs import hookimpl
     from zoo_core.discovery.registry import Registry, default_registry
-    from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+    from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.record import Record
     from zoo_core.summary import summarise
     from zoo_core.training.reproduce import estimate, reproduce
+    from zoo_core.training.study import Report, Study
     from zoo_core.training.train import train
     from zoo_core.weights.catalogue import list_models
     from zoo_core.weights.create import create
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _HOME = {
     "zoo_core.discovery.hookspecs": ("hookimpl",),
     "zoo_core.discovery.registry": ("Registry", "default_registry"),
-    "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec"),
+    "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec", "StudySpec"),
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
@@ -56,6 +57,7 @@ _HOME = {
     "zoo_core.interfaces.record": ("Record",),
     "zoo_core.summary": ("summarise",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
+    "zoo_core.training.study": ("Report", "Study"),
     "zoo_core.training.train": ("train",),
     "zoo_core.weights.catalogue": ("list_models",),
     "zoo_core.weights.create": ("create",),

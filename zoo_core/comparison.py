@@ -95,7 +95,8 @@ def compare(
     registry = registry or default_registry()
     located = [locate(reference, registry, manifest) for reference in references]
     dataset = registry.open_dataset(normalise(data or _recorded_data(references, located)))
-    names = metrics or [offer.spec.name for offer in registry.metrics()]
+    every = [offer.spec.name for offer in registry.metrics()]
+    names = metrics or [name for name in every if not registry.new_metric(name).on_request]
     specs = list(dict.fromkeys(registry.metric(name).spec for name in names))
     candidates = []
     for reference, found in zip(references, located, strict=True):

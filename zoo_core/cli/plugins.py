@@ -11,6 +11,7 @@ _OFFERS = {
     "zoo_datasets": "datasets",
     "zoo_metrics": "metrics",
     "zoo_weights": "manifests",
+    "zoo_studies": "studies",
     "zoo_commands": "commands",
 }
 

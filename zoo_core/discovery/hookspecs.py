@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pluggy
 
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
 
 API = 1  # the version of these hooks and of the interfaces; a plugin of another one is not loaded
 
@@ -33,6 +33,11 @@ def zoo_metrics() -> list[MetricSpec]:  # type: ignore[empty-body]
 @hookspec
 def zoo_weights() -> list[Path]:  # type: ignore[empty-body]
     """The manifest files that come with this plugin."""
+
+
+@hookspec
+def zoo_studies() -> list[StudySpec]:  # type: ignore[empty-body]
+    """The studies of this plugin."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from typing import Any
 import pluggy
 
 from zoo_core.discovery import hookspecs
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
 
 GROUP = "zoo.plugins"
 RESERVED = ("hf", "folder", "package")  # in `hf:org/repo`; no plugin may have such a name
@@ -21,6 +21,7 @@ HOOKS: dict[str, type] = {
     "zoo_datasets": DatasetSpec,
     "zoo_metrics": MetricSpec,
     "zoo_weights": Path,
+    "zoo_studies": StudySpec,
     "zoo_commands": CommandSpec,
 }
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from zoo_core.discovery.loader import Plugin, load_plugins
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
 from zoo_core.errors import UnknownName, UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset
     from zoo_core.interfaces.metric import Metric
     from zoo_core.interfaces.model import Model
+    from zoo_core.training.study import Study
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, CommandSpec)
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec)
 
 
 class Offer(NamedTuple, Generic[Spec]):
@@ -50,6 +51,10 @@ class Registry:
         """All metrics, by name."""
         return self._offers("zoo_metrics")
 
+    def studies(self) -> list[Offer[StudySpec]]:
+        """All studies, by name."""
+        return self._offers("zoo_studies")
+
     def commands(self) -> list[Offer[CommandSpec]]:
         """All commands that plugins add, by name."""
         return self._offers("zoo_commands")
@@ -65,12 +70,16 @@ class Registry:
         return preferred[0] if preferred else self._one("model", name, offers)
 
     def dataset(self, name: str) -> Offer[DatasetSpec]:
-        """The data set of this name."""
-        return self._one("data set", name, self.datasets())
+        """The data set of this name; of `folder:PATH`, the one that is called folder."""
+        return self._one("data set", split_path(name)[0], self.datasets())
 
     def metric(self, name: str) -> Offer[MetricSpec]:
         """The metric of this name."""
         return self._one("metric", name.replace("-", "_"), self.metrics())
+
+    def study(self, name: str) -> Offer[StudySpec]:
+        """The study of this name."""
+        return self._one("study", name, self.studies())
 
     def model_class(self, offer: Offer[ModelSpec]) -> "type[Model]":
         """The class behind a model's spec; this imports torch."""
@@ -78,14 +87,22 @@ class Registry:
         return model_class
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
-        """The data set of this name, ready to serve batches."""
-        dataset: Dataset = _import_target(self.dataset(name))(data_file=data_file)
+        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are."""
+        name, path = split_path(name)
+        if path is not None and data_file is not None:
+            raise UsageError(f"'{FOLDER}{path}' says where the data are, and so does the data file '{data_file}'")
+        dataset: Dataset = _import_target(self.dataset(name))(data_file=path or data_file)
         return dataset
 
     def new_metric(self, name: str) -> "Metric":
         """A metric of this name, with nothing taken in yet."""
         metric: Metric = _import_target(self.metric(name))()
         return metric
+
+    def study_class(self, offer: Offer[StudySpec]) -> "type[Study]":
+        """The class behind a study's spec; this imports torch."""
+        study_class: type[Study] = _import_target(offer)
+        return study_class
 
     def _offers(self, hook: str) -> list[Offer[Any]]:
         offers = [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared[hook]]
@@ -107,9 +124,21 @@ def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
     return getattr(offer.spec, "aliases", ())
 
 
+FOLDER = "folder:"  # before a path: the user's own data, which the data set called folder reads
+
+
+def split_path(reference: str) -> tuple[str, Path | None]:
+    """The name of a data set, and the path where it was written `folder:PATH`."""
+    name, colon, path = normalise(reference).partition(":")
+    return (name, Path(path)) if f"{name}{colon}" == FOLDER else (reference, None)
+
+
 def normalise(name: str) -> str:
-    """Names ignore case and take `_` for `-`."""
-    return name.strip().lower().replace("_", "-")
+    """Names ignore case and take `_` for `-`; the path of `folder:PATH` stays as it is."""
+    name = name.strip()
+    if name.lower().startswith(FOLDER):
+        return FOLDER + name[len(FOLDER) :]
+    return name.lower().replace("_", "-")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownName:

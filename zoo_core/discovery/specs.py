@@ -8,9 +8,9 @@ from zoo_core.interfaces.record import Record
 
 # The protocols of `zoo_core.interfaces.capabilities`, by name; that module needs torch, this one does not.
 Capability = Literal[
-    "Density", "LowerBound", "Sampler", "Completer", "Classifier", "Encoder", "Decoder", "Reconstructor", "Regressor",
-    "OutlierScorer", "Uncertain", "FeatureExtractor", "Segmenter", "Detector", "LanguageModel", "Translator",
-    "ImageTranslator", "Stylizer", "Policy",
+    "Density", "LowerBound", "Sampler", "Completer", "Classifier", "Encoder", "Decoder", "Prior", "Reconstructor",
+    "Regressor", "OutlierScorer", "Uncertain", "FeatureExtractor", "Segmenter", "Detector", "LanguageModel",
+    "Translator", "ImageTranslator", "Stylizer", "Policy",
 ]  # fmt: skip
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower case, digits, single dashes")]
@@ -52,6 +52,15 @@ class MetricSpec(Record, kw_only=True):
     requires: Capability
     unit: str
     higher_is_better: bool
+
+
+class StudySpec(Record, kw_only=True):
+    """A study: a class of `zoo_core.Study` that shows something with pictures and measured numbers."""
+
+    name: Name
+    target: Target
+    summary: Line
+    minutes: Annotated[float, Meta(gt=0)]  # about, on one CPU core
 
 
 class CommandSpec(Record, kw_only=True):

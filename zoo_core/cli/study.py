@@ -1,0 +1,48 @@
+"""zoo study"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.output import json_option, print_json, print_table, talk
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The report's folder; again, it goes on.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A value of the study: --set seed=1")
+@json_option
+def study(name: str | None, output: Path | None, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Make the study NAME: train and measure what it needs, and write a report with pictures into a folder.
+
+    Without NAME, list the studies.
+    """
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.errors import UsageError
+    from zoo_core.interfaces.record import to_plain
+
+    registry = default_registry()
+    if name is None:
+        offers = registry.studies()
+        if as_json:
+            print_json([{**to_plain(offer.spec), "plugin": offer.plugin.label} for offer in offers])
+        else:
+            rows = [[o.spec.name, o.spec.summary, f"{o.spec.minutes:g} min", o.plugin.label] for o in offers]
+            print_table(["study", "what it shows", "about", "plugin"], rows)
+        return
+    offer = registry.study(name)
+    if output is None:
+        raise UsageError(f"where should the report of '{offer.spec.name}' go?", "Give a folder: -o report")
+
+    from zoo_core.cli.assignments import read_assignments
+    from zoo_core.cli.watching import train_and_watch
+    from zoo_core.training.study import REPORT, Report
+
+    kind = registry.study_class(offer)
+    values = read_assignments(assignments, kind)
+    talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} minutes on one core)")
+    report = Report(output, registry=registry, run_one=train_and_watch)
+    report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
+    if as_json:
+        print_json(report.tables)
+    talk(f"Wrote {output / REPORT}.")

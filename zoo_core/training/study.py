@@ -1,0 +1,147 @@
+"""`Study`: shows one thing, with trained models, pictures and measured numbers.
+
+    class Orderings(Study, kw_only=True):
+        epochs: Annotated[float, Meta(gt=0)] = 3
+
+        def make(self, report: Report) -> None:
+            for name in ("raster", "reverse", "random"):
+                run = report.train(name, "nade", data="binarized-mnist", epochs=self.epochs, config={"ordering": name})
+                ...
+            report.table(["ordering", "validation NLL"], rows)
+
+A plugin declares such a class by `zoo_studies`; `zoo study NAME -o FOLDER` makes it. Runs are kept in FOLDER/runs: a
+study that was interrupted goes on where it was.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.errors import UsageError
+from zoo_core.hub.atomic import replacing, write_atomically
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.training.arguments import RunArguments
+from zoo_core.training.run import Run
+from zoo_core.weights.loading import load
+from zoo_core.weights.release import ReleaseConfig, read_release
+
+REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
+
+
+class Trained(NamedTuple):
+    """A run of a study that has ended."""
+
+    model: Model  # the best epoch, in eval mode
+    release: ReleaseConfig
+    curve: list[dict[str, Any]]  # a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}
+    best: Mapping[str, float]  # the validation numbers of the best epoch
+
+
+def _train(run: Run) -> ReleaseConfig:
+    run.train()
+    return run.finish()
+
+
+class Report:
+    """What a study writes into `folder`: README.md with its pictures, and numbers.json with what the tables hold.
+
+    Args:
+        folder: a new one, or one that the same study with the same values began.
+        run_one: trains a run and makes it a release; a command shows progress.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        registry: Registry | None = None,
+        run_one: Callable[[Run], ReleaseConfig] = _train,
+    ) -> None:
+        self.folder = Path(folder)
+        self.registry = registry or default_registry()
+        self.run_one = run_one
+        self.parts: list[str] = []
+        self.tables: list[dict[str, Any]] = []
+
+    def write(self, title: str, study: "Study") -> None:
+        """Make `study` here.
+
+        Raises:
+            UsageError: the folder holds something else.
+        """
+        values = {"study": type(study).__name__, **to_plain(study)}
+        mark = self.folder / MARK
+        is_new = not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir()))
+        if not is_new and not (mark.is_file() and json.loads(mark.read_text()) == values):
+            raise UsageError(
+                f"the output folder '{self.folder}' exists, and holds something else than this study with these values",
+                "Choose another one.",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(mark, json.dumps(values, indent=1))
+        study.make(self)
+        write_atomically(self.folder / NUMBERS, json.dumps({**values, "tables": self.tables}, indent=1))
+        write_atomically(self.folder / REPORT, "\n\n".join([f"# {title}", *self.parts, ""]))
+
+    def say(self, text: str) -> None:
+        """A paragraph of Markdown."""
+        self.parts.append(" ".join(text.split()))
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table; floats are shown with four digits, and kept as they are in numbers.json."""
+        lines = [header, ["---"] * len(header), *rows]
+        self.parts.append("\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines))
+        self.tables.append({"header": list(header), "rows": [list(row) for row in rows]})
+
+    @contextmanager
+    def picture(self, name: str, caption: str, *, rows: int = 1, columns: int = 1, size: float = 3.2) -> Iterator[Any]:
+        """Gives the matplotlib axes, an array [rows, columns] of `size` inches a side each; saved as NAME.png."""
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        figure, axes = pyplot.subplots(rows, columns, figsize=(columns * size, rows * size), squeeze=False)
+        try:
+            yield axes
+            figure.tight_layout()
+            with replacing(self.folder / f"{name}.png") as beside:
+                figure.savefig(beside, format="png", dpi=110)
+        finally:
+            pyplot.close(figure)
+        self.parts.append(f"![{name}]({name}.png)\n\n{caption}")
+
+    def train(self, label: str, model: str, **arguments: Any) -> Trained:
+        """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`."""
+        folder = self.folder / "runs" / label
+        wanted = RunArguments(model=model, **arguments)
+        if (folder / "run.json").exists():
+            run = Run.resume(folder, self.registry)
+            if run.arguments != wanted:
+                raise UsageError(
+                    f"'{folder}' was trained with other arguments: {run.arguments.command()}",
+                    "Choose another output folder.",
+                )
+        else:
+            run = Run.start(folder, wanted, self.registry)
+        release = read_release(folder) if run.released else self.run_one(run)
+        best = run.best_row or (run.curve[-1] if run.curve else {})
+        return Trained(load(str(folder), registry=self.registry), release, run.curve, best.get("validation", {}))
+
+
+class Study(Record, kw_only=True):
+    """Base of studies. The fields are what may be set, with bounds; `make` writes the report."""
+
+    seed: int = 0  # of every run and every draw
+
+    def make(self, report: Report) -> None:
+        """Train, measure, and tell."""
+        raise NotImplementedError
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
