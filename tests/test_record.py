@@ -1,5 +1,6 @@
 """Record: declared data that is checked however it is made."""
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -78,6 +79,7 @@ def test_plain_values_become_records() -> None:
 def test_plain_form_and_back() -> None:
     outer = Outer(name="a", inner=Inner(size=3), many=(Inner(size=1),), by_name={"x": Inner()})
     assert read_record(Outer, to_plain(outer), "here") == outer
+    assert to_plain(outer) == json.loads(json.dumps(to_plain(outer)))  # a run that is resumed compares the two
     assert msgspec.json.decode(msgspec.json.encode(outer), type=Outer) == outer
 
 

@@ -55,7 +55,14 @@ def read_record(kind: type[R], data: object, where: str) -> R:
 
 def to_plain(value: object) -> Any:
     """`value` as plain dicts, lists and scalars, ready for JSON."""
-    return msgspec.to_builtins(value)
+    return _with_lists(msgspec.to_builtins(value))
+
+
+def _with_lists(value: Any) -> Any:
+    """Lists for tuples, which JSON does not know: what was written and read again is equal."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _path_first(message: str, field: str) -> str:
