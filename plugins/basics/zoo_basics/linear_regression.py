@@ -1,0 +1,94 @@
+"""Linear regression: y = W x + b, three ways to the same minimum of the mean squared error.
+
+    normal  the normal equation, (X^T X) W^T = X^T y: the solution in closed form
+    gd      gradient descent: every step sees all rows; it converges for learning rates below 2 / (largest curvature)
+    sgd     stochastic gradient descent: every step sees a few rows; cheap, and noisy near the minimum
+
+Axes: B batch, D inputs, T targets.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_basics.row_regressor import RowRegressor
+from zoo_core import Dataset, Loss, Objective, Optimizer, Record, Stage, Stream
+
+
+class LinearRegressionConfig(Record, kw_only=True):
+    """What the data decides, and how the minimum is found."""
+
+    inputs: Annotated[int, Meta(ge=1)] = 1  # D
+    targets: Annotated[int, Meta(ge=1)] = 1  # T
+    solver: Literal["normal", "gd", "sgd"] = "normal"
+
+
+class LinearRegression(RowRegressor):
+    """A Regressor."""
+
+    Config = LinearRegressionConfig
+    select_by = "mse"
+
+    def __init__(self, config: LinearRegressionConfig) -> None:
+        super().__init__(config)
+        self.linear = nn.Linear(config.inputs, config.targets)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.register_statistics()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardised targets for standardised inputs: [B, D] -> [B, T]."""
+        return self.linear(x)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The targets for inputs in the data's units: [B, D] -> [B, T]."""
+        return self(self.standard_inputs(x)) * self.target_std + self.target_mean
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Loss:
+        """Squared error of the standardised targets."""
+        y = self.standard_targets(batch["target"])
+        return Loss((self(self.standard_inputs(batch["vector"])) - y).square().sum(), y.numel())
+
+    # Training.
+
+    def stages(self) -> list[Stage]:
+        standardise, train = super().stages()
+        return [standardise, Stage(name="solve", share=0) if self.config.solver == "normal" else train]
+
+    @torch.no_grad()
+    def begin_stage(self, stage: str, data: Dataset) -> None:
+        super().begin_stage(stage, data)
+        if stage == "solve":
+            self.solve(data)
+
+    def solve(self, data: Dataset) -> None:
+        """The normal equation, summed up over the rows in double precision.
+
+        Where inputs depend on each other there is no single solution: the one of the smallest norm is taken.
+        """
+        d = self.config.inputs + 1
+        gram = torch.zeros(d, d, dtype=torch.float64)
+        moment = torch.zeros(d, self.config.targets, dtype=torch.float64)
+        for batch in self.train_rows(data):
+            x, y = self.standard_inputs(batch["vector"]).double(), self.standard_targets(batch["target"]).double()
+            x = torch.cat([x, torch.ones_like(x[:, :1])], 1)  # a column of ones for b
+            gram += (x.T @ x).cpu()
+            moment += (x.T @ y).cpu()
+        solution = torch.linalg.pinv(gram, hermitian=True) @ moment  # [D + 1, T]
+        self.linear.weight.copy_(solution[:-1].T)
+        self.linear.bias.copy_(solution[-1])
+
+    def streams(self, progress: float) -> dict[str, Stream]:
+        everything = 2**31 - 1
+        return {"x": Stream(batch=16 if self.config.solver == "sgd" else everything)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        if self.config.solver == "normal":
+            return {}
+        return {"main": Optimizer(kind="sgd", lr=0.1 if self.config.solver == "gd" else 0.02)}
+
+    def objectives(self) -> list[Objective]:
+        return [] if self.config.solver == "normal" else super().objectives()

@@ -1,0 +1,54 @@
+"""What zoo-basics offers."""
+
+from zoo_core import ModelSpec, StudySpec, hookimpl
+
+zoo_api = 1
+
+_MLP = "Rumelhart, Hinton and Williams, 1986, Learning representations by back-propagating errors"
+
+
+@hookimpl
+def zoo_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="linear-regression",
+            target="zoo_basics.linear_regression:LinearRegression",
+            summary="A straight line through rows of numbers: the normal equation, gradient descent, or SGD",
+            task="regression",
+            paper="textbook",
+            capabilities=("Regressor",),
+            aliases=("least-squares",),
+            parameter_count="T (D + 1)",
+        ),
+        ModelSpec(
+            name="mlp",
+            target="zoo_basics.mlp:MLPClassifier",
+            summary="Multilayer perceptron for images with labels",
+            task="classification",
+            paper=_MLP,
+            capabilities=("Classifier",),
+            parameter_count="sum over the layers of n_out (n_in + 1)",
+        ),
+        ModelSpec(
+            name="mlp-regressor",
+            target="zoo_basics.mlp:MLPRegressor",
+            summary="Multilayer perceptron for rows of numbers with targets; it can say how sure it is",
+            task="regression",
+            paper=_MLP,
+            capabilities=("Regressor",),
+            parameter_count="sum over the layers of n_out (n_in + 1)",
+        ),
+    ]
+
+
+def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
+    return StudySpec(name=name, target=f"zoo_basics.studies.{target}", summary=summary, minutes=minutes)
+
+
+@hookimpl
+def zoo_studies() -> list[StudySpec]:
+    return [
+        _study("init", "init:Init", "what the first weights do to the activations of deep networks", 0.5),
+        _study("losses", "losses:Losses", "squared error, absolute error and Gaussian likelihoods, with outliers", 1),
+        _study("optimizers", "optimizers:Optimizers", "SGD, SGD with decay, momentum and Adam on the same network", 3),
+    ]
