@@ -101,14 +101,14 @@ def test_the_data_is_what_all_have_recorded(scaled: Callable[..., str], registry
 
 def test_the_best_classifier_has_the_highest_accuracy(classifiers: list[str], registry: Registry) -> None:
     found = compare(classifiers, data="toy-grey", registry=registry)
-    assert found.metrics == ["accuracy", "ece", "log_loss"]
+    assert found.metrics == ["accuracy", "brier", "ece", "log_loss"]
     accuracy = [row.numbers["accuracy"].value for row in found.rows]
     log_loss = [row.numbers["log_loss"].value for row in found.rows]
     assert accuracy[0] != accuracy[1]
     assert found.best["accuracy"] == accuracy.index(max(accuracy))
     assert found.best["log_loss"] == log_loss.index(min(log_loss))
     tested = {metric for row in found.rows for metric in row.differences}
-    assert tested == {"accuracy", "log_loss"}  # a calibration error is no mean of examples
+    assert tested == {"accuracy", "brier", "log_loss"}  # a calibration error is no mean of examples
 
 
 def test_flops_are_those_of_one_example(registry: Registry) -> None:
@@ -234,7 +234,7 @@ def test_what_a_model_cannot_do_is_left_out(
     )
     references = [density, str(classifier)]
     with pytest.raises(
-        UsageError, match=r"no metric that all .* has bits_per_dim, nll; .* has accuracy, ece, log_loss"
+        UsageError, match=r"no metric that all .* has bits_per_dim, nll; .* has accuracy, brier, ece, log_loss"
     ):
         compare(references, data="toy-grey", registry=registry)
     with pytest.raises(UsageError, match="no metric that all"):

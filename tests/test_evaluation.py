@@ -13,7 +13,7 @@ import zoo_core
 from zoo_core import evaluation
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError
-from zoo_core.evaluation import check, entries, fitting_metrics, measure
+from zoo_core.evaluation import check, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.interfaces.dataset import digest
 from zoo_core.interfaces.model import Model
 from zoo_core.weights.release import MetricEntry, Protocol
@@ -205,3 +205,15 @@ def test_metrics_that_ask_the_same_share_one_answer(
     monkeypatch.setattr(type(model), "log_prob", counted)
     measure(model, registry.open_dataset("toy-bits"), "test", fitting_metrics(model, registry))
     assert asked == [100, 30] and "log_prob" not in vars(model)
+
+
+def test_a_part_of_a_split_is_drawn_from_all_of_it(registry: Registry) -> None:
+    """Published splits are sorted by class now and then: the first n would be zeros."""
+    data = registry.open_dataset("toy-grey")
+    model = zoo_core.create("toy-classifier", registry=registry, features=data.features)
+    places = torch.cat([batch["index"] for batch in evaluation_batches(model, data, "test", 10)])
+    assert len(places.unique()) == 10 and places.max() > 10
+    again = torch.cat([batch["index"] for batch in evaluation_batches(model, data, "test", 10)])
+    assert torch.equal(places, again)
+    whole = torch.cat([batch["index"] for batch in evaluation_batches(model, data, "test", data.size("test"))])
+    assert torch.equal(whole, torch.arange(data.size("test")))

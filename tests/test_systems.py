@@ -528,6 +528,7 @@ COMMANDS: list[dict[str, Any]] = [
     {"epochs": 1, "input": [{"step": "resize", "size": 8}, {"step": "binarize", "mode": "threshold", "at": 1e-05}]},
     {"epochs": 1, "input": [{"step": "binarize", "mode": "sample", "seed": 3}]},
     {"epochs": 1, "config": {"width": 3, "rate": 1e-5, "deep": True, "none": None, "sizes": [1, 2], "map": {"a": 1}}},
+    {"epochs": 1, "metrics": ["iwae_nll", "linear_probe"]},
     {"epochs": 1, "config": {"text": 'it\'s "quoted"', "number": "3", "flag": "true", "empty": "", "sum": "a=b c"}},
     {"epochs": 1, "config": {"umlaut": "Öl & $HOME `ls` \\ \n tab\t#", "third": 1 / 3}},
 ]

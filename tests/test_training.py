@@ -485,3 +485,14 @@ def test_freed_memory_can_be_kept() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert kept == "False" or int(faults) < 1000, faults  # 200 MB are 48,828 pages
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"), [("nil", "no metric named 'nil'"), ("elbo", "needs the capability LowerBound")]
+)
+def test_a_metric_that_could_not_be_measured_at_the_end_is_refused_at_the_beginning(
+    metric: str, words: str, registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        zoo_core.train("toy", data="toy-bits", steps=1, metrics=[metric], output=tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()

@@ -82,7 +82,7 @@ def compare(
         references: as for `load`; one may stand there twice.
         data: by default the one data set that all of them were measured on.
         metrics: by default all that fit what the models can do.
-        limit: use only the first so many examples.
+        limit: use only so many examples, drawn with seed 0.
         on_batch: called with the number of examples done, and of all, over all models.
 
     Raises:
@@ -104,7 +104,7 @@ def compare(
         _check_data(reference, model, dataset)
         fitting = [spec.name for spec in specs if isinstance(model, capabilities.PROTOCOLS[spec.requires])]
         candidates.append(_Candidate(reference, found.name, model, fitting))
-    common = _common_metric(candidates)
+    common = _common_metric(candidates, registry)
     _check_inputs(candidates)
 
     measured = []
@@ -130,6 +130,7 @@ def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
     Matrix products and convolutions, as `zoo summary` counts them; elementwise operations are not.
     """
     (batch,) = evaluation_batches(model, data, split, 1)
+    metric.begin(model, data, split, min(2, data.size(split)))
     with flop_counter() as counter:
         metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
     return int(counter.get_total_flops())
@@ -174,6 +175,9 @@ class _Timed(Metric):
         self.metric = metric
         self.rates: list[float] = []  # examples per second, of each batch
 
+    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+        self.metric.begin(model, data, split, n)
+
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
@@ -207,11 +211,11 @@ def _check_data(reference: str, model: Model, data: Dataset) -> None:
         raise UsageError(f"'{reference}': {error.message}", error.hint) from None
 
 
-def _common_metric(candidates: Sequence[_Candidate]) -> str:
-    """The first metric that all models have."""
-    for name in candidates[0].fitting:
-        if all(name in candidate.fitting for candidate in candidates):
-            return name
+def _common_metric(candidates: Sequence[_Candidate], registry: Registry) -> str:
+    """The first metric that all models have; if there is one, a mean of examples, for it sees each of them."""
+    common = [name for name in candidates[0].fitting if all(name in candidate.fitting for candidate in candidates)]
+    if common:
+        return min(common, key=lambda name: registry.new_metric(name).examples() is None)
     said = [f"'{candidate.reference}' has {', '.join(candidate.fitting) or 'none'}" for candidate in candidates]
     raise UsageError(f"there is no metric that all of these models have: {'; '.join(said)}")
 

@@ -1,6 +1,6 @@
 """Measuring a model on a data set."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -22,7 +22,7 @@ from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.release import MetricEntry, Protocol
 from zoo_core.weights.sources import Located, locate
 
-BATCH = 100  # examples at a time; no result depends on it
+BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
 REPEATABLE = ("log_prob", "logits", "reconstruct", "predict", "segment")  # what capabilities answer of an x alone
 
 
@@ -36,17 +36,22 @@ def measure(
     limit: int | None = None,
     processes: Processes | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
+    on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
 ) -> dict[str, Measurement]:
-    """Every metric over the split, or its first `limit` examples, in one pass.
+    """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
     Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
-    batches, and all know the result.
+    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why.
+
+    Raises:
+        ZooError: not one of the metrics can be had here.
     """
     processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
     model.eval()
     try:
+        metrics = _begun(model, data, split, size, metrics, on_unmeasurable)
         with _each_method_once(model):
             for number, batch in enumerate(evaluation_batches(model, data, split, size)):
                 if number % processes.count == processes.rank:
@@ -61,6 +66,30 @@ def measure(
         for name, metric in first.items():
             metric.merge(other[name])
     return {name: metric.compute() for name, metric in first.items()}
+
+
+def _begun(
+    model: Model,
+    data: Dataset,
+    split: str,
+    size: int,
+    metrics: Mapping[str, Metric],
+    on_unmeasurable: Callable[[str, ZooError], None],
+) -> dict[str, Metric]:
+    """The metrics that could begin; if none could, the first one's reason is raised."""
+    begun: dict[str, Metric] = {}
+    failed: dict[str, ZooError] = {}
+    for name, metric in metrics.items():
+        try:
+            metric.begin(model, data, split, size)
+            begun[name] = metric
+        except ZooError as error:
+            failed[name] = error
+    if failed and not begun:
+        raise next(iter(failed.values()))
+    for name, why in failed.items():
+        on_unmeasurable(name, why)
+    return begun
 
 
 @contextmanager
@@ -90,17 +119,20 @@ def _each_method_once(model: Model) -> Iterator[None]:
 
 
 def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
-    """The first `size` examples of a split in order, preprocessed, with the same random inputs each time."""
+    """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
+    split as "index" [B]. Fewer than all are drawn with seed 0: many splits are sorted by class."""
     inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
-    for start in range(0, size, BATCH):
-        indices = torch.arange(start, min(start + BATCH, size))
+    chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:size].sort().values
+    for indices in torch.split(chosen, BATCH):
         batch = model.preprocess(data.batch(split, indices), generator=inputs)
-        yield batch | model.draw_inputs(stream, len(indices), draws)
+        yield batch | model.draw_inputs(stream, len(indices), draws) | {"index": indices}
 
 
-def fitting_metrics(model: Model, registry: Registry, names: Sequence[str] = ()) -> dict[str, Metric]:
-    """The named metrics, or all whose capability the model has.
+def fitting_metrics(
+    model: Model, registry: Registry, names: Sequence[str] = (), *, recorded: Collection[str] = ()
+) -> dict[str, Metric]:
+    """The named metrics, or all whose capability the model has; of those on request, only the `recorded` ones.
 
     Raises:
         UsageError: a named metric asks for a capability that the model lacks, or none fits.
@@ -109,7 +141,9 @@ def fitting_metrics(model: Model, registry: Registry, names: Sequence[str] = ())
     for name in names or [offer.spec.name for offer in registry.metrics()]:
         spec = registry.metric(name).spec
         if isinstance(model, capabilities.PROTOCOLS[spec.requires]):
-            chosen[spec.name] = registry.new_metric(spec.name)
+            metric = registry.new_metric(spec.name)
+            if names or not metric.on_request or spec.name in recorded:
+                chosen[spec.name] = metric
         elif names:
             raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
     if not chosen:
@@ -150,6 +184,7 @@ class Check(NamedTuple):
     measured: MetricEntry
     recorded: MetricEntry | None
     verdict: str  # "same", "different", "other data", "not recorded"
+    beside: Mapping[str, float] = {}  # see `Measurement`
 
 
 class Evaluation(NamedTuple):
@@ -157,6 +192,7 @@ class Evaluation(NamedTuple):
 
     located: Located
     checks: list[Check]
+    unmeasurable: dict[str, str]  # the metrics that cannot be had here, with the reason
 
     @property
     def metrics(self) -> list[MetricEntry]:
@@ -182,8 +218,11 @@ def evaluate(
     Args:
         reference: as for `load`.
         data: by default the data set that the release was measured on.
-        metrics: by default all that fit what the model can do.
-        limit: use only the first so many examples; the result is another protocol then.
+        metrics: by default all that fit what the model can do, the slow ones only where the release records them.
+        limit: use only so many examples, drawn with seed 0; the result is another protocol then.
+
+    Raises:
+        ZooError: there is no such release, no data, or not one of the metrics can be had here.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
@@ -195,12 +234,27 @@ def evaluate(
     model = load_located(located, reference, device=str(processes.device), registry=registry)
     if model.cpu_threads and processes.device.type == "cpu":
         torch.set_num_threads(model.cpu_threads)
-    chosen = fitting_metrics(model, registry, metrics)
     dataset = registry.open_dataset(normalise(name), data_file)
+    same = (dataset.name, split)
+    here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]
+    chosen = fitting_metrics(model, registry, metrics, recorded=here)
     check_fields(model, dataset)
-    measured = measure(model, dataset, split, chosen, limit=limit, processes=processes, on_batch=on_batch)
-    found = entries(model, dataset, split, measured, registry)
-    return Evaluation(located, [check(entry, recorded) for entry in found])
+    unmeasurable: dict[str, str] = {}
+    measured = measure(
+        model,
+        dataset,
+        split,
+        chosen,
+        limit=limit,
+        processes=processes,
+        on_batch=on_batch,
+        on_unmeasurable=lambda metric, why: unmeasurable.update({metric: why.message}),
+    )
+    checks = [
+        check(entry, recorded)._replace(beside=measured[entry.metric].beside)
+        for entry in entries(model, dataset, split, measured, registry)
+    ]
+    return Evaluation(located, checks, unmeasurable)
 
 
 def recorded_metrics(located: Located) -> list[MetricEntry]:

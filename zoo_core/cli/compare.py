@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--data", help="By default the one data set that all were measured on.")
 @click.option("--split", default="test", show_default=True)
 @click.option("--metric", "metrics", multiple=True, help="By default all that fit; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=2), help="Only the first so many examples.")
+@click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0.")
 @click.option("--latex", is_flag=True, help="Print a LaTeX tabular (package booktabs).")
 @device_option
 @hub_options

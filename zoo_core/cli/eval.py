@@ -17,9 +17,10 @@ class Result(NamedTuple):
     """One row: a number of a reference, or why there is none."""
 
     reference: str
-    verdict: str  # that of the check; "no data", "FAILED"
+    verdict: str  # that of the check; "no data", "not measurable", "FAILED"
     check: "Check | None"
     error: str | None
+    metric: str | None = None  # the one that is not measurable
 
 
 @click.command("eval")
@@ -28,8 +29,8 @@ class Result(NamedTuple):
 @click.option("--data", help="By default the data set that the release was measured on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--metric", "metrics", multiple=True, help="By default all that fit; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=2), help="Only the first so many examples: not comparable.")
+@click.option("--metric", "metrics", multiple=True, help="By default all that fit, slow ones where recorded.")
+@click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
 @click.option(
     "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )
@@ -57,6 +58,9 @@ def eval_command(
             try:
                 found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
                 results += [Result(reference, one.verdict, one, None) for one in found.checks]
+                results += [
+                    Result(reference, "not measurable", None, why, metric) for metric, why in found.unmeasurable.items()
+                ]
             except ZooError as error:
                 if not everything and len(references) == 1:
                     raise
@@ -75,11 +79,13 @@ def eval_command(
 def _plain(result: Result) -> dict[str, Any]:
     from zoo_core.interfaces.record import to_plain
 
-    measured, recorded, _ = result.check or (None, None, None)
+    measured, recorded, _, beside = result.check or (None, None, None, {})
     return {
         "reference": result.reference,
+        "metric": measured.metric if measured else result.metric,
         "verdict": result.verdict,
         "measured": to_plain(measured),
+        "beside": to_plain(beside),
         "recorded": to_plain(recorded),
         "error": result.error,
     }
@@ -87,13 +93,15 @@ def _plain(result: Result) -> dict[str, Any]:
 
 def _row(result: Result) -> list[str]:
     if result.check is None:
-        return [result.reference, "-", "-", "-", result.error or "-", "-", result.verdict]
-    measured, recorded, verdict = result.check
+        return [result.reference, result.metric or "-", "-", "-", result.error or "-", "-", result.verdict]
+    measured, recorded, verdict, beside = result.check
     protocol = measured.protocol
     return [
         result.reference,
         measured.metric,
-        f"{measured.value:.6g}" + (f" ± {measured.stderr:.2g}" if measured.stderr is not None else ""),
+        f"{measured.value:.6g}"
+        + (f" ± {measured.stderr:.2g}" if measured.stderr is not None else "")
+        + (f" ({', '.join(f'{name} {number:.3g}' for name, number in beside.items())})" if beside else ""),
         measured.unit,
         f"{protocol.dataset} {protocol.split}, n = {protocol.n}, {protocol.estimator}",
         f"{recorded.value:.6g}" if recorded else "-",

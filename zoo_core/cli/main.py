@@ -17,6 +17,10 @@ COMMANDS = {
     "code": ("zoo_core.cli.code:code", "Print the one file that is the model."),
     "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
     "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),
+    "reconstruct": ("zoo_core.cli.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
+    "interpolate": ("zoo_core.cli.interpolate:interpolate", "Decode the way from one image to another."),
+    "latents": ("zoo_core.cli.latents:latents", "Map the codes of a data set into a PNG."),
+    "score": ("zoo_core.cli.score:score", "How likely images are to a model, and how strange."),
     "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
     "compare": ("zoo_core.cli.compare:compare_command", "Measure models on the same examples, side by side."),
     "verify": ("zoo_core.cli.verify:verify", "Check hashes and golden outputs of releases."),
@@ -28,6 +32,7 @@ COMMANDS = {
     "doctor": ("zoo_core.cli.doctor:doctor", "Say whether everything works here, and what is missing."),
     "train": ("zoo_core.cli.train:train", "Train a model; the output folder becomes a release."),
     "reproduce": ("zoo_core.cli.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
+    "study": ("zoo_core.cli.study:study", "Train and measure to show one thing: a report with pictures."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins and what each offers."),
 }
 

@@ -28,6 +28,7 @@ from zoo_core.cli.output import talk
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
+@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")

@@ -29,6 +29,14 @@ class Density(Protocol):
 
 
 @runtime_checkable
+class Conditionals(Protocol):
+    """What an autoregressive Density may tell besides. No model declares it, so it is not among the PROTOCOLS."""
+
+    def conditional_log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability of every value given those before it, the shape of x, in nats; they sum to `log_prob`."""
+
+
+@runtime_checkable
 class LowerBound(Protocol):
     def elbo(self, x: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
         """Lower bound on the log-likelihood, [B], in nats; more samples give the importance-weighted bound."""
@@ -62,6 +70,12 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     def decode(self, z: Tensor) -> Tensor:
         """What each code stands for, [B, …]."""
+
+
+@runtime_checkable
+class Prior(Protocol):
+    def sample_prior(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n codes drawn from the prior that the model's codes should follow, [n, Z]."""
 
 
 @runtime_checkable
@@ -140,7 +154,8 @@ class Policy(Protocol):
 PROTOCOLS: dict[str, type] = {
     protocol.__name__: protocol
     for protocol in (
-        Density, LowerBound, Sampler, Completer, Classifier, Encoder, Decoder, Reconstructor, Regressor, OutlierScorer,
-        Uncertain, FeatureExtractor, Segmenter, Detector, LanguageModel, Translator, ImageTranslator, Stylizer, Policy,
+        Density, LowerBound, Sampler, Completer, Classifier, Encoder, Decoder, Prior, Reconstructor, Regressor,
+        OutlierScorer, Uncertain, FeatureExtractor, Segmenter, Detector, LanguageModel, Translator, ImageTranslator,
+        Stylizer, Policy,
     )
 }  # fmt: skip

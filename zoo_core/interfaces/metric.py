@@ -9,17 +9,23 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 
 
 class Measurement(Record, kw_only=True):
-    """What a metric says: a number over n examples with its standard error, and how it was computed."""
+    """What a metric says: a number over n examples with its standard error, and how it was computed.
+
+    `beside` are named numbers that help to read it, such as what it would be for perfect samples. They are shown, and
+    are no part of the result.
+    """
 
     value: float
     stderr: Annotated[float, Meta(ge=0)] | None
     n: int
     estimator: str = "exact"
+    beside: dict[str, float] = {}
 
     @classmethod
     def mean_of(cls, values: Tensor, estimator: str = "exact") -> "Measurement":
@@ -45,10 +51,21 @@ class Metric(ABC):
     """Fed batch by batch; `merge` joins what several processes saw."""
 
     requires: ClassVar[str]  # the capability a model must have
+    on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
+
+    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing
+        """Called once, before `n` examples of the split come batch by batch: what else the number needs.
+
+        Of many processes each calls it, and must come to the same.
+
+        Raises:
+            ZooError: the number cannot be had here: no labels, no such weights.
+        """
 
     @abstractmethod
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        """Take in one preprocessed batch."""
+        """Take in one preprocessed batch. Its "index" [B] int64 are the places of the examples in the split: random
+        draws that are seeded by them do not depend on which process makes them."""
 
     @abstractmethod
     def merge(self, other: "Metric") -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import Offer
 from zoo_core.discovery.specs import ModelSpec
-from zoo_core.errors import WeightsError
+from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces import capabilities
@@ -102,6 +102,8 @@ def _samples(model: Model) -> Tensor | None:
     model.eval()
     try:
         samples = model.sample(16, generator=torch.Generator().manual_seed(0))
+    except UsageError:  # nothing was fitted that could be drawn from
+        return None
     finally:
         model.train(training)
     return samples if samples.ndim == 4 and samples.shape[1] in (1, 3) else None

@@ -35,6 +35,7 @@ class RunArguments(Record, kw_only=True):
     accumulate: Count = 1
     precision: Literal["fp32", "bf16"] | None = None
     select: str | None = None  # the validation metric that picks the best epoch
+    metrics: list[str] = []  # --metric: measured at the end beside those that always are
     summary: str | None = None
     licence: str = "NOASSERTION"  # of the weights, SPDX
 
@@ -51,6 +52,8 @@ class RunArguments(Record, kw_only=True):
                 words += [word for key, item in value.items() for word in ("--set", f"{key}={json.dumps(item)}")]
             elif name == "input":
                 words += [word for step in value for word in ("--input", step_text(step))]
+            elif name == "metrics":
+                words += [word for metric in value for word in ("--metric", metric)]
             elif name == "augment":
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
@@ -79,7 +82,7 @@ def read_command(command: str) -> RunArguments:
         options = list(zip(words[::2], words[1::2], strict=True))
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
-        values: dict[str, Any] = {"model": model, "config": {}, "input": []}
+        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": []}
         steps: list[str] = []
         for name, text in options:
             if name == "--set":
@@ -87,6 +90,8 @@ def read_command(command: str) -> RunArguments:
                 values["config"][key] = json_or_text(value)
             elif name == "--input":
                 values["input"].append(parse_step(text))
+            elif name == "--metric":
+                values["metrics"].append(text)
             elif name == "--augment":
                 steps.append(text)
             else:

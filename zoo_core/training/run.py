@@ -124,6 +124,8 @@ class Run:
         }
         self.augmentation = self._augmentation()
         self.select = self._selection()
+        if arguments.metrics:
+            fitting_metrics(self.model, registry, arguments.metrics)  # says now what it could not measure at the end
         self.lower_is_better = self.select in (None, "loss") or not registry.metric(self.select).spec.higher_is_better
         self.loop = Loop(
             self.model,
@@ -273,7 +275,7 @@ class Run:
         self.model.fit_posthoc(_Batches(self.model, self.data, self.processes.device))
         split = "test" if "test" in self.data.splits else self.data.splits[-1]
         try:
-            chosen = fitting_metrics(self.model, self.registry)
+            chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics)
         except UsageError:
             chosen = {}
         measured = self._measure(split, chosen, observer) if chosen else {}
@@ -403,7 +405,7 @@ class Run:
         observer.on_epoch(row, is_best)
 
     def validate(self, observer: Observer, limit: int | None = None) -> float:
-        """The number on the validation split that picks the best epoch, or that of its first `limit` examples."""
+        """The number on the validation split that picks the best epoch, or that of `limit` examples of it."""
         assert self.select is not None
         metrics: Mapping[str, Metric] = {"loss": MeanLoss()}
         if self.select != "loss":
@@ -419,7 +421,20 @@ class Run:
             if self.loop.requests["stop"] and self.processes.count == 1:  # many would wait for each other
                 raise Interrupted
 
-        return measure(self.model, self.data, split, metrics, limit=limit, processes=self.processes, on_batch=on_batch)
+        def on_unmeasurable(name: str, why: ZooError) -> None:
+            if name in self.arguments.metrics:
+                raise why
+
+        return measure(
+            self.model,
+            self.data,
+            split,
+            metrics,
+            limit=limit,
+            processes=self.processes,
+            on_batch=on_batch,
+            on_unmeasurable=on_unmeasurable,
+        )
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         if self.best_row is None:

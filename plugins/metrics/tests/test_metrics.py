@@ -10,7 +10,15 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from zoo_core import Field, Metric, UsageError
-from zoo_metrics.classification import BINS, Accuracy, CalibrationError, LogLoss, bin_of, calibration_error
+from zoo_metrics.classification import (
+    BINS,
+    Accuracy,
+    BrierScore,
+    CalibrationError,
+    LogLoss,
+    bin_of,
+    calibration_error,
+)
 from zoo_metrics.likelihood import BitsPerDim, NegativeLogLikelihood
 from zoo_metrics.plugin import zoo_metrics
 
@@ -56,7 +64,7 @@ def with_confidence(confidence: list[float], correct: list[int]) -> Batch:
     return {"image": torch.stack([p.log(), (1 - p).log()], 1), "label": 1 - torch.tensor(correct)}
 
 
-MEANS = [NegativeLogLikelihood, BitsPerDim, Accuracy, LogLoss]
+MEANS = [NegativeLogLikelihood, BitsPerDim, Accuracy, LogLoss, BrierScore]
 ALL = [*MEANS, CalibrationError]
 
 
@@ -95,6 +103,15 @@ def test_log_loss_is_what_a_loop_over_the_definition_gives() -> None:
     assert metric.compute().value == pytest.approx(sum(loop) / 20)
     uniform = measured(LogLoss, {"image": torch.zeros(5, 7), "label": torch.arange(5)}).compute()
     assert uniform.value == pytest.approx(math.log(7)) and uniform.stderr == pytest.approx(0, abs=1e-12)
+
+
+def test_the_brier_score_of_sure_wrong_and_undecided_models() -> None:
+    def score(*logits: float) -> float:
+        return measured(BrierScore, {"image": torch.tensor([logits]), "label": torch.tensor([0])}).compute().value
+
+    assert score(1e4, 0.0) == 0
+    assert score(0.0, 1e4) == pytest.approx(2)
+    assert score(0.0, 0.0, 0.0, 0.0) == pytest.approx((3 / 4) ** 2 + 3 / 16)
 
 
 def test_a_logit_far_away_gives_no_infinity() -> None:

@@ -52,6 +52,18 @@ class LogLoss(MeanOverExamples):
         return F.cross_entropy(logits, labels, reduction="none")
 
 
+class BrierScore(MeanOverExamples):
+    """Mean over the examples of sum_k (p_k - [k is the label])^2, from 0 to 2 (Brier, 1950, "Verification of forecasts
+    expressed in terms of probability", equation 2). Lowest in expectation for the true probabilities."""
+
+    requires = "Classifier"
+    estimator = "all classes"
+
+    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+        logits, labels = logits_and_labels(model, batch)
+        return (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).square().sum(1)
+
+
 BINS = 15  # as in [1], table 1
 RESAMPLES, SEED = 1000, 0  # of the bootstrap
 

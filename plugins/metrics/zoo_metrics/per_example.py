@@ -1,10 +1,10 @@
-"""Metrics that are the mean of one number per example."""
+"""Metrics that are the mean of one number per example, and noise that belongs to an example."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from zoo_core import Measurement, Metric, Model
 
@@ -35,3 +35,8 @@ class MeanOverExamples(Metric):
 
     def compute(self) -> Measurement:
         return Measurement.mean_of(self.examples(), self.estimator)
+
+
+def seeded(index: Tensor) -> Generator:
+    """The noise for the examples at the places `index` [B] of a split: the same whichever process draws it."""
+    return torch.Generator().manual_seed(int(index[0]))

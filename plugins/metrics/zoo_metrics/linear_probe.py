@@ -1,0 +1,80 @@
+"""How much of the class lies open in the codes: the accuracy of a linear classifier on them.
+
+Alain and Bengio, "Understanding intermediate layers using linear classifier probes", 2016 (arXiv:1610.01644).
+Axes: n examples, Z numbers of a code, K classes.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo_core import Dataset, Model, UsageError
+from zoo_metrics.likelihood import subject
+from zoo_metrics.per_example import MeanOverExamples
+from zoo_metrics.train_split import train_batches
+
+STEPS, TOLERANCE = 1000, 1e-6  # of L-BFGS: at most so many, and until no gradient is larger
+
+
+class LinearProbe(MeanOverExamples):
+    """The fraction of examples that multinomial logistic regression on their codes classifies rightly; it is fitted on
+    the codes of the whole train split."""
+
+    requires = "Encoder"
+    on_request = True
+
+    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+        if "label" not in data.features:
+            raise UsageError(f"data set '{data.name}' has no field 'label', which a probe needs")
+        codes, labels = [], []
+        for batch in train_batches(model, data):
+            codes.append(self.codes(model, batch))
+            labels.append(batch["label"].cpu())
+        self.weight, self.bias = logistic_regression(torch.cat(codes), torch.cat(labels))
+        self.estimator = (
+            f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {data.size('train')})"
+        )
+
+    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+        guess = (self.codes(model, batch) @ self.weight + self.bias).argmax(1)
+        return guess == batch["label"].cpu()
+
+    def codes(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+        """[B, Z] float64"""
+        return model.encode(subject(model, batch)).flatten(1).cpu().double()
+
+
+def logistic_regression(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight [Z, K] and bias [K] that minimise the mean cross-entropy plus |W|^2 / (2 n), where W is the weight on
+    standardised codes: from codes [n, Z] float64 and labels [n] int64. The optimum is unique but for a constant that
+    all classes share.
+
+    Raises:
+        UsageError: it was not reached.
+    """
+    n, width = codes.shape
+    classes = int(labels.max()) + 1
+    centre, spread = codes.mean(0), codes.std(0)
+    spread = torch.where(spread > 0, spread, 1.0)  # a number of the code that is always the same
+    x = (codes - centre) / spread
+    weight = torch.zeros(width, classes, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=STEPS, tolerance_grad=TOLERANCE, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        loss = F.cross_entropy(x @ weight + bias, labels) + weight.square().sum() / (2 * n)
+        weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+        closure()
+    steepest = max(weight.grad.abs().max().item(), bias.grad.abs().max().item())
+    if not steepest <= 100 * TOLERANCE:
+        raise UsageError(f"the linear classifier did not converge: a gradient of {steepest:.1g} is left")
+    weight = weight.detach() / spread[:, None]
+    return weight, bias.detach() - centre @ weight

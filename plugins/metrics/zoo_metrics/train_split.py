@@ -1,0 +1,25 @@
+"""The train split, for metrics that compare with it or learn from it."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zoo_core import Dataset, Model, UsageError
+
+BATCH = 500
+
+
+def train_batches(model: Model, data: Dataset, chosen: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
+    """The examples of the train split, or those at the places `chosen` [n], preprocessed, on the model's device.
+
+    Raises:
+        UsageError: there is no train split.
+    """
+    if "train" not in data.splits:
+        raise UsageError(f"data set '{data.name}' has no train split")
+    chosen = torch.arange(data.size("train")) if chosen is None else chosen
+    noise = torch.Generator().manual_seed(0)  # of a random input step
+    for indices in chosen.split(BATCH):
+        batch = model.preprocess(data.batch("train", indices), generator=noise)
+        yield {name: tensor.to(model.device) for name, tensor in batch.items()}
