@@ -487,9 +487,10 @@ def test_freed_memory_can_be_kept() -> None:
     assert kept == "False" or int(faults) < 1000, faults  # 200 MB are 48,828 pages
 
 
-@pytest.mark.parametrize(
-    ("metric", "words"), [("nil", "no metric named 'nil'"), ("elbo", "needs the capability LowerBound")]
-)
+REFUSED = [("nil", "no metric named 'nil'"), ("elbo", "needs the capability LowerBound")]
+
+
+@pytest.mark.parametrize(("metric", "words"), REFUSED)
 def test_a_metric_that_could_not_be_measured_at_the_end_is_refused_at_the_beginning(
     metric: str, words: str, registry: Registry, tmp_path: Path
 ) -> None:
