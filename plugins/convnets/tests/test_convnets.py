@@ -1,0 +1,417 @@
+"""All convolutional classifiers: sizes, names of tensors, features, heads, training; and what each family adds."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo_convnets.alexnet import AlexNet, AlexNetConfig
+from zoo_convnets.densenet import DenseNet, DenseNetConfig
+from zoo_convnets.googlenet import GoogLeNet, GoogLeNetConfig
+from zoo_convnets.image_classifier import PENULTIMATE, ImageClassifier
+from zoo_convnets.plugin import zoo_models
+from zoo_convnets.resnet import Block, ResNet, ResNetConfig
+from zoo_convnets.vgg import VGG, VGGConfig
+from zoo_core import Field, RecordError, UnknownName, UsageError, create, default_registry
+from zoo_core.interfaces.capabilities import Classifier, FeatureExtractor
+from zoo_core.training.optimizers import LiveOptimizer
+
+SPECS = {spec.name: spec for spec in zoo_models()}
+
+# As published, or counted by hand from the papers' tables.
+COUNTS = {
+    "alexnet": 61_100_840, "vgg11": 132_863_336, "vgg13": 133_047_848, "vgg16": 138_357_544, "vgg19": 143_667_240,
+    "vgg11-bn": 132_868_840, "vgg13-bn": 133_053_736, "vgg16-bn": 138_365_992, "vgg19-bn": 143_678_248,
+    "googlenet": 13_004_888, "resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032,
+    "resnet101": 44_549_160, "resnet152": 60_192_808, "resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586,
+    "resnet56": 853_018, "resnet110": 1_727_962, "plain20": 269_722, "densenet121": 7_978_856,
+    "densenet161": 28_681_000, "densenet169": 14_149_480, "densenet201": 20_013_928, "densenet-bc-100": 769_162,
+}  # fmt: skip
+# sha256 over the names and shapes of all tensors of torchvision 0.28's network, sorted; its first 16 digits.
+KEYS = {
+    "alexnet": "935c1ea73a7869ee",
+    "vgg11": "b11acd4f90d9643f",
+    "vgg13": "79ca8fd7a1480aa7",
+    "vgg16": "ba63c2556d912509",
+    "vgg19": "393fac8b08b63fbe",
+    "vgg11-bn": "56ed5816909a8132",
+    "vgg13-bn": "e4f52ce016e5e82f",
+    "vgg16-bn": "86bad13b66635552",
+    "vgg19-bn": "faf0fdbb92f698c6",
+    "googlenet": "de3745733576b3b1",
+    "resnet18": "5191d63ec3989592",
+    "resnet34": "f8de2a1812ef85e4",
+    "resnet50": "a87e91cd6bd1f939",
+    "resnet101": "dbc3ca74fffafc72",
+    "resnet152": "7d486dbdc941506e",
+    "densenet121": "9c659ec278435e95",
+    "densenet161": "96e788964c2c431f",
+    "densenet169": "03a0accd6e99d8d0",
+    "densenet201": "ebf13d018b02ad9d",
+}
+SMALL = [
+    "alexnet-small",
+    "googlenet-small",
+    "resnet20",
+    "plain20",
+    "resnet9",
+    "densenet-bc-40",
+    "digit-classifier",
+    "stn",
+]
+
+
+@cache
+def outline(name: str, **config: object) -> ImageClassifier:
+    """The model without memory for its tensors."""
+    with torch.device("meta"):
+        return create(name, config=config)
+
+
+def small(name: str, **config: object) -> ImageClassifier:
+    """A small model of each family with random weights, statistics of batches included, for evaluation."""
+    torch.manual_seed(0)
+    model = create(name, config=config)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def images(model: ImageClassifier, n: int = 2) -> Tensor:
+    c = model.config
+    return torch.rand(n, c.channels, c.height, c.width, generator=torch.Generator().manual_seed(0))
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# --- sizes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_number_of_parameters_is_the_published_one_and_the_declared_one(name):
+    count = parameters(outline(name))
+    assert count == COUNTS.get(name, count)
+    assert SPECS[name].parameter_count.startswith(f"{count:,}")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_tensors_have_the_names_and_shapes_of_torchvision(name):
+    lines = sorted(f"{key} {tuple(tensor.shape)}" for key, tensor in outline(name).state_dict().items())
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == KEYS[name]
+
+
+def test_timm_names_the_last_layers_of_vgg_otherwise():
+    model = outline("vgg16")
+    keys = model.state_dict().keys()
+    assert model.key_maps["timm"].keys() == {key for key in keys if key.startswith("classifier")}
+    assert model.key_maps["timm"]["classifier.6.bias"] == "head.fc.bias"
+
+
+def test_the_networks_of_the_papers_have_the_numbers_of_parameters_that_follow_from_their_tables():
+    assert parameters(outline("alexnet", variant="2012")) == 60_965_224
+    assert parameters(outline("googlenet", auxiliary=False)) == 6_624_904
+    assert parameters(outline("googlenet", variant="2014", auxiliary=False)) == 6_998_552
+    assert parameters(outline("googlenet", variant="2014")) == 13_378_280
+    assert parameters(outline("resnet50", stride_in="1x1")) == COUNTS["resnet50"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_class_has_the_capabilities_that_the_plugin_declares(name):
+    model = outline(name)
+    assert isinstance(model, Classifier) and isinstance(model, FeatureExtractor)
+    assert SPECS[name].capabilities == ("Classifier", "FeatureExtractor")
+
+
+# --- the data -------------------------------------------------------------------------------------------------------
+
+
+def features(channels: int = 3, size: int = 32, names: tuple[str, ...] = ("cat", "dog", "frog")) -> dict[str, Field]:
+    return {
+        "image": Field(kind="image", shape=(channels, size, size), range=(0, 1), levels=256),
+        "label": Field(kind="label", dtype="int64", classes=names),
+    }
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_data_decide_channels_size_and_classes(name):
+    model = create(name, features=features(channels=1, size=36)).eval()
+    assert model.logits(torch.rand(2, 1, 36, 36)).shape == (2, 3)
+    signature = model.signature()
+    assert signature["image"].shape == (1, 36, 36)
+    assert signature["label"].classes == ("cat", "dog", "frog")
+
+
+def test_data_without_labels_and_images_that_are_too_small_are_refused():
+    with pytest.raises(UsageError, match="needs labels with named classes"):
+        create("resnet20", features={"image": features()["image"]})
+    with pytest.raises(UsageError, match=r"at least 63 x 63 pixels, and these have 32 x 32"):
+        create("alexnet", features=features())
+    with pytest.raises(RecordError, match="class_names: 3 names for 5 classes"):
+        create("resnet20", features=features(), config={"classes": 5})
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        (AlexNet(AlexNetConfig(variant="small", classes=2, height=15, width=15)), 15),
+        (GoogLeNet(GoogLeNetConfig(variant="small", classes=2, height=8, width=8)), 8),
+        (DenseNet(DenseNetConfig(blocks=(1, 1), growth=4, classes=2, height=8, width=8)), 8),
+        (VGG(VGGConfig(convolutions=(1, 1, 1), hidden=8, classes=2, height=8, width=8)), 8),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_smallest_images_work_and_smaller_ones_are_refused(model, size):
+    assert model.eval()(torch.rand(1, 3, size, size)).shape == (1, 2)
+    with pytest.raises(UsageError, match=f"at least {size} x {size}"):
+        type(model)(type(model.config)(**{**_plain(model.config), "height": size - 1}))
+
+
+def _plain(config: object) -> dict[str, object]:
+    return {name: getattr(config, name) for name in config.__struct_fields__}
+
+
+# --- features and heads ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fresh_head_leaves_the_backbone_bit_identical(name):
+    model = small(name)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    penultimate = model.extract_features(images(model), [PENULTIMATE])[PENULTIMATE]
+    model.reset_head(7)
+    after = model.state_dict()
+    changed = [key for key in before if not torch.equal(before[key], after[key])]
+    assert before.keys() == after.keys()
+    allowed = (f"{model.head}.", "aux1.fc2.")
+    assert changed and all(key.startswith(allowed) for key in changed)
+    assert model.logits(images(model)).shape == (2, 7)
+    assert torch.equal(model.extract_features(images(model), [PENULTIMATE])[PENULTIMATE], penultimate)
+    assert model.config.classes == 7 and model.signature()["label"].classes == ()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_head_makes_the_logits_of_the_penultimate_features(name):
+    model = small(name)
+    x = images(model)
+    before = model.extract_features(x, [PENULTIMATE])[PENULTIMATE]
+    torch.testing.assert_close(
+        model.get_submodule(model.head)(before) * getattr(model.config, "logit_scale", 1), model.logits(x)
+    )
+
+
+def modules_run(model: nn.Module, work: object) -> list[str]:
+    """The leaves of the model that `work` calls, in order."""
+    names = {module: name for name, module in model.named_modules()}
+    seen: list[str] = []
+    leaves = [module for module in model.modules() if not list(module.children())]
+    handles = [leaf.register_forward_pre_hook(lambda module, _: seen.append(names[module])) for leaf in leaves]
+    work()
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+def test_features_stop_at_the_last_layer_that_is_asked_for():
+    model = small("vgg-small")
+    x = images(model, 1)
+    whole = modules_run(model, lambda: model.logits(x))
+    part = modules_run(model, lambda: model.extract_features(x, ["pool1", "conv2_1"]))
+    assert part == whole[: whole.index("features.7") + 1]
+    assert len(part) == 8 and len(whole) > 30
+    assert modules_run(model, lambda: model.extract_features(x, [])) == []
+
+
+def test_features_are_what_the_layers_gave_before_later_ones_worked_in_place():
+    model = small("vgg-small")
+    x = images(model)
+    found = model.extract_features(x, ["conv1_1", "features.1", "relu1_1", "conv1_1"])
+    assert list(found) == ["conv1_1", "features.1", "relu1_1"]
+    convolution = F.conv2d(x, model.features[0].weight, model.features[0].bias, padding=1)
+    torch.testing.assert_close(found["conv1_1"], convolution)
+    torch.testing.assert_close(found["relu1_1"], model.features[1](convolution).relu())
+    assert (found["features.1"] < 0).any()
+
+
+def test_features_carry_gradients_and_leave_no_hook_behind():
+    model = small("resnet20")
+    x = images(model).requires_grad_()
+    model.extract_features(x, ["layer1"])["layer1"].sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_an_unknown_layer_is_named_with_those_that_are_near():
+    model = small("resnet20")
+    with pytest.raises(UnknownName, match=r"ResNet has no layer 'layr3'\n  Try: .*layer3"):
+        model.extract_features(images(model), ["layer1", "layr3"])
+    googlenet = small("googlenet-small")
+    with pytest.raises(UnknownName, match="does not come through 'aux1'"):
+        googlenet.extract_features(images(googlenet), ["inception3a", "aux1"])
+    assert not any(module._forward_hooks for module in googlenet.modules())
+
+
+def test_the_digit_classifier_has_64_features():
+    model = small("digit-classifier")
+    found = model.extract_features(images(model, 5), ["features"])["features"]
+    assert found.shape == (5, 64) and (found >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        (
+            "vgg16",
+            {"conv1_1": "features.0", "relu3_3": "features.15", "conv5_3": "features.28", "pool5": "features.30"},
+        ),
+        ("vgg19", {"conv4_2": "features.21", "relu5_1": "features.29", "pool4": "features.27"}),
+        ("vgg16-bn", {"conv1_2": "features.3", "relu1_2": "features.5"}),
+        ("alexnet", {"conv5": "features.11", "fc7": "classifier.5"}),
+    ],
+)
+def test_the_papers_names_of_layers(name, layers):
+    model = outline(name)
+    assert {alias: model.aliases[alias] for alias in layers} == layers
+    assert all(isinstance(model.get_submodule(target), nn.Module) for target in model.aliases.values())
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_few_steps_on_one_batch_make_its_loss_fall(name):
+    torch.manual_seed(0)
+    model = create(name, features=features(channels=1, size=16), config={"filters": 8} if "9" in name else {})
+    batch = {"image": torch.rand(6, 1, 16, 16), "label": torch.arange(6) % 3}
+    (declared,) = model.optimizers().values()
+    optimizer = LiveOptimizer(model, declared)
+    model.train()
+
+    def loss() -> float:
+        found = model.loss(batch)
+        mean = found.value / found.weight
+        for parameter, gradient in zip(
+            optimizer.parameters.values(),
+            torch.autograd.grad(mean, list(optimizer.parameters.values())),  # every parameter takes part
+            strict=True,
+        ):
+            parameter.grad = gradient
+        return mean.item()
+
+    losses = []
+    for _ in range(8):
+        optimizer.step(lambda: losses.append(loss()) or losses[-1], progress=0.05)
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_is_the_cross_entropy_summed_over_the_batch_with_accuracy_as_a_part():
+    model = small("resnet20", label_smoothing=0.1)
+    x, label = images(model, 4), torch.tensor([0, 1, 2, 3])
+    found = model.loss({"image": x, "label": label})
+    logits = model.logits(x)
+    torch.testing.assert_close(found.value, 4 * F.cross_entropy(logits, label, label_smoothing=0.1))
+    assert found.weight == 4 and found.parts == {"accuracy": (logits.argmax(1) == label).sum()}
+
+
+# --- the families ---------------------------------------------------------------------------------------------------
+
+
+def test_alexnet_2012_normalises_over_channels_as_the_paper():
+    """b = a / (k + alpha sum a^2)^beta over five channels, alpha not divided by their number."""
+    model = outline("alexnet", variant="2012")
+    layer = next(module for module in model.features if isinstance(module, nn.LocalResponseNorm))
+    a = torch.randn(1, 7, 1, 1) * 30
+    expected = torch.stack([a[0, i] / (2 + 1e-4 * (a[0, max(0, i - 2) : i + 3] ** 2).sum()) ** 0.75 for i in range(7)])
+    torch.testing.assert_close(layer(a)[0], expected)
+
+
+def test_groups_of_alexnet_2012_see_one_half_of_the_channels():
+    model = outline("alexnet", variant="2012")
+    convolutions = [module for module in model.features if isinstance(module, nn.Conv2d)]
+    assert [module.groups for module in convolutions] == [1, 2, 1, 2, 2]
+
+
+def test_auxiliary_classifiers_see_4a_and_4d_and_count_in_training_only():
+    model = GoogLeNet(GoogLeNetConfig(height=32, width=32, classes=3, auxiliary_dropout=0, dropout=0))
+    seen = {}
+    for name, module in model.named_modules():
+        if name.startswith("inception") and "." not in name:
+            module.register_forward_hook(lambda module, inputs, out, name=name: seen.update({name: out}))
+        elif name in ("aux1", "aux2"):
+            module.register_forward_pre_hook(lambda module, inputs, name=name: seen.update({name: inputs[0]}))
+    batch = {"image": torch.rand(2, 3, 32, 32), "label": torch.tensor([0, 2])}
+    model.eval()
+    model.loss(batch)
+    model.logits(batch["image"])
+    assert "aux1" not in seen and "aux2" not in seen
+    model.train()
+    found = model.loss(batch)
+    assert torch.equal(seen["aux1"], seen["inception4a"]) and torch.equal(seen["aux2"], seen["inception4d"])
+    others = [model.aux1(seen["inception4a"]), model.aux2(seen["inception4d"])]
+    main = model.fc(model.avgpool(seen["inception5b"]).flatten(1))
+    expected = sum(
+        weight * F.cross_entropy(logits, batch["label"], reduction="sum")
+        for weight, logits in zip((1, 0.3, 0.3), (main, *others), strict=True)
+    )
+    torch.testing.assert_close(found.value, expected, rtol=1e-3, atol=1e-3)
+
+
+def residual_blocks(**config: object) -> Iterator[Block]:
+    torch.manual_seed(0)
+    model = ResNet(ResNetConfig(filters=4, blocks=(2, 1), classes=2, height=32, width=32, zero_start=True, **config))
+    yield from (module for module in model.modules() if isinstance(module, Block))
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_a_residual_block_that_starts_as_zero_is_its_rectified_shortcut(bottleneck):
+    blocks = list(residual_blocks(bottleneck=bottleneck))
+    inner = blocks[1]
+    x = torch.randn(2, inner.channels, 6, 6)
+    assert torch.equal(inner(x.clone()), x.relu())
+    halving = blocks[2]
+    torch.testing.assert_close(halving(x.clone()), halving.downsample(x).relu())
+
+
+def test_a_padded_shortcut_takes_every_second_pixel_and_adds_channels_of_zeros():
+    block = list(residual_blocks(bottleneck=False, shortcut="padding"))[2]
+    x = torch.randn(2, 4, 6, 6)
+    out = block(x)
+    assert torch.equal(out[:, :4], x[:, :, ::2, ::2].relu())
+    assert torch.equal(out[:, 4:], torch.zeros(2, 4, 3, 3))
+
+
+def test_a_plain_block_has_no_shortcut():
+    block = list(residual_blocks(bottleneck=False, shortcut="none"))[1]
+    assert torch.equal(block(torch.randn(2, 4, 6, 6)), torch.zeros(2, 4, 6, 6))
+
+
+def test_the_place_of_the_stride_changes_the_function_and_not_the_tensors():
+    first, second = (small("resnet50", stride_in=where, height=32, width=32, classes=3) for where in ("3x3", "1x1"))
+    second.load_state_dict(first.state_dict())
+    x = images(first)
+    assert not torch.allclose(first(x), second(x), atol=1e-3)
+
+
+def test_a_dense_block_adds_growth_channels_a_layer_and_keeps_its_input_in_front():
+    model = DenseNet(DenseNetConfig(blocks=(3, 2), growth=4, small_images=True, classes=2, height=8, width=8)).eval()
+    found = model.extract_features(
+        torch.rand(1, 3, 8, 8),
+        ["features.conv0", "features.denseblock1", "features.transition1", "features.denseblock2"],
+    )
+    conv0, block1, transition, block2 = found.values()
+    assert conv0.shape[1] == 8 and block1.shape[1] == 8 + 3 * 4
+    assert transition.shape[1:] == (10, 4, 4) and block2.shape[1] == 10 + 2 * 4
+    assert torch.equal(block1[:, :8], conv0) and torch.equal(block2[:, :10], transition)
+
+
+def test_every_name_is_in_the_registry_with_its_aliases():
+    registry = default_registry()
+    assert registry.model("inception-v1").spec.name == "googlenet"
+    assert registry.model("ResNet-50").spec.name == "resnet50"

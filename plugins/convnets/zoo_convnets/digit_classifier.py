@@ -1,0 +1,61 @@
+"""A small classifier of handwritten digits, for distances between sets of digits.
+
+Three convolutions, each halved by max pooling, then 64 rectified features and the logits. Its 64 features play for
+digits the part that the last pooling layer of Inception plays for photographs in the Frechet distance of Heusel et al.,
+2017 (arXiv:1706.08500): a space in which what matters of a digit is near and what does not is far.
+
+NOTE: distances and scores hold for one classifier only: name its release and hash beside them.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo_convnets.schedules import one_cycle
+from zoo_core import Optimizer
+
+FEATURES = 64
+
+
+class DigitClassifierConfig(ImageClassifierConfig, kw_only=True):
+    """Sizes."""
+
+    channels: Annotated[int, Meta(ge=1, le=1024)] = 1  # grey
+    height: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
+    width: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
+    classes: Annotated[int, Meta(ge=1)] = 10
+    filters: Annotated[int, Meta(ge=1)] = 32  # channels of the first convolution; the others have twice as many
+
+
+class DigitClassifier(ImageClassifier):
+    """Images in [0, 1]; the layer named "features" gives [B, 64]."""
+
+    Config = DigitClassifierConfig
+    augmentation = ()
+    head = "classifier"
+
+    def __init__(self, config: DigitClassifierConfig) -> None:
+        super().__init__(config, smallest=8)
+        f = config.filters
+        self.convolutions = nn.Sequential(
+            *halving(config.channels, f),
+            *halving(f, 2 * f),
+            *halving(2 * f, 2 * f),
+        )
+        places = (config.height // 8) * (config.width // 8)
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(2 * f * places, FEATURES), nn.ReLU())
+        self.classifier = nn.Linear(FEATURES, config.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.convolutions(x)  # [B, 2f, H/8, W/8]
+        return self.classifier(self.features(maps))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"main": Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.05}, decay=one_cycle)}
+
+
+def halving(c_in: int, c_out: int) -> list[nn.Module]:
+    """[B, C_in, H, W] -> [B, C_out, H/2, W/2]."""
+    return [nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]

@@ -1,0 +1,142 @@
+"""ResNet: layers that add to their input.
+
+Follows He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015 (arXiv:1512.03385) [1]: 18 to 152
+layers of its table 1 for photographs, and the narrow networks of 6n + 2 layers of its section 4.2 for 32 x 32 pixels,
+with the plain ones beside them that have no shortcuts. The names of the tensors are torchvision's.
+
+NOTE: by default a bottleneck that halves the size does so in its 3x3 convolution, as for all published weights of
+torchvision and timm; [1] does so in its first 1x1: `stride_in=1x1` has the same tensors, and is another function.
+
+Axes: B batch, C channels, H height, W width, K classes.
+"""
+
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from msgspec import Meta
+from torch import Tensor, nn
+
+from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
+
+EXPANSION = 4  # of a bottleneck: channels of its result, in filters
+
+
+class ResNetConfig(ImageClassifierConfig, kw_only=True):
+    """Depth, number of filters, and what the residual branches look like."""
+
+    blocks: tuple[Annotated[int, Meta(ge=1)], ...] = (
+        3,
+        4,
+        6,
+        3,
+    )  # of each stage; each has twice the filters of the last
+    bottleneck: bool = True  # 1x1, 3x3, 1x1 convolutions in a block; else 3x3, 3x3
+    filters: Annotated[int, Meta(ge=1)] = 64  # channels of the first stage's 3x3 convolutions
+    stride_in: Literal["3x3", "1x1"] = "3x3"  # of a bottleneck that halves the size
+    small_images: bool = False  # starts with one 3x3 convolution, else with 7x7 and pooling, which divide by 4
+    shortcut: Literal["projection", "padding", "none"] = "projection"  # where sizes change: B, A of [1], 3.3; or plain
+    zero_start: bool = False  # whether each residual branch starts as zero
+
+
+class ResNet(ImageClassifier):
+    """Layers for features: layer1 … layer4, and each block: layer3.5."""
+
+    Config = ResNetConfig
+    head = "fc"
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__(config)
+        channels = filters = config.filters
+        kernel, stride = (3, 1) if config.small_images else (7, 2)
+        self.conv1 = nn.Conv2d(config.channels, channels, kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        for number, count in enumerate(config.blocks, start=1):
+            stage = nn.Sequential()
+            for position in range(count):
+                halves = position == 0 and number > 1
+                block = (Bottleneck if config.bottleneck else Basic)(channels, filters, 2 if halves else 1, config)
+                stage.append(block)
+                channels = block.channels
+            self.add_module(f"layer{number}", stage)
+            filters *= 2
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, config.classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        if not self.config.small_images:
+            x = F.max_pool2d(x, 3, 2, 1)  # [B, 64, H/4, W/4]
+        for number in range(1, len(self.config.blocks) + 1):
+            x = self.get_submodule(f"layer{number}")(x)
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+class Block(nn.Module):
+    """relu(x + residual(x)), [B, C_in, H, W] -> [B, channels, H/stride, W/stride] ([1], figure 2)."""
+
+    def __init__(self, c_in: int, channels: int, stride: int, config: ResNetConfig) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+        self.plain = config.shortcut == "none"
+        self.downsample: nn.Module | None = None
+        if config.shortcut == "projection" and (stride > 1 or c_in != channels):
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.residual(x)
+        return F.relu(out if self.plain else out.add_(self.shortcut(x)), inplace=True)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to the input."""
+        raise NotImplementedError
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """The input in the shape of the result."""
+        if self.downsample is not None:
+            return self.downsample(x)
+        if self.stride == 1 and x.shape[1] == self.channels:
+            return x
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))  # option A: new channels are zero
+
+
+class Basic(Block):
+    """3x3, 3x3 ([1], figure 5, left)."""
+
+    def __init__(self, c_in: int, filters: int, stride: int, config: ResNetConfig) -> None:
+        super().__init__(c_in, filters, stride, config)
+        self.conv1 = nn.Conv2d(c_in, filters, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
+        if config.zero_start:
+            nn.init.zeros_(self.bn2.weight)
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(Block):
+    """1x1 to fewer channels, 3x3, 1x1 to more ([1], figure 5, right)."""
+
+    def __init__(self, c_in: int, filters: int, stride: int, config: ResNetConfig) -> None:
+        channels = EXPANSION * filters
+        super().__init__(c_in, channels, stride, config)
+        first, second = (stride, 1) if config.stride_in == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(c_in, filters, 1, first, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, second, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
+        self.conv3 = nn.Conv2d(filters, channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(channels)
+        if config.zero_start:
+            nn.init.zeros_(self.bn3.weight)
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        return self.bn3(self.conv3(x))
