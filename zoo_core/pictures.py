@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from zoo_core.errors import UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GAP = 2  # pixels between two images of a grid
 LABEL_HEIGHT = 16
+ANY_SIZE = 224  # pixels a side of an image that is shown, where the model takes any size
 SMALLEST = 56  # small images are enlarged to at least so many pixels
 MOST_NAMED = 20  # marks in the legend of a histogram
 MAPS_IN_A_ROW = 8
@@ -80,24 +81,61 @@ def open_image(path: Path, field: Field) -> tuple[Tensor, Tensor]:
         UsageError: it is no image, or of another size than the model's.
     """
     channels, height, width = field.shape
-    try:
-        with Image.open(path) as file:
-            picture = _eight_bits(file).convert("RGBA")
-    except FileNotFoundError:
-        raise UsageError(f"'{path}' does not exist") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"'{path}' is not an image that can be read: {error}") from None
+    assert channels is not None
+    picture = _read(path)
     if picture.size != (width, height):
         raise UsageError(
             f"'{path}' is {picture.width}x{picture.height} pixels, and the model is for {width}x{height}",
             "Resize it first (width x height).",
         )
     opaque = torch.from_numpy(np.array(picture.getchannel("A"))) > 127
-    values = torch.from_numpy(np.array(picture.convert("L" if channels == 1 else "RGB"))).float() / 255
-    values = values[None] if channels == 1 else values.permute(2, 0, 1)
+    values = _values(picture, channels)
     if field.levels:
         values = (values * (field.levels - 1)).round() / (field.levels - 1)
     return values, opaque[None]
+
+
+def open_any(path: Path, model: Model) -> tuple[Tensor, Tensor]:
+    """An image file of any size: fitted to the model to be shown, [C, H, W] in [0, 1], and as the model takes it,
+    [1, C, H, W].
+
+    Fitted: the short side is resized, and the middle cut out. Before the model's own preprocessing this is done where
+    that would not bring the image to the model's size. Transparent parts are white.
+
+    Raises:
+        UsageError: it is no image, or the model takes none.
+    """
+    field = model.signature().get("image")
+    if field is None:
+        raise UsageError("this model does not take images")
+    channels, height, width = field.shape
+    assert channels is not None
+    picture = _read(path)
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    fields = {"image": Field(kind="image", shape=(channels, picture.height, picture.width), range=(0, 1))}
+    for step in model.input:
+        fields = step.fields(fields)
+    fitted = ImageOps.fit(picture, (width or ANY_SIZE, height or ANY_SIZE), Image.Resampling.BILINEAR)
+    fits = all(side in (None, size) for side, size in zip((height, width), fields["image"].shape[1:], strict=True))
+    values = _values(picture if fits else fitted, channels)
+    return _values(fitted, channels), model.preprocess({"image": values[None].to(model.device)})["image"]
+
+
+def _read(path: Path) -> Image.Image:
+    """An image file, upright, in RGBA with 8 bits each."""
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(_eight_bits(file)).convert("RGBA")
+    except FileNotFoundError:
+        raise UsageError(f"'{path}' does not exist") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"'{path}' is not an image that can be read: {error}") from None
+
+
+def _values(picture: Image.Image, channels: int) -> Tensor:
+    """[C, H, W] in [0, 1]."""
+    values = torch.from_numpy(np.array(picture.convert("L" if channels == 1 else "RGB"))).float() / 255
+    return values[None] if channels == 1 else values.permute(2, 0, 1)
 
 
 def open_images(paths: Sequence[Path], model: Model) -> Tensor:

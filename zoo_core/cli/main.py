@@ -17,6 +17,8 @@ COMMANDS = {
     "code": ("zoo_core.cli.code:code", "Print the one file that is the model."),
     "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
     "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),
+    "predict": ("zoo_core.cli.predict:predict", "The classes that a classifier sees in images."),
+    "features": ("zoo_core.cli.features:features", "What the layers of a model make of images, as safetensors."),
     "reconstruct": ("zoo_core.cli.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
     "interpolate": ("zoo_core.cli.interpolate:interpolate", "Decode the way from one image to another."),
     "latents": ("zoo_core.cli.latents:latents", "Map the codes of a data set into a PNG."),
