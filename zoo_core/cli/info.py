@@ -68,6 +68,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _training(training: dict[str, Any]) -> str:
+    if "imported" in training:
+        return f"elsewhere; imported from {training['imported']}, sha256 {training['imported_sha256']}"
     if not training:
         return "-"
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())

@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
     "compare": ("zoo_core.cli.compare:compare_command", "Measure models on the same examples, side by side."),
     "verify": ("zoo_core.cli.verify:verify", "Check hashes and golden outputs of releases."),
+    "import": ("zoo_core.cli.import_command:import_command", "Make a release from another library's safetensors."),
     "push": ("zoo_core.cli.push:push", "Publish a release on a hub, or in a folder."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch and verify releases, to load them without a network."),
     "search": ("zoo_core.cli.search:search", "List the releases on a hub."),
