@@ -87,7 +87,7 @@ MISTAKES = [
     Bad("train toy --data toy-bit -o new", 2, ("no data set named 'toy-bit'",)),
     Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "--resume full")),
     Bad("train toy --data toy-bits -o good.png", 2, ("'good.png' exists",)),
-    Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no config value named 'widht'", "'width'")),
+    Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no value named 'widht'", "'width'")),
     Bad("train toy --data toy-bits -o new --set width=x", 2, ("width", "`int`")),
     Bad("train toy --data toy-bits -o new --set width=0", 2, ("width", ">= 1")),
     Bad("train toy --data toy-bits -o new --set width", 2, ("NAME=VALUE",)),

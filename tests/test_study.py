@@ -10,7 +10,7 @@ from zoo_core import Report, Study
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.training.run import Run
-from zoo_core.weights.release import ReleaseConfig
+from zoo_core.weights.release import ReleaseConfig, read_release
 
 
 class TwoRates(Study, kw_only=True):
@@ -40,6 +40,7 @@ def test_a_report_holds_text_tables_and_pictures(report: Report) -> None:
     )
     assert "| 3,000 |" in text
     assert (report.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert read_release(report.folder / "runs" / "lr-0.1").metrics == []  # the test split is not for choosing
     numbers = json.loads((report.folder / "numbers.json").read_text())
     assert numbers["study"] == "TwoRates"
     assert (numbers["seed"], numbers["steps"]) == (0, 3)
@@ -108,6 +109,7 @@ def test_the_command_lists_studies_and_refuses_what_is_not_there(zoo: Any, tmp_p
     unknown = zoo("study", "mask", "-o", str(tmp_path / "x"))
     assert (unknown.code, "Did you mean 'masks'?" in unknown.err) == (2, True)
     assert zoo("study", "masks").code == 2
+    assert any(line.startswith("steps ") for line in zoo("study", "masks", "--help-config").out.splitlines())
     wrong = zoo("study", "masks", "-o", str(tmp_path / "x"), "--set", "steps=0")
     assert wrong.code == 2
     assert "steps" in wrong.err

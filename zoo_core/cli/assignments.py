@@ -32,7 +32,7 @@ def read_assignments(texts: Sequence[str], kind: "type[Record]") -> dict[str, An
         if not equals:
             raise UsageError(f"--set {text}: it must be NAME=VALUE")
         if name not in types:
-            raise unknown("config value", name, list(types))
+            raise unknown("value", name, list(types))
         try:
             read: Any = json.loads(value)
         except ValueError:
@@ -46,3 +46,40 @@ def read_assignments(texts: Sequence[str], kind: "type[Record]") -> dict[str, An
                 what = str(error)
                 raise UsageError(f"--set {text}: {what[:1].lower()}{what[1:]}", "--help-config lists them.") from None
     return values
+
+
+def show_fields(kind: "type[Record]") -> None:
+    """Print what `--set` takes: names, types, bounds, defaults, and the comments beside the fields."""
+    import inspect
+    import re
+
+    import msgspec
+
+    comments: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith(("msgspec", "builtins", "zoo_core.interfaces.record")):
+            continue
+        for name, comment in re.findall(r"^\s+(\w+): .*?#\s*(.*)$", inspect.getsource(base), re.MULTILINE):
+            comments[name] = comment
+    for field in msgspec.structs.fields(kind):
+        default = "required" if field.default is msgspec.NODEFAULT else f"default {_text(field.default)}"
+        what = f"{field.name:<12} {_type_text(msgspec.inspect.type_info(field.type))}; {default}"
+        click.echo(f"{what:<52} {comments.get(field.name, '')}".rstrip())
+
+
+def _type_text(info: Any) -> str:
+    """A type as a person writes it: "int from 1 to 64", "raster | reverse", "list of int from 1"."""
+    kind = type(info).__name__.removesuffix("Type").lower()
+    if kind == "literal":
+        return " | ".join(map(str, info.values))
+    if kind == "union":
+        return " or ".join(_type_text(part) for part in info.types)
+    if kind in ("vartuple", "list"):
+        return f"list of {_type_text(info.item_type)}"
+    bounds = {"from": "ge", "above": "gt", "to": "le", "below": "lt"}
+    limits = [f"{word} {value}" for word, name in bounds.items() if (value := getattr(info, name, None)) is not None]
+    return " ".join([kind, *limits])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli.assignments import read_assignments, show_fields
 from zoo_core.cli.output import json_option, print_json, print_table, talk
 
 
@@ -11,8 +12,11 @@ from zoo_core.cli.output import json_option, print_json, print_table, talk
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The report's folder; again, it goes on.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A value of the study: --set seed=1")
+@click.option("--help-config", is_flag=True, help="Show what --set takes.")
 @json_option
-def study(name: str | None, output: Path | None, assignments: tuple[str, ...], as_json: bool) -> None:
+def study(
+    name: str | None, output: Path | None, assignments: tuple[str, ...], help_config: bool, as_json: bool
+) -> None:
     """Make the study NAME: train and measure what it needs, and write a report with pictures into a folder.
 
     Without NAME, list the studies.
@@ -31,17 +35,19 @@ def study(name: str | None, output: Path | None, assignments: tuple[str, ...], a
             print_table(["study", "what it shows", "about", "plugin"], rows)
         return
     offer = registry.study(name)
+    kind = registry.study_class(offer)
+    if help_config:
+        show_fields(kind)
+        return
     if output is None:
         raise UsageError(f"where should the report of '{offer.spec.name}' go?", "Give a folder: -o report")
 
-    from zoo_core.cli.assignments import read_assignments
     from zoo_core.cli.watching import train_and_watch
     from zoo_core.training.study import REPORT, Report
 
-    kind = registry.study_class(offer)
     values = read_assignments(assignments, kind)
     talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} minutes on one core)")
-    report = Report(output, registry=registry, run_one=train_and_watch)
+    report = Report(output, registry=registry, run_one=lambda run: train_and_watch(run, test=False))
     report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
     if as_json:
         print_json(report.tables)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.assignments import read_assignments, set_option
+from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.output import talk
 
 
@@ -68,7 +68,7 @@ def train(
     if help_config:
         if model is None:
             raise UsageError("--help-config needs a model")
-        _show_config(registry.model_class(registry.model(model)).Config)
+        show_fields(registry.model_class(registry.model(model)).Config)
         return
     if resume is not None:
         given = [
@@ -110,27 +110,3 @@ def train(
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
     train_and_watch(run)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {run.folder}")
-
-
-def _show_config(kind: Any) -> None:
-    import inspect
-    import re
-
-    import msgspec
-
-    comments: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if base.__module__.startswith(("msgspec", "builtins", "zoo_core.interfaces.record")):
-            continue
-        for name, comment in re.findall(r"^\s+(\w+): .*?#\s*(.*)$", inspect.getsource(base), re.MULTILINE):
-            comments[name] = comment
-    for field in msgspec.structs.fields(kind):
-        info = msgspec.inspect.type_info(field.type)
-        bounds = " ".join(
-            f"{word} {value}"
-            for word, value in (("from", getattr(info, "ge", None)), ("to", getattr(info, "le", None)))
-            if value is not None
-        )
-        default = "required" if field.default is msgspec.NODEFAULT else f"default {field.default}"
-        kind_name = type(info).__name__.removesuffix("Type").lower()
-        click.echo(f"{field.name:<12} {kind_name} {bounds}; {default}".ljust(52) + f" {comments.get(field.name, '')}")

@@ -42,8 +42,8 @@ class Watch(Observer):
         talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
 
 
-def train_and_watch(run: Run) -> ReleaseConfig:
-    """Train to the end, make the release, and say what came of it."""
+def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
+    """Train to the end, make the release, measured on the test split unless `test` is off, and say what came of it."""
     if run.processes.device.type == "cpu":
         keep_freed_memory()
     with progress_bar("training") as show:
@@ -54,7 +54,7 @@ def train_and_watch(run: Run) -> ReleaseConfig:
             what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
             talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
             raise
-        release = run.finish(watch)
+        release = run.finish(watch, test=test)
     loop = run.loop
     best = "" if run.best_row is None else f"; the best is epoch {run.best_row['epoch']:g} by validation {run.select}"
     talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{best}")

@@ -261,8 +261,8 @@ class Run:
                 save()
                 raise
 
-    def finish(self, observer: Observer | None = None) -> ReleaseConfig:
-        """Make the folder a release: the weights of the best epoch, measured once on the test split."""
+    def finish(self, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
+        """Make the folder a release: the weights of the best epoch, measured on the test split once, if `test`."""
         observer = observer or Observer()
         if self.best:
             self.model.load_state_dict(self.best)
@@ -275,7 +275,7 @@ class Run:
         self.model.fit_posthoc(_Batches(self.model, self.data, self.processes.device))
         split = "test" if "test" in self.data.splits else self.data.splits[-1]
         try:
-            chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics)
+            chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics) if test else {}
         except UsageError:
             chosen = {}
         measured = self._measure(split, chosen, observer) if chosen else {}

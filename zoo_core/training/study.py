@@ -42,8 +42,9 @@ class Trained(NamedTuple):
 
 
 def _train(run: Run) -> ReleaseConfig:
+    """Studies compare on the validation split; the test split is not for choosing."""
     run.train()
-    return run.finish()
+    return run.finish(test=False)
 
 
 class Report:

@@ -1,0 +1,107 @@
+"""The autoencoder: a code that images can be reconstructed from.
+
+Rumelhart, Hinton and Williams, "Learning internal representations by error propagation", 1986; deep ones: Hinton and
+Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 2006. It minimises
+
+    E ||x - decode(encode(x))||^2
+
+and nothing else: no distribution of codes is part of it. With linear networks (`convolutions=[] hidden=[]
+output=linear`) it finds the space that PCA finds.
+
+To draw images, a distribution is fitted to the codes of the train split after training: a Gaussian, or a mixture of
+several. Axes: B batch, Z numbers of a code, K components.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Generator, Tensor
+
+from zoo_core import Loss, Optimizer, UsageError, linear_to_zero
+from zoo_latent.image_codes import CodesConfig, ImageCodes, squared_error
+
+FLOOR = 1e-4  # added to the variances of a component, relative to the codes': it may not collapse onto a point
+
+
+class AutoencoderConfig(CodesConfig, kw_only=True):
+    """The size of a code, and what is fitted to codes after training."""
+
+    latent: Annotated[int, Meta(ge=1, le=4096)] = 32  # Z, numbers of a code
+    components: Annotated[int, Meta(ge=1, le=1000)] = 10  # of the mixture fitted to codes; 1 is a single Gaussian
+
+
+class Autoencoder(ImageCodes):
+    """An Encoder, Decoder and Reconstructor; a Sampler after `fit_prior`, which training ends with."""
+
+    Config = AutoencoderConfig
+    ema = ("",)
+    fitted: Tensor
+    mixture_weights: Tensor
+    mixture_means: Tensor
+    mixture_scales: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__(config)
+        k, z = config.components, config.latent
+        self.register_buffer("fitted", torch.tensor(False))
+        self.register_buffer("mixture_weights", torch.zeros(k))
+        self.register_buffer("mixture_means", torch.zeros(k, z))
+        self.register_buffer("mixture_scales", torch.zeros(k, z, z))  # lower triangles L, covariance L L^T
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Loss:
+        """Squared error of an image, summed over its values."""
+        x = batch["image"]
+        return Loss(squared_error(self.reconstruct(x), x) * len(x), weight=len(x))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"main": Optimizer(lr=1e-3, decay=linear_to_zero)}
+
+    # --- drawing images ---
+
+    def fit_posthoc(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
+        """`fit_prior` with the codes of all images."""
+        with torch.no_grad():
+            self.fit_prior(torch.cat([self.encode(batch["image"]) for batch in batches]))
+
+    @torch.no_grad()
+    def fit_prior(self, codes: Tensor, *, seed: int = 0) -> None:
+        """Fit the distribution that `sample` draws codes from: codes [N, Z], such as those of a train split.
+
+        Raises:
+            UsageError: fewer codes than components, or codes of another size.
+        """
+        k, z = self.config.components, self.config.latent
+        if codes.ndim != 2 or codes.shape[1] != z or len(codes) < max(k, 2):
+            raise UsageError(f"a prior of {k} components needs codes [N, {z}], N >= {max(k, 2)}: {list(codes.shape)}")
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        x = codes.double().cpu().numpy()
+        floor = FLOOR * float(x.var(0).mean()) + 1e-12
+        mixture = GaussianMixture(k, reg_covar=floor, random_state=seed)
+        with warnings.catch_warnings():  # of two kinds: EM could go on a little, or there are fewer clusters than k
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(x)
+        self.mixture_weights.copy_(torch.from_numpy(mixture.weights_))
+        self.mixture_means.copy_(torch.from_numpy(mixture.means_))
+        self.mixture_scales.copy_(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
+        self.fitted.fill_(True)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n images decoded from draws of the fitted distribution of codes, [n, C, H, W].
+
+        Raises:
+            UsageError: nothing was fitted.
+        """
+        if not self.fitted:
+            raise UsageError(
+                "an autoencoder has no distribution of codes to draw from, and none was fitted to this one",
+                "Fit one: model.fit_prior(model.encode(images)); 'zoo train' does when it ends.",
+            )
+        which = torch.multinomial(self.mixture_weights.cpu(), n, replacement=True, generator=generator)
+        noise = torch.randn(n, self.config.latent, 1, generator=generator)
+        z = self.mixture_means[which] + (self.mixture_scales[which] @ noise.to(self.device))[..., 0]
+        return self.decode(z)

@@ -1,0 +1,56 @@
+"""`MatchedCodes`: autoencoders whose codes, over all images together, are made to follow a prior."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from msgspec import Meta
+from torch import Generator, Tensor
+
+from zoo_core import UsageError
+from zoo_latent.image_codes import CodesConfig, ImageCodes
+from zoo_latent.priors import PriorName, make_prior
+
+
+class MatchedConfig(CodesConfig, kw_only=True):
+    """The prior."""
+
+    prior: PriorName = "gaussian"
+    modes: Annotated[int, Meta(ge=1, le=1000)] = 10  # of a ring: Gaussians; of a swiss roll: pieces
+
+
+class MatchedCodes(ImageCodes):
+    """An encoder without noise, and a prior; also a Prior and a Sampler."""
+
+    Config = MatchedConfig
+
+    def __init__(self, config: MatchedConfig) -> None:
+        super().__init__(config)
+        self.prior = make_prior(config.prior, config.latent, config.modes)
+
+    def sample_prior(self, n: int, *, mode: int | None = None, generator: Generator | None = None) -> Tensor:
+        """n codes drawn from the prior, [n, Z], all from one of its modes if `mode` says so."""
+        modes = None
+        if mode is not None:
+            if not 0 <= mode < self.prior.modes:
+                raise UsageError(f"the prior has the modes 0 to {self.prior.modes - 1}, and there is no {mode}")
+            modes = torch.full((n,), mode)
+        return self.prior.sample(n, mode=modes, generator=generator).to(self.device)
+
+    def sample(self, n: int, *, mode: int | None = None, generator: Generator | None = None) -> Tensor:
+        """n images decoded from draws of the prior, [n, C, H, W]; of one mode if `mode` says so."""
+        return self.decode(self.sample_prior(n, mode=mode, generator=generator))
+
+    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+        """Draws of the prior, [n, Z]."""
+        return {"prior": self.prior.sample(n, generator=generator)}
+
+
+def judge(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss, from its logits for draws of the prior and for codes, both [B, 1] -> scalar."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def fool(fake: Tensor) -> Tensor:
+    """The encoder's loss: the non-saturating one, -log D(code), from logits [B, 1] -> scalar."""
+    return F.softplus(-fake).mean()

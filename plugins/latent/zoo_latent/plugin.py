@@ -1,0 +1,94 @@
+"""What zoo-latent offers."""
+
+from zoo_core import ModelSpec, StudySpec, hookimpl
+
+zoo_api = 1
+
+_CODES = ("Encoder", "Decoder", "Reconstructor", "Sampler")
+_MATCHED = (*_CODES, "Prior")
+_TASK = "representation-learning"
+_LAYERS = "sum over the layers of n_out (n_in + 1), and over convolutions of n_out (16 n_in + 1)"
+_WAE = "Tolstikhin et al., 2018, Wasserstein auto-encoders, arXiv:1711.01558"
+
+
+@hookimpl
+def zoo_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="autoencoder",
+            target="zoo_latent.autoencoder:Autoencoder",
+            summary="Autoencoder: a short code that the image can be reconstructed from",
+            task=_TASK,
+            paper="Hinton and Salakhutdinov, 2006, Reducing the dimensionality of data with neural networks, Science",
+            capabilities=_CODES,
+            parameter_count=_LAYERS,
+            aliases=("ae",),
+        ),
+        ModelSpec(
+            name="vae",
+            target="zoo_latent.vae:VAE",
+            summary="Variational autoencoder: a distribution of codes for each image, and a bound on its likelihood",
+            task=_TASK,
+            paper="Kingma and Welling, 2014, Auto-encoding variational Bayes, arXiv:1312.6114",
+            capabilities=(*_MATCHED, "LowerBound"),
+            parameter_count=f"{_LAYERS}; one more for a learned sigma",
+        ),
+        ModelSpec(
+            name="aae",
+            target="zoo_latent.aae:AAE",
+            summary="Adversarial autoencoder: a discriminator makes codes follow any prior that can be drawn from",
+            task=_TASK,
+            paper="Makhzani et al., 2015, Adversarial autoencoders, arXiv:1511.05644",
+            capabilities=_MATCHED,
+            parameter_count=_LAYERS,
+            aliases=("adversarial-autoencoder",),
+        ),
+        ModelSpec(
+            name="wae-mmd",
+            target="zoo_latent.wae:WAEMMD",
+            summary="Wasserstein autoencoder whose codes follow the prior by maximum mean discrepancy",
+            task=_TASK,
+            paper=_WAE,
+            capabilities=_MATCHED,
+            parameter_count=_LAYERS,
+            aliases=("wae",),
+        ),
+        ModelSpec(
+            name="wae-gan",
+            target="zoo_latent.wae:WAEGAN",
+            summary="Wasserstein autoencoder whose codes follow the prior by a discriminator",
+            task=_TASK,
+            paper=_WAE,
+            capabilities=_MATCHED,
+            parameter_count=_LAYERS,
+        ),
+    ]
+
+
+def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
+    return StudySpec(name=name, target=f"zoo_latent.studies.{target}", summary=summary, minutes=minutes)
+
+
+@hookimpl
+def zoo_studies() -> list[StudySpec]:
+    return [
+        _study(
+            "why-not-an-autoencoder",
+            "why_not_an_autoencoder:WhyNotAnAutoencoder",
+            "what an autoencoder and a VAE make of draws of N(0, I), and where their codes lie",
+            3,
+        ),
+        _study("latent-size", "latent_size:LatentSize", "VAEs with codes of 2, 5, 10 and 20 numbers", 4),
+        _study(
+            "gradient-estimators",
+            "gradient_estimators:GradientEstimators",
+            "the variance of three estimators of the gradient of the ELBO",
+            1,
+        ),
+        _study(
+            "posterior-collapse",
+            "posterior_collapse:PosteriorCollapse",
+            "how units of a VAE's code come to carry nothing, with and without warm-up",
+            5,
+        ),
+    ]

@@ -1,0 +1,128 @@
+"""Is an autoencoder a generative model? It and a VAE, both decoded from N(0, I).
+
+They share data, networks and length of codes; the VAE adds noise to codes, and the KL term. An autoencoder's loss does
+not say where codes lie: most draws of N(0, I) are codes that its decoder has never seen. Axes: n images, Z numbers of a
+code.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from zoo_core import Model, Report, Study, ZooError
+from zoo_latent.autoencoder import Autoencoder
+from zoo_latent.image_codes import Count
+from zoo_latent.studies.bound_terms import SHOWN, images_of, show_images
+from zoo_latent.wae import imq_mmd2
+
+POINTS = 1000  # codes that are compared with as many draws of N(0, I)
+
+
+class WhyNotAnAutoencoder(Study, kw_only=True):
+    data: str = "mnist"
+    latent: Annotated[int, Meta(ge=2)] = 8  # numbers of a code
+    hidden: tuple[Count, ...] = (256,)  # features of the layers of encoder and decoder
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  # of the VAE's decoder; Gaussian: sigma is learned
+    components: Annotated[int, Meta(ge=1)] = 10  # of the mixture fitted to the autoencoder's codes
+    epochs: Annotated[float, Meta(gt=0)] = 5
+    images: Annotated[int, Meta(ge=2)] = 2000  # that are drawn, and compared with as many of the validation split
+
+    def make(self, report: Report) -> None:
+        networks = {"latent": self.latent, "hidden": list(self.hidden), "convolutions": []}
+        how = {"data": self.data, "epochs": self.epochs, "seed": self.seed}
+        plain = report.train("autoencoder", "autoencoder", config={**networks, "components": self.components}, **how)
+        vae = report.train("vae", "vae", config={**networks, "likelihood": self.likelihood}, **how)
+        report.say(
+            f"An autoencoder and a VAE with {self.latent} numbers a code, hidden layers "
+            f"{'-'.join(map(str, self.hidden))}, {self.epochs:g} epochs of {self.data}, the same seed and batches; the "
+            f"VAE's decoder is {self.likelihood.capitalize()}. All that follows is on validation images."
+        )
+        self.show_codes(report, plain.model, vae.model)
+        self.show_samples(report, plain.model, vae.model)
+
+    @torch.no_grad()
+    def show_codes(self, report: Report, autoencoder: Model, vae: Model) -> None:
+        """Where the codes of both lie, beside N(0, I)."""
+        x = images_of(autoencoder, report.registry.open_dataset(self.data), "validation", POINTS, self.seed)
+        draw = torch.Generator().manual_seed(self.seed)
+        normal, other = torch.randn(2, len(x), self.latent, generator=draw)
+        codes = {"autoencoder": autoencoder.encode(x), "VAE": vae.encode(x, generator=draw), "N(0, I)": other}
+        rows = []
+        with report.picture(
+            "codes",
+            "The first two principal components of the codes; circles hold 39% and 86% of N(0, I).",
+            columns=2,
+            size=3.6,
+        ) as axes:
+            for name, z in codes.items():
+                deviations = z.std(0).sort().values
+                rows.append([name, deviations[0].item(), deviations[-1].item(), imq_mmd2(z, normal).item()])
+            for name, ax in zip(codes, axes[0], strict=False):
+                ax.plot(*two_components(codes[name]).T.numpy(), ".", markersize=3)
+                turn = torch.linspace(0, 2 * torch.pi, 100)
+                for radius in (1, 2):
+                    ax.plot((radius * turn.cos()).numpy(), (radius * turn.sin()).numpy(), "k")
+                ax.set(title=name, aspect="equal")
+        report.say(
+            f"Codes of {len(x):,} images, of the VAE drawn from q(z|x): the smallest and the largest standard "
+            "deviation of a number, and the unbiased MMD^2 between the codes and draws of N(0, I). The last row are "
+            "other draws of N(0, I): what chance makes of zero."
+        )
+        report.table(["codes", "smallest deviation", "largest", "MMD^2 to N(0, I)"], rows)
+
+    def show_samples(self, report: Report, autoencoder: Model, vae: Model) -> None:
+        """What is decoded from N(0, I), and for the autoencoder from a mixture fitted to its codes."""
+        fitted = {name: buffer.clone() for name, buffer in autoencoder.named_buffers()}
+        samples, rows = {}, []
+
+        def add(name: str, model: Model) -> None:
+            samples[name] = model.sample(SHOWN, generator=torch.Generator().manual_seed(self.seed))
+            rows.append([name, *self.distance(report, model)])
+
+        with torch.no_grad():
+            use_standard_normal(autoencoder)
+            add("autoencoder, N(0, I)", autoencoder)
+            autoencoder.load_state_dict(fitted, strict=False)
+            add("autoencoder, mixture", autoencoder)
+            add("VAE, N(0, I)", vae)
+        with report.picture(
+            "samples", "Images decoded from draws of codes.", rows=len(samples), columns=SHOWN, size=0.8
+        ) as axes:
+            show_images(axes, samples)
+        report.say(
+            f"The mixture has {self.components} Gaussians, fitted to the autoencoder's codes of the train split. The "
+            f"Fréchet distance is that between {self.images:,} decoded draws and as many validation images, in the "
+            "features of `digit-classifier`; the floor is that between as many train images and the same."
+        )
+        report.table(["decoded from", "Fréchet distance", "floor"], rows)
+
+    @torch.no_grad()
+    def distance(self, report: Report, model: Model) -> tuple[float | str, float | str]:
+        """`frechet_classifier` of the model's samples, and its floor; why not, if it cannot be had."""
+        data = report.registry.open_dataset(self.data)
+        n = min(self.images, data.size("validation"))
+        try:
+            metric = report.registry.new_metric("frechet_classifier")
+            metric.begin(model, data, "validation", n)
+        except ZooError as error:
+            return f"({error})", "-"
+        order = torch.randperm(data.size("validation"), generator=torch.Generator().manual_seed(self.seed))
+        for places in order[:n].split(500):
+            metric.update(model, model.preprocess(data.batch("validation", places)) | {"index": places})
+        found = metric.compute()
+        return found.value, found.beside.get("train against the split", "-")
+
+
+def use_standard_normal(model: Autoencoder) -> None:
+    """Let the model draw codes from N(0, I)."""
+    model.mixture_weights.zero_()[0] = 1
+    model.mixture_means.zero_()
+    model.mixture_scales.copy_(torch.eye(model.config.latent))
+
+
+def two_components(z: Tensor) -> Tensor:
+    """Codes [n, Z] about zero, in the two directions in which they vary most, [n, 2]."""
+    _, _, directions = torch.linalg.svd(z - z.mean(0), full_matrices=False)
+    return z @ directions[:2].T
