@@ -298,7 +298,8 @@ class Run:
             recipe=arguments.command(),
             training=self._training_record(),
             metrics=sorted(
-                entries(self.model, self.data, split, measured, self.registry), key=lambda e: e.metric != self.select
+                entries(self.model, self.data, split, measured, self.registry),
+                key=lambda e: (e.metric != self.select, e.metric in self.arguments.metrics),
             ),
         )
         self.processes.wait()
