@@ -16,10 +16,11 @@ in place of stochastic gradients. Axes: B batch, Z numbers of a code, K modes.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core import Field, Objective, Optimizer, UsageError, linear_to_zero
@@ -28,6 +29,7 @@ from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
 from zoo_latent.networks import perceptron
 
 Batches = Mapping[str, Mapping[str, Tensor]]
+LEARNING_RATE = 5e-4  # of step 1
 
 
 class AAEConfig(MatchedConfig, kw_only=True):
@@ -36,6 +38,7 @@ class AAEConfig(MatchedConfig, kw_only=True):
     convolutions: tuple[Count, ...] = ()  # features of each, stride 2; [] for none
     hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and code
     critic: tuple[Count, ...] = (256, 256)  # features of the discriminator's hidden layers
+    match: Annotated[float, Meta(gt=0)] = 0.5  # learning rate of the encoder in step 3, relative to that in step 1
     conditioned: bool = False  # whether it is told which mode a draw, and which class an image is of
 
 
@@ -64,11 +67,11 @@ class AAE(MatchedCodes):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The discriminator must be faster than the encoder: else the codes run in circles around the prior.
-        betas = {"betas": (0.5, 0.999)}
+        lr, betas = self.config.match * LEARNING_RATE, {"betas": (0.5, 0.999)}
         return {
-            "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=5e-4, decay=linear_to_zero),
-            "discriminator": Optimizer(modules=("discriminator",), lr=1e-3, options=betas, decay=linear_to_zero),
-            "encoder": Optimizer(modules=("encoder",), lr=2.5e-4, options=betas, decay=linear_to_zero),
+            "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=LEARNING_RATE, decay=linear_to_zero),
+            "discriminator": Optimizer(modules=("discriminator",), lr=4 * lr, options=betas, decay=linear_to_zero),
+            "encoder": Optimizer(modules=("encoder",), lr=lr, options=betas, decay=linear_to_zero),
         }
 
     def objectives(self) -> list[Objective]:
