@@ -134,7 +134,7 @@ def _build(located: Located, registry: Registry) -> Model:
         config = read_record(model_class.Config, release.config, f"{where}: config")
         steps = read_steps(release.input, where)
     except RecordError as error:
-        raise WeightsError(str(error)) from None
+        raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
         model = model_class(config)
     model.input = steps
