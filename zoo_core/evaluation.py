@@ -37,6 +37,7 @@ def measure(
     processes: Processes | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
     on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
+    required: bool = True,
 ) -> dict[str, Measurement]:
     """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
@@ -44,14 +45,14 @@ def measure(
     batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why.
 
     Raises:
-        ZooError: not one of the metrics can be had here.
+        ZooError: not one of the metrics can be had here, and that is `required`.
     """
     processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
     model.eval()
     try:
-        metrics = _begun(model, data, split, size, metrics, on_unmeasurable)
+        metrics = _begun(model, data, split, size, metrics, on_unmeasurable, required)
         with _each_method_once(model):
             for number, batch in enumerate(evaluation_batches(model, data, split, size)):
                 if number % processes.count == processes.rank:
@@ -75,8 +76,9 @@ def _begun(
     size: int,
     metrics: Mapping[str, Metric],
     on_unmeasurable: Callable[[str, ZooError], None],
+    required: bool,
 ) -> dict[str, Metric]:
-    """The metrics that could begin; if none could, the first one's reason is raised."""
+    """The metrics that could begin; if one is required and none could, the first one's reason is raised."""
     begun: dict[str, Metric] = {}
     failed: dict[str, ZooError] = {}
     for name, metric in metrics.items():
@@ -85,7 +87,7 @@ def _begun(
             begun[name] = metric
         except ZooError as error:
             failed[name] = error
-    if failed and not begun:
+    if required and failed and not begun:
         raise next(iter(failed.values()))
     for name, why in failed.items():
         on_unmeasurable(name, why)

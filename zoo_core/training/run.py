@@ -278,7 +278,7 @@ class Run:
             chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics) if test else {}
         except UsageError:
             chosen = {}
-        measured = self._measure(split, chosen, observer) if chosen else {}
+        measured = self._measure(split, chosen, observer, required=False) if chosen else {}
         arguments, spec = self.arguments, self.offer.spec
         if not self.processes.is_main:
             self.processes.wait()
@@ -415,7 +415,12 @@ class Run:
         return found.value
 
     def _measure(
-        self, split: str, metrics: Mapping[str, Metric], observer: Observer, limit: int | None = None
+        self,
+        split: str,
+        metrics: Mapping[str, Metric],
+        observer: Observer,
+        limit: int | None = None,
+        required: bool = True,
     ) -> dict[str, Measurement]:
         def on_batch(done: int, total: int) -> None:
             observer.on_validation(done, total)
@@ -435,6 +440,7 @@ class Run:
             processes=self.processes,
             on_batch=on_batch,
             on_unmeasurable=on_unmeasurable,
+            required=required,
         )
 
     def _is_best(self, row: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core import UsageError
+from zoo_core import Field, TensorDataset, UsageError
 from zoo_metrics.regression import MeanSquaredError
 
 
@@ -41,5 +41,6 @@ def test_r2_is_one_for_the_truth_and_zero_for_the_mean() -> None:
 
 
 def test_data_without_targets_are_refused() -> None:
+    data = TensorDataset({"vector": Field(kind="vector", shape=(3,))}, {"test": {"vector": torch.zeros(2, 3)}})
     with pytest.raises(UsageError, match="'target'"):
-        MeanSquaredError().update(Says(), {"vector": torch.zeros(2, 3)})
+        MeanSquaredError().begin(Says(), data, "test", 2)

@@ -6,7 +6,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from zoo_core import Measurement, Model, UsageError
+from zoo_core import Dataset, Measurement, Model, UsageError
 from zoo_metrics.per_example import MeanOverExamples
 
 
@@ -23,9 +23,12 @@ class MeanSquaredError(MeanOverExamples):
         super().__init__()
         self.targets: list[Tensor] = []  # [B, T] float64
 
+    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+        for name in ("vector", "target"):
+            if name not in data.features:
+                raise UsageError(f"the data set has no field '{name}', which a metric of regression needs")
+
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        if "target" not in batch:
-            raise UsageError("the data set has no field 'target', which a metric of regression needs")
         target = batch["target"].double()
         self.targets.append(target.cpu())
         return (model.predict(batch["vector"]).double() - target).square().mean(1)
