@@ -623,6 +623,11 @@ def test_sixteen_processes_pull_fifty_megabytes_at_once(
     assert len(peer.asked(f"GET .*{MODEL}")) == 1  # one fetched it, fifteen waited
 
 
+def _heed_interrupts() -> None:
+    """A shell's background job ignores Ctrl-C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_a_killed_pull_leaves_nothing_half_visible(
     peer: Any, fifty: Path, files_of: Filesof, zoo_process: Callable[..., dict[str, Any]]
@@ -634,7 +639,7 @@ def test_a_killed_pull_leaves_nothing_half_visible(
     for part, stop in ((0.1, signal.SIGKILL), (0.6, signal.SIGKILL), (0.3, signal.SIGINT)):
         peer.heal()
         peer.fail(f"GET .*{MODEL}", "slow", at=int(part * len(published[MODEL])), seconds=0.3)
-        process = subprocess.Popen(**options, stdout=-1, stderr=-1)
+        process = subprocess.Popen(**options, stdout=-1, stderr=-1, preexec_fn=_heed_interrupts)
         until = time.monotonic() + 60
         while not any(path.stat().st_size > part * 40e6 for path in home.rglob("*.incomplete")):
             assert time.monotonic() < until and process.poll() is None, process.communicate()
