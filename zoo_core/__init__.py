@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
-    from zoo_core.interfaces.fields import Field
+    from zoo_core.interfaces.fields import Field, labelled_images
     from zoo_core.interfaces.metric import Measurement, Metric
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream, constant, linear_to_zero
@@ -48,7 +48,7 @@ _HOME = {
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
-    "zoo_core.interfaces.fields": ("Field",),
+    "zoo_core.interfaces.fields": ("Field", "labelled_images"),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),
     "zoo_core.interfaces.model": ("Model",),
     "zoo_core.interfaces.objectives": (

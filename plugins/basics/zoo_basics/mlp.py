@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo_basics.initialisation import Initialisation, initialise
 from zoo_basics.row_regressor import RowRegressor
-from zoo_core import Field, Loss, Model, Optimizer, Record, RecordError, Stream, UsageError, linear_to_zero
+from zoo_core import Field, Loss, Model, Optimizer, Record, RecordError, Stream, labelled_images, linear_to_zero
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
 LOG_STD_RANGE = (-7.0, 7.0)  # of a predicted Gaussian, so that one wild row cannot overflow
@@ -99,12 +99,7 @@ class MLPClassifier(MLP):
 
     @classmethod
     def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
-        image, label = features.get("image"), features.get("label")
-        if image is None or len(image.shape) != 3 or None in image.shape or label is None or not label.classes:
-            raise UsageError(f"{cls.__name__} needs images of one size, and labels with named classes")
-        channels, height, width = image.shape
-        sizes = {"channels": channels, "height": height, "width": width}
-        return {**sizes, "classes": len(label.classes), "class_names": label.classes}
+        return labelled_images(features, cls.__name__)
 
     def signature(self) -> dict[str, Field]:
         c = self.config

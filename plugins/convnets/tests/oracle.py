@@ -7,8 +7,11 @@ are declared first; nothing here calls these.
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 library = torch.library.Library("torchvision", "DEF")
 library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -18,6 +21,7 @@ import timm  # noqa: E402
 import torchvision.models as tv  # noqa: E402
 
 import zoo_core  # noqa: E402
+from zoo_core.publishing.foreign import SAME, load_foreign  # noqa: E402
 
 SIZE, CLASSES = 64, 5
 
@@ -49,15 +53,10 @@ def compare(name: str) -> dict[str, float]:
         randomise(peer)
         ours = zoo_core.create(name, config={"classes": CLASSES, "height": SIZE, "width": SIZE}).eval()
         size = 224 if library_name == "timm" and name.startswith("vgg") else SIZE  # its first linear layer is a 7x7
-        names = ours.key_maps.get(library_name, {})
-        theirs = peer.state_dict()
-        state = {key: theirs[names.get(key, key)].reshape(tensor.shape) for key, tensor in ours.state_dict().items()}
-        assert {names.get(key, key) for key in state} == theirs.keys(), (name, library_name)
-        if library_name not in ours.key_maps:
-            assert {key: tensor.shape for key, tensor in ours.state_dict().items()} == {
-                key: tensor.shape for key, tensor in theirs.items()
-            }
-        ours.load_state_dict(state)
+        names = library_name if library_name in ours.key_maps else SAME
+        with tempfile.TemporaryDirectory() as folder:
+            save_file(peer.state_dict(), Path(folder) / "peer.safetensors")
+            load_foreign(ours, Path(folder) / "peer.safetensors", names)  # as `zoo import` does
         x = torch.rand(2, 3, size, size)
         with torch.no_grad():
             logits, expected = ours(x), peer(x)

@@ -14,7 +14,18 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.schedules import one_cycle
-from zoo_core import Field, Loss, Model, Optimizer, Record, RecordError, Stream, UnknownName, UsageError
+from zoo_core import (
+    Field,
+    Loss,
+    Model,
+    Optimizer,
+    Record,
+    RecordError,
+    Stream,
+    UnknownName,
+    UsageError,
+    labelled_images,
+)
 
 PENULTIMATE = "penultimate"  # what the head sees, as a name of `extract_features`
 
@@ -62,16 +73,7 @@ class ImageClassifier(Model):
 
     @classmethod
     def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
-        image, label = features.get("image"), features.get("label")
-        if image is None or len(image.shape) != 3 or None in image.shape:
-            raise UsageError(f"{cls.__name__} needs images of one size", "Choose a data set with an 'image' field.")
-        if label is None or not label.classes:
-            raise UsageError(f"{cls.__name__} needs labels with named classes", "Choose a data set that has them.")
-        channels, height, width = image.shape
-        names = label.classes
-        return {
-            "channels": channels, "height": height, "width": width, "classes": len(names), "class_names": names,
-        }  # fmt: skip
+        return labelled_images(features, cls.__name__)
 
     def signature(self) -> dict[str, Field]:
         c = self.config
