@@ -191,11 +191,18 @@ def test_whole_numbers_keep_their_dtype(classifier: tuple[Model, Path], load: Ca
 
 
 def test_weights_are_stored_in_another_dtype(registry: Registry, write: Write, tmp_path: Path) -> None:
-    model = zoo_core.create("toy", registry=registry).to(torch.bfloat16)
-    folder = write(model, "toy", tmp_path / "half")
+    """Half of the bytes, and outputs that are those of what is stored, computed in float32."""
+    model = zoo_core.create("toy", registry=registry)
+    torch.nn.init.normal_(model.logit)
+    exact = model.logit.detach().clone()
+    folder = write(model, "toy", tmp_path / "half", storage=torch.bfloat16)
     assert read_release(folder).dtype == "bfloat16"
+    assert read_header(folder / "model.safetensors")["logit"].dtype == "bfloat16"
     loaded = zoo_core.load(str(folder), registry=registry)
-    assert torch.equal(loaded.logit, model.logit)
+    assert loaded.logit.dtype == torch.float32 and loaded.load_report.dtype == "float32"
+    assert torch.equal(loaded.logit, model.logit) and torch.equal(loaded.logit, exact.bfloat16().float())
+    assert check_golden(loaded, folder, read_release(folder).golden) == 0
+    assert zoo_core.load(str(folder), dtype="bfloat16", registry=registry).logit.dtype == torch.bfloat16
 
 
 def test_a_new_head_is_filled_and_the_rest_is_the_file(

@@ -522,7 +522,7 @@ COMMANDS: list[dict[str, Any]] = [
     {"epochs": 0.3, "until": 0.25},
     {"epochs": 1e-5, "lr": 1e-5},
     {"epochs": 1e16},
-    {"steps": 1000, "patience": 3, "until": 2.5, "batch": 7, "accumulate": 4, "precision": "bf16"},
+    {"steps": 1000, "patience": 3, "until": 2.5, "batch": 7, "accumulate": 4, "precision": "bf16", "storage": "bfloat16"},
     {"steps": 1, "seed": -1},
     {"epochs": 1, "seed": 2**40, "select": "nll", "licence": "Apache-2.0 WITH LLVM-exception"},
     {"epochs": 1, "input": [{"step": "resize", "size": 8}, {"step": "binarize", "mode": "threshold", "at": 1e-05}]},

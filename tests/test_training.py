@@ -347,6 +347,19 @@ def test_the_release_of_a_run_says_how_it_was_made(toy_release: Path) -> None:
     assert (toy_release / "curve.png").exists() and json.loads((toy_release / "curve.json").read_text())
 
 
+def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) -> None:
+    for storage in (None, "bfloat16"):
+        run = Run.start(tmp_path / str(storage), arguments(storage=storage, lr=0.05), registry)
+        run.train()
+        run.finish()
+    exact, half = (read_release(tmp_path / storage) for storage in ("None", "bfloat16"))
+    assert (exact.dtype, half.dtype) == ("float32", "bfloat16")
+    (nll,) = (entry.value for entry in half.metrics if entry.metric == "nll")
+    assert nll not in [entry.value for entry in exact.metrics]
+    (found,) = zoo_core.evaluate(str(tmp_path / "bfloat16"), metrics=["nll"], registry=registry).metrics
+    assert found.value == nll
+
+
 def test_training_learns(registry: Registry, tmp_path: Path) -> None:
     release = zoo_core.train(
         "toy", data="toy-bits", output=tmp_path / "run", epochs=40, batch=60, lr=0.1, registry=registry

@@ -11,7 +11,7 @@ from zoo_core.cli.output import bytes_bar, device_option, json_option, print_jso
 @click.command()
 @click.argument("reference")
 @device_option
-@click.option("--dtype", help="float32, bfloat16, …; by default as stored.")
+@click.option("--dtype", help="float32, bfloat16, …; by default as stored; halves as float32.")
 @click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with so many outputs.")
 @hub_options
 @json_option

@@ -27,6 +27,7 @@ from zoo_core.cli.output import talk
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
+@click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
 @click.option("--summary", help="One line for the release.")

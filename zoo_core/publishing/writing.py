@@ -38,16 +38,21 @@ def write_release(
     recipe: str | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
+    storage: torch.dtype | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
 
     Args:
         example: a small raw batch, before preprocessing, for golden.safetensors.
+        storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
+            that its outputs are those of the release.
 
     Raises:
         WeightsError: a tensor holds NaN or infinity.
     """
-    tensors = _stored_tensors(model)
+    if storage is not None:
+        round_to(model, storage)
+    tensors = _stored_tensors(model, storage)
     (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
     save_tensors(tensors, folder / MODEL)
     names = [MODEL]
@@ -94,6 +99,14 @@ def code_licence(distribution: str) -> str:
 
 
 @torch.no_grad()
+def round_to(model: Model, storage: torch.dtype) -> None:
+    """Make every floating-point value one that `storage` can hold; the tensors keep their dtype."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.to(storage))
+
+
+@torch.no_grad()
 def _samples(model: Model) -> Tensor | None:
     """A few images of a model that draws some, [N, C, H, W], for its card."""
     if not isinstance(model, capabilities.Sampler) or next(iter(model.signature().values())).kind != "image":
@@ -109,7 +122,7 @@ def _samples(model: Model) -> Tensor | None:
     return samples if samples.ndim == 4 and samples.shape[1] in (1, 3) else None
 
 
-def _stored_tensors(model: Model) -> dict[str, Tensor]:
+def _stored_tensors(model: Model, storage: torch.dtype | None) -> dict[str, Tensor]:
     """The model's tensors, each once: of tied parameters the first name is stored."""
     seen: set[int] = set()
     tensors = {}
@@ -121,7 +134,7 @@ def _stored_tensors(model: Model) -> dict[str, Tensor]:
             seen.add(id(parameters[name]))
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"no release was written: '{name}' holds NaN or infinity")
-        tensors[name] = tensor
+        tensors[name] = tensor.to(storage) if storage is not None and tensor.is_floating_point() else tensor
     return tensors
 
 

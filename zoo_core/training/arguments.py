@@ -34,6 +34,7 @@ class RunArguments(Record, kw_only=True):
     lr: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16"] | None = None
+    storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
     summary: str | None = None
@@ -109,7 +110,7 @@ def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return [parse_step(text) for text in texts if text != NO_AUGMENTATION] if texts else None
 
 
-_TEXTS = ("--data", "--precision", "--select", "--licence", "--summary")
+_TEXTS = ("--data", "--precision", "--storage", "--select", "--licence", "--summary")
 
 
 def json_or_text(value: str) -> Any:

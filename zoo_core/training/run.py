@@ -25,7 +25,7 @@ from zoo_core.interfaces.preprocessing import Steps, parse_step, step_text
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
 from zoo_core.processes import Processes
-from zoo_core.publishing.writing import code_licence, write_release
+from zoo_core.publishing.writing import code_licence, round_to, write_release
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.batches import batch_size, to_device
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
@@ -273,6 +273,9 @@ class Run:
         self.model.eval()
         torch.manual_seed(self.arguments.seed)
         self.model.fit_posthoc(_Batches(self.model, self.data, self.processes.device))
+        storage = getattr(torch, self.arguments.storage) if self.arguments.storage else None
+        if storage is not None:
+            round_to(self.model, storage)  # what is measured is what is stored
         split = "test" if "test" in self.data.splits else self.data.splits[-1]
         try:
             chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics) if test else {}
@@ -297,6 +300,7 @@ class Run:
             example=self.data.batch(split, torch.arange(min(4, self.data.size(split)))),
             recipe=arguments.command(),
             training=self._training_record(),
+            storage=storage,
             metrics=sorted(
                 entries(self.model, self.data, split, measured, self.registry),
                 key=lambda e: (e.metric != self.select, e.metric in self.arguments.metrics),

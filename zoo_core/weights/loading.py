@@ -26,6 +26,7 @@ from zoo_core.weights.release import CONFIG, MODEL
 from zoo_core.weights.sources import Located, locate
 from zoo_core.weights.tensors import TensorInfo, read_header
 
+HALF = ("float16", "bfloat16")  # dtypes that by default are for storage alone
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}
 
 
@@ -43,7 +44,7 @@ def load(
     Args:
         reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16", …; by default as stored.
+        dtype: "float32", "bfloat16", …; by default as stored, but float32 where a release stores half precision.
         head: replaces the model's declared head by a fresh one with so many outputs.
 
     Raises:
@@ -67,6 +68,8 @@ def load_located(
     registry: Registry,
 ) -> Model:
     """The model of a release that was found and verified; arguments as for `load`."""
+    if dtype is None and located.release.dtype in HALF:
+        dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
     model = _build(located, registry)
     if head is not None and model.head is None:
