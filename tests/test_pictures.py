@@ -9,7 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+import zoo_core
+from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.evaluation import fitting_metrics, measure
 from zoo_core.interfaces.fields import Field
 from zoo_core.pictures import GAP, LABEL_HEIGHT, open_image, open_mask, save_curve, save_grid, to_pil
 
@@ -189,3 +192,15 @@ def test_a_curve_is_drawn_whatever_was_measured(tmp_path: Path) -> None:
     for k, curve in enumerate((rows[:1], [{**row, "validation": row.get("validation", {})} for row in rows])):
         save_curve(curve, tmp_path / f"{k}.png", title="a run")
         assert opened(tmp_path / f"{k}.png").size == (840, 480)
+
+
+def test_metrics_draw_what_stands_behind_their_numbers(tmp_path: Path) -> None:
+    registry = default_registry()
+    data = registry.open_dataset("digits")
+    model = zoo_core.create("mlp", config={"height": 8, "width": 8})
+    metrics = fitting_metrics(model, registry, ["accuracy", "ece", "log_loss"])
+    measure(model, data, "test", metrics, limit=50, pictures=tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"accuracy.png", "ece.png"}
+    for path in (tmp_path / "new").iterdir():
+        with Image.open(path) as picture:
+            assert picture.convert("L").entropy() > 0.1

@@ -16,6 +16,7 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.preprocessing import evaluation_generator
 from zoo_core.interfaces.record import to_plain
+from zoo_core.pictures import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
@@ -38,11 +39,13 @@ def measure(
     on_batch: Callable[[int, int], None] = lambda done, total: None,
     on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
     required: bool = True,
+    pictures: Path | None = None,
 ) -> dict[str, Measurement]:
     """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
     Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
-    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why.
+    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why. What
+    metrics draw is written into the folder `pictures`, by their names.
 
     Raises:
         ZooError: not one of the metrics can be had here, and that is `required`.
@@ -66,6 +69,12 @@ def measure(
     for other in others:
         for name, metric in first.items():
             metric.merge(other[name])
+    if pictures is not None and processes.is_main:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, metric in first.items():
+            if metric.drawing is not None:
+                title = f"{metric.drawing}: {data.name} {split}, n = {size}"
+                save_drawing(metric, model, pictures / f"{name}.png", title=title)
     return {name: metric.compute() for name, metric in first.items()}
 
 
@@ -211,6 +220,7 @@ def evaluate(
     limit: int | None = None,
     data_file: Path | None = None,
     device: str = "cpu",
+    pictures: Path | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
@@ -222,6 +232,7 @@ def evaluate(
         data: by default the data set that the release was measured on.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
+        pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
 
     Raises:
         ZooError: there is no such release, no data, or not one of the metrics can be had here.
@@ -251,6 +262,7 @@ def evaluate(
         processes=processes,
         on_batch=on_batch,
         on_unmeasurable=lambda metric, why: unmeasurable.update({metric: why.message}),
+        pictures=pictures,
     )
     checks = [
         check(entry, recorded)._replace(beside=measured[entry.metric].beside)

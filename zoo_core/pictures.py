@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing
 from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.metric import Metric
 from zoo_core.interfaces.model import Model
 
 if TYPE_CHECKING:
@@ -229,6 +230,14 @@ def save_maps(images: Tensor, maps: Tensor, path: Path, *, title: str, labels: S
             above.set_title(labels[k], fontsize=9)
             drawn = below.imshow(values.numpy(), cmap="viridis", norm=scale)
         figure.colorbar(drawn, ax=grid, label=value_name, shrink=0.7)
+
+
+def save_drawing(metric: Metric, model: Model, path: Path, *, title: str) -> None:
+    """Write what a metric with a `drawing` draws."""
+    with _figure(path, figsize=(6, 5.5), layout="constrained") as figure:
+        axes = figure.add_subplot()
+        axes.set_title(title)
+        metric.draw(axes, model)
 
 
 @contextmanager

@@ -34,6 +34,9 @@ class Result(NamedTuple):
 @click.option(
     "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="A folder for confusion matrix, calibration, …"
+)
 @device_option
 @hub_options
 @json_option
@@ -47,6 +50,8 @@ def eval_command(
 
     if everything == bool(references):
         raise UsageError("name what to measure, or give --all", "For example: zoo eval pixelrnn --check")
+    if options["pictures"] is not None and len(references) != 1:
+        raise UsageError("--pictures are of one release", "Name one.")
     results: list[Result] = []
     with progress_bar("measuring") as show:
         for reference in releases_here() if everything else references:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta
 from torch import Tensor
@@ -12,6 +12,9 @@ from zoo_core.errors import UsageError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Measurement(Record, kw_only=True):
@@ -51,6 +54,7 @@ class Metric(ABC):
     """Fed batch by batch; `merge` joins what several processes saw."""
 
     requires: ClassVar[str]  # the capability a model must have
+    drawing: ClassVar[str | None] = None  # what `draw` shows, if there is something to show: "confusion matrix"
     on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
 
     def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing
@@ -74,6 +78,10 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> Measurement:
         """The number so far."""
+
+    def draw(self, axes: "Axes", model: Model) -> None:
+        """Draw what stands behind the number on matplotlib's axes; only asked of a metric with a `drawing`."""
+        raise NotImplementedError
 
     def examples(self) -> Tensor | None:
         """The summand of each example, [n] float64, in the order seen, where the number is their mean; None where it

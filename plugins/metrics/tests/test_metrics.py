@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
 
 from zoo_core import Field, Metric, UsageError
 from zoo_metrics.classification import (
@@ -90,6 +94,15 @@ def test_accuracy_and_its_standard_error() -> None:
     assert p == pytest.approx(multiclass_accuracy(batch["image"], batch["label"], 4, average="micro").item())
     assert found.stderr == pytest.approx(math.sqrt(p * (1 - p) / (n - 1)))
     assert set(accuracy.examples().tolist()) == {0, 1}
+
+
+def test_confusions_have_the_true_class_in_rows_whatever_the_batches() -> None:
+    batch = examples()
+    one, other = (measured(Accuracy, {name: part[half] for name, part in batch.items()}, [30, 70])
+                  for half in (slice(0, 100), slice(100, 200)))  # fmt: skip
+    one.merge(other)
+    expected = multiclass_confusion_matrix(batch["image"], batch["label"], num_classes=4)
+    assert torch.equal(one.confusion, expected) and not torch.equal(expected, expected.T)
 
 
 def test_log_loss_is_what_a_loop_over_the_definition_gives() -> None:

@@ -5,6 +5,7 @@ Axes: B batch, K classes, n examples, M bins.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from zoo_core import Measurement, Metric, Model, UsageError
 from zoo_metrics.per_example import MeanOverExamples
+
+MOST_WRITTEN = 25  # classes whose names and numbers are written into a confusion matrix
 
 
 def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -35,10 +38,39 @@ class Accuracy(MeanOverExamples):
 
     requires = "Classifier"
     estimator = "top-1"
+    drawing = "confusion matrix"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.confusion: Tensor | int = 0  # [K, K] int64: how many examples of each class, in rows, were taken for which
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
         logits, labels = logits_and_labels(model, batch)
-        return logits.argmax(1) == labels
+        classes, guess = logits.shape[1], logits.argmax(1)
+        self.confusion += torch.bincount(labels * classes + guess, minlength=classes**2).view(classes, classes)
+        return guess == labels
+
+    def merge(self, other: "Accuracy") -> None:
+        super().merge(other)
+        self.confusion += other.confusion
+
+    def draw(self, axes: Any, model: Model) -> None:
+        """Rows are the true classes, columns what they were taken for, in percent of the row. The diagonal is left
+        white, so that colour shows mistakes."""
+        assert isinstance(self.confusion, Tensor)
+        classes = len(self.confusion)
+        share = 100 * self.confusion / self.confusion.sum(1, keepdim=True).clamp(min=1)
+        mistakes = share.clone().fill_diagonal_(0)
+        axes.imshow(mistakes.numpy(), cmap="Reds")
+        axes.set(xlabel="predicted", ylabel="true")
+        if classes <= MOST_WRITTEN:
+            names = model.signature()["label"].classes or [str(k) for k in range(classes)]
+            axes.set_xticks(range(classes), names, rotation=90)
+            axes.set_yticks(range(classes), names)
+            for i, j in self.confusion.nonzero().tolist():
+                dark = mistakes[i, j] > mistakes.max() / 2
+                text = f"{share[i, j]:.1f}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
 class LogLoss(MeanOverExamples):
@@ -79,6 +111,7 @@ class CalibrationError(Metric):
     """
 
     requires = "Classifier"
+    drawing = "reliability diagram"
 
     def __init__(self) -> None:
         self.confidence: list[Tensor] = []  # [B] float64 in [1 / K, 1], one a batch
@@ -107,6 +140,23 @@ class CalibrationError(Metric):
             n=len(gap),
             estimator=f"{BINS} bins, l1; standard error by bootstrap, {RESAMPLES} resamples, seed {SEED}",
         )
+
+    def draw(self, axes: Any, model: Model) -> None:
+        """How often the model is right where it is so sure ([1], figure 1), and how many examples there are."""
+        confidence, correct = torch.cat(self.confidence), torch.cat(self.correct).double()
+        bins = bin_of(confidence)
+        count = torch.bincount(bins, minlength=BINS)
+        accuracy = torch.bincount(bins, correct, minlength=BINS) / count.clamp(min=1)
+        left = torch.arange(BINS) / BINS
+        some = count > 0
+        for height, options in (
+            (accuracy, {"color": "C0", "edgecolor": "white", "label": "accuracy"}),
+            (count / count.sum(), {"facecolor": "none", "edgecolor": "black", "label": "share of the examples"}),
+        ):
+            axes.bar(left[some].numpy(), height[some].numpy(), width=1 / BINS, align="edge", **options)
+        axes.plot([0, 1], [0, 1], color="C3", linestyle="--", label="perfect calibration")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
+        axes.legend(loc="upper left")
 
 
 def bin_of(confidence: Tensor, bins: int = BINS) -> Tensor:
