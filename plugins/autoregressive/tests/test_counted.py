@@ -111,6 +111,19 @@ def test_a_chain_is_what_counting_gives(order, sizes):
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_shared_distributions_are_one_count_of_all_pixels(sizes):
+    model, rows = fitted(independent(shared=True, **sizes), n=300)
+    channels, levels = model.config.channels, model.config.levels
+    counts = [Counter(value for row in rows for value in row[k::channels]) for k in range(channels)]
+    expected = sum(
+        math.log((counts[i % channels][value] + 0.5) / (counts[i % channels].total() + 0.5 * levels))
+        for i, value in enumerate(rows[0])
+    )
+    assert model.double().log_prob(as_image(model, rows[0])).item() == pytest.approx(expected, abs=1e-5)
+    check_sampler(model)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_a_table_is_what_counting_gives(sizes):
     model, rows = fitted(joint_table(**sizes))
     cells = model.config.levels ** len(rows[0])

@@ -1,11 +1,14 @@
 """The studies, each made whole with small values."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from zoo_autoregressive.studies.colours import Colours, gaussian_bits
 from zoo_autoregressive.studies.depth import Depth
 from zoo_autoregressive.studies.masks import Masks
 from zoo_autoregressive.studies.orderings import ORDERINGS, Orderings
@@ -58,6 +61,31 @@ def test_depth_trains_every_network_once(tmp_path):
     stamps = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("runs/*/config.json"))]
     assert made(study, tmp_path) == [table]  # again: the finished runs are taken
     assert stamps == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("runs/*/config.json"))]
+
+
+def test_the_gaussian_bound_is_that_of_drawn_noise():
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    train, other = (
+        (torch.randn(n, 3, generator=generator, dtype=torch.float64) @ mix * 9).round() for n in (4000, 500)
+    )
+    noisy = train + torch.rand(train.shape, generator=generator, dtype=torch.float64) - 0.5
+    normal = torch.distributions.MultivariateNormal(train.mean(0), noisy.T.cov())
+    draws = other + torch.rand(400, *other.shape, generator=generator, dtype=torch.float64) - 0.5
+    expected = -normal.log_prob(draws).mean().item() / 3 / math.log(2)
+    assert gaussian_bits(train, other) == pytest.approx(expected, abs=3e-3)
+
+
+@pytest.mark.slow
+@needs_data
+def test_networks_beat_what_knows_less_of_colours(tmp_path):
+    study = Colours(epochs=0.3, hidden=12, head=12, pixelcnn_layers=1, pixelrnn_layers=1, size=4)
+    (table,) = made(study, tmp_path)
+    assert [row[0] for row in table["rows"]][:4] == [
+        "all values equally likely", "one histogram a channel", "one histogram a value", "Gaussian",
+    ]  # fmt: skip
+    bits = {row[0]: row[2] for row in table["rows"]}
+    assert bits["one histogram a channel"] < 8 and bits["Gaussian"] < bits["one histogram a value"]
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 p(x) = prod_i p_i(x_i): the smallest density of images, n parameters for n bits, and the bar that every other model must
 take. The maximum of its likelihood is in closed form, by counting.
 
-Axes: B batch, D values, L logits a value.
+Axes: B batch, C channels, D values, G distributions: D, or C where they are shared; L logits a distribution.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,9 @@ from zoo_autoregressive.sequence_density import SequenceDrawing, logits_per_valu
 
 
 class IndependentConfig(PixelConfig, kw_only=True):
-    """What the data decides is all there is."""
+    """What the data decides, and who has a distribution."""
+
+    shared: bool = False  # one distribution a channel for all pixels; else one a value
 
 
 class Independent(CountedDensity):
@@ -27,19 +29,24 @@ class Independent(CountedDensity):
 
     def __init__(self, config: IndependentConfig) -> None:
         super().__init__(config)
-        self.logit = nn.Parameter(torch.zeros(logits_per_value(config.levels), len(self.order)))  # [L, D]
+        count = config.channels if config.shared else len(self.order)
+        self.logit = nn.Parameter(torch.zeros(logits_per_value(config.levels), count))  # [L, G]
+
+    def value_logits(self) -> Tensor:
+        """The logits of every value, [L, D]: value i is of channel i mod C."""
+        return self.logit.repeat(1, len(self.order) // self.logit.shape[1])
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        return self.logit.expand(len(x), -1, -1)  # [B, L, D]
+        return self.value_logits().expand(len(x), -1, -1)  # [B, L, D]
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        levels = self.config.levels
-        d = len(self.order)
-        counts = torch.zeros(d * levels, dtype=torch.int64, device=self.order.device)
+        levels, groups = self.config.levels, self.logit.shape[1]
+        group = torch.arange(len(self.order), device=self.order.device) % groups  # of each value
+        counts = torch.zeros(groups * levels, dtype=torch.int64, device=self.order.device)
         for x in batches:
-            cell = torch.arange(d, device=x.device) * levels + x  # [B, D], of value i and its level
+            cell = group * levels + x  # [B, D], of a distribution and a level
             counts += torch.bincount(cell.flatten(), minlength=len(counts))
-        self.logit.copy_(counted_logits(counts.view(d, levels)))
+        self.logit.copy_(counted_logits(counts.view(groups, levels)))
 
     def begin_drawing(self, n: int) -> "IndependentDrawing":
         return IndependentDrawing(self, n)
@@ -47,10 +54,10 @@ class Independent(CountedDensity):
 
 class IndependentDrawing(SequenceDrawing):
     def __init__(self, model: Independent, n: int) -> None:
-        self.model, self.n = model, n
+        self.logits_of, self.n = model.value_logits(), n
 
     def next_logits(self, i: int) -> Tensor:
-        return self.model.logit[:, i, None].expand(-1, self.n)  # [L, B]
+        return self.logits_of[:, i, None].expand(-1, self.n)  # [L, B]
 
     def take(self, i: int, value: Tensor) -> None:
         pass

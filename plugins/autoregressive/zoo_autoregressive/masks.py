@@ -43,6 +43,17 @@ class MaskedConv2d(nn.Conv2d):
         """The weight in use. Masked at every use: weight decay and Adam would move it otherwise."""
         return self.weight * self.mask
 
+    def start(self, gain: float) -> None:
+        """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero.
+
+        As He et al., 2015 (arXiv:1502.01852), section 2.2, but counting only the weights that the mask leaves.
+        """
+        visible = self.mask.flatten(1).sum(1).clamp(min=1)  # [n_out]
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+        with torch.no_grad():
+            self.weight.mul_((gain / visible).sqrt()[:, None, None, None])
+
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.masked_weight(), self.bias)
 

@@ -5,7 +5,8 @@ residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.
 Drawing pixel by pixel is in pixelcnn_drawing.py.
 
 NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); binary images
-use one logit and no 2-way softmax.
+use one logit and no 2-way softmax; weights begin by He's rule (torch's own is so small that the blocks do nothing at
+first, which cost 2.5 nats after 400 steps).
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """
@@ -69,6 +70,11 @@ class PixelCNN(PixelDensity):
         self.head1 = MaskedConv2d(width, config.head, 1, groups=c, mask="B")
         self.head2 = MaskedConv2d(config.head, config.head, 1, groups=c, mask="B")
         self.output = MaskedConv2d(config.head, c * (config.levels if config.levels > 2 else 1), 1, groups=c, mask="B")
+        for layer in self.layers:
+            for conv, gain in ((layer.down, 2), (layer.conv, 2), (layer.up, 2 / config.layers)):
+                conv.start(gain)  # the sum of all blocks is then as large as what comes in
+        for conv, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
+            conv.start(gain)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.input_conv(x)  # [B, 2h, H, W]

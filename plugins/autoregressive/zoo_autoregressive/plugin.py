@@ -133,6 +133,7 @@ def zoo_studies() -> list[StudySpec]:
         ),
         _study("masks", "masks:Masks", "what masks A and B hide, and how a wrong one leaks", 1),
         _study("pixelrnn-depth", "depth:Depth", "1, 4 and 7 layers of a PixelRNN, with and without residuals", 15),
+        _study("colours", "colours:Colours", "R, then G, then B: bits per value of small colour photographs", 60),
         _study("nade-orderings", "orderings:Orderings", "NADE with raster, reverse and random orderings", 15),
         _study(
             "outliers", "outliers:Outliers", "what densities of digits say of Omniglot, turned and blank images", 30
