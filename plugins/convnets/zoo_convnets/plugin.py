@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoo_core import ModelSpec, hookimpl
+from zoo_core import ModelSpec, StudySpec, hookimpl
 
 zoo_api = 1
 
@@ -240,4 +240,16 @@ def zoo_models() -> list[ModelSpec]:
             "",
             "93,322 for MNIST",
         ),
+    ]
+
+
+def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
+    return StudySpec(name=name, target=f"zoo_convnets.studies.{target}", summary=summary, minutes=minutes)
+
+
+@hookimpl
+def zoo_studies() -> list[StudySpec]:
+    return [
+        _study("depth", "depth:Depth", "plain networks degrade with depth, residual ones do not", 40),
+        _study("unrotation", "unrotation:Unrotation", "what a spatial transformer learns: to turn digits back", 30),
     ]
