@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
@@ -127,7 +128,7 @@ def forward(folder: Path, arguments: argparse.Namespace) -> None:
                     for side, model in sides.items()
                 }
                 x = images.to(getattr(torch, dtype)).to(memory_format=layout)
-                ways = {side: lambda model=model: model(x) for side, model in models.items()}
+                ways = {side: partial(model, x) for side, model in models.items()}
                 found = in_turns(ways, arguments.rounds, calls=1)
                 for side, seconds in found.items():
                     said = f"its tensors {peak_megabytes(ways[side]):.0f} MiB at most"

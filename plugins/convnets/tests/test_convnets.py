@@ -415,3 +415,21 @@ def test_every_name_is_in_the_registry_with_its_aliases():
     registry = default_registry()
     assert registry.model("inception-v1").spec.name == "googlenet"
     assert registry.model("ResNet-50").spec.name == "resnet50"
+
+
+def test_a_shortcut_that_pads_leaves_gradients_in_channels_last():
+    """Else all layers before it work on mixed layouts, a tenth slower."""
+    model = create("resnet20").to(memory_format=torch.channels_last)
+    strays = []
+
+    def note(gradient):
+        if not gradient.is_contiguous(memory_format=torch.channels_last):
+            strays.append(gradient.stride())
+
+    def watch(out):
+        out.register_hook(note)
+
+    for layer in (model.layer1, model.layer2):
+        layer.register_forward_hook(lambda module, inputs, out: watch(out))
+    model(torch.rand(2, 3, 32, 32).to(memory_format=torch.channels_last)).sum().backward()
+    assert not strays
