@@ -89,7 +89,7 @@ class PixelCNN(PixelDensity):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The clip is on the gradient of nats per image.
-        return {"main": Optimizer(kind="adam", lr=3e-3, clip=50.0, decay=linear_to_zero)}
+        return {"main": Optimizer(kind="adam", lr=5e-3, clip=50.0, decay=linear_to_zero)}
 
     def begin_drawing(self, n: int) -> PixelCNNDrawing:
         return PixelCNNDrawing(self, n)
