@@ -133,6 +133,22 @@ def test_the_encoder_is_pushed_towards_what_the_discriminator_takes_for_real():
         assert model.judgement(model.encode(batch["image"]), None).mean() > before
 
 
+def test_the_penalty_is_the_squared_slope_where_the_prior_is():
+    """Against differences, in double precision; and it teaches the discriminator to be flat there."""
+    steep, plain = (made("aae", penalty=penalty).double() for penalty in (3.0, 0.0))
+    plain.load_state_dict(steep.state_dict())
+    batch = {name: tensor.double() for name, tensor in batch_for(steep).items()}
+    values = [model.objectives()[1].loss({"x": batch}, {}) for model in (steep, plain)]
+    z = batch["prior"]
+    nudges = 1e-6 * torch.eye(z.shape[1], dtype=torch.float64)
+    slopes = [(steep.judgement(z + nudge, None) - steep.judgement(z - nudge, None)) / 2e-6 for nudge in nudges]
+    squared = torch.cat(slopes, 1).square().sum(1).mean()
+    assert (values[0] - values[1]).item() == pytest.approx(1.5 * squared.item(), rel=1e-5)
+    weights = list(steep.discriminator.parameters())
+    gradients = torch.autograd.grad(values[0] - values[1], weights, allow_unused=True)
+    assert gradients[0].any()
+
+
 def test_with_weight_zero_the_wasserstein_autoencoder_is_an_autoencoder():
     wae = made("wae-mmd", weight=0.0)
     plain = Autoencoder(AutoencoderConfig(**SMALL, components=1))

@@ -12,7 +12,10 @@ hot: of a code that of its image, of a draw the mode that it comes from, so that
 ([1], section 2.3).
 
 NOTE, where this differs from [1]: 500 features a layer by default, not 1000; the encoder is deterministic; Adam
-in place of stochastic gradients. Axes: B batch, Z numbers of a code, K modes.
+in place of stochastic gradients; and the discriminator pays for being steep where the prior is (Mescheder, Geiger and
+Nowozin, 2018, arXiv:1801.04406, equation 9) [2], without which the codes run in circles around the prior.
+
+Axes: B batch, Z numbers of a code, K modes.
 """
 
 from collections.abc import Mapping
@@ -29,7 +32,7 @@ from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
 from zoo_latent.networks import perceptron
 
 Batches = Mapping[str, Mapping[str, Tensor]]
-LEARNING_RATE = 5e-4  # of step 1
+LEARNING_RATE = 5e-4  # of encoder and decoder
 
 
 class AAEConfig(MatchedConfig, kw_only=True):
@@ -38,7 +41,7 @@ class AAEConfig(MatchedConfig, kw_only=True):
     convolutions: tuple[Count, ...] = ()  # features of each, stride 2; [] for none
     hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and code
     critic: tuple[Count, ...] = (256, 256)  # features of the discriminator's hidden layers
-    match: Annotated[float, Meta(gt=0)] = 0.5  # learning rate of the encoder in step 3, relative to that in step 1
+    penalty: Annotated[float, Meta(ge=0)] = 0.1  # gamma of [2]; 0 for none, as in [1]
     conditioned: bool = False  # whether it is told which mode a draw, and which class an image is of
 
 
@@ -67,9 +70,9 @@ class AAE(MatchedCodes):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The discriminator must be faster than the encoder: else the codes run in circles around the prior.
-        lr, betas = self.config.match * LEARNING_RATE, {"betas": (0.5, 0.999)}
+        lr, betas = LEARNING_RATE, {"betas": (0.5, 0.999)}
         return {
-            "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=LEARNING_RATE, decay=linear_to_zero),
+            "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=lr, decay=linear_to_zero),
             "discriminator": Optimizer(modules=("discriminator",), lr=4 * lr, options=betas, decay=linear_to_zero),
             "encoder": Optimizer(modules=("encoder",), lr=lr, options=betas, decay=linear_to_zero),
         }
@@ -82,8 +85,11 @@ class AAE(MatchedCodes):
         def discriminate(batches: Batches, shared: dict[str, Any]) -> Tensor:
             batch = batches["x"]
             shared["code"] = self.encode(batch["image"])  # by the encoder as the first objective left it
-            real = self.judgement(batch["prior"], batch.get("mode"))
-            return judge(real, self.judgement(shared["code"].detach(), batch.get("label")))
+            drawn = batch["prior"].detach().requires_grad_()
+            with torch.autocast(drawn.device.type, enabled=False):  # slopes of slopes
+                real = self.judgement(drawn, batch.get("mode"))
+            loss = judge(real, self.judgement(shared["code"].detach(), batch.get("label")))
+            return loss + self.config.penalty / 2 * squared_slope(real, drawn) if self.config.penalty else loss
 
         def regularise(batches: Batches, shared: dict[str, Any]) -> Tensor:
             return fool(self.judgement(shared["code"], batches["x"].get("label")))
@@ -108,3 +114,9 @@ class AAE(MatchedCodes):
                 )
             z = torch.cat([z, F.one_hot(mode, self.prior.modes).to(z)], 1)
         return self.discriminator(z)
+
+
+def squared_slope(judged: Tensor, z: Tensor) -> Tensor:
+    """The mean over the batch of |d judged / d z|^2, from judged [B, 1] and the z [B, Z] it was computed from."""
+    (slope,) = torch.autograd.grad(judged.sum(), z, create_graph=True)
+    return slope.square().sum(1).mean()
