@@ -44,15 +44,8 @@ class MaskedConv2d(nn.Conv2d):
         return self.weight * self.mask
 
     def start(self, gain: float) -> None:
-        """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero.
-
-        As He et al., 2015 (arXiv:1502.01852), section 2.2, but counting only the weights that the mask leaves.
-        """
-        visible = self.mask.flatten(1).sum(1).clamp(min=1)  # [n_out]
-        nn.init.normal_(self.weight)
-        nn.init.zeros_(self.bias)
-        with torch.no_grad():
-            self.weight.mul_((gain / visible).sqrt()[:, None, None, None])
+        """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero."""
+        _start(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.masked_weight(), self.bias)
@@ -76,5 +69,18 @@ class MaskedLinear(nn.Linear):
         """The weight in use."""
         return self.weight * self.mask
 
+    def start(self, gain: float) -> None:
+        """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero."""
+        _start(self, gain)
+
     def forward(self, x: Tensor) -> Tensor:
         return torch.addmm(self.bias[:, None], self.masked_weight(), x)
+
+
+@torch.no_grad()
+def _start(layer: MaskedConv2d | MaskedLinear, gain: float) -> None:
+    """As He et al., 2015 (arXiv:1502.01852), section 2.2, but counting only the weights that the mask leaves."""
+    visible = layer.mask.flatten(1).sum(1).clamp(min=1)  # of each output, [n_out]
+    nn.init.normal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    layer.weight.mul_((gain / visible).sqrt().view(-1, *[1] * (layer.weight.ndim - 1)))

@@ -182,6 +182,10 @@ class PixelRNN(PixelDensity):
         self.head2 = MaskedLinear(config.head, config.head, groups=c)
         self.output = MaskedLinear(config.head, c * (config.levels if config.levels > 2 else 1), groups=c)
         self.register_buffer("order", self.pixel_order(config.height, config.width), persistent=False)
+        for layer, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
+            layer.start(gain)  # 2 after a ReLU, which halves the mean square
+        for layer in self.layers:
+            layer.up.start(1)
 
     @staticmethod
     def pixel_order(height: int, width: int) -> Tensor:
