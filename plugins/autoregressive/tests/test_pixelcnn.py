@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear
 from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zoo_core import RecordError
 from zoo_core.testing import (
@@ -157,3 +158,25 @@ def test_a_fresh_network_is_neither_dead_nor_exploding(channels):
             after = layer(after)
     for group_before, group_after in zip(before.chunk(channels, 1), after.chunk(channels, 1), strict=True):
         assert 1.8 < group_after.square().mean() / group_before.square().mean() < 4
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("mask", ["A", "B"])
+def test_a_start_counts_only_the_weights_that_the_mask_leaves(groups, mask):
+    torch.manual_seed(0)
+    layer = MaskedConv2d(96, 96, 3, groups=groups, mask=mask)
+    layer.start(2)
+    with torch.no_grad():
+        inner = layer(torch.randn(16, 96, 12, 12))[..., 1:-1, 1:-1]  # beyond the border is zero
+    for group in inner.chunk(groups, 1):
+        assert group.square().mean().item() == pytest.approx(2, rel=0.1)
+
+
+def test_a_linear_layer_starts_alike():
+    torch.manual_seed(0)
+    layer = MaskedLinear(96, 96, groups=3)
+    layer.start(1)
+    with torch.no_grad():
+        out = layer(torch.randn(96, 2000))
+    for group in out.chunk(3, 0):
+        assert group.square().mean().item() == pytest.approx(1, rel=0.2)
