@@ -78,6 +78,7 @@ MISTAKES = [
     Bad("eval toy --metric nlll", 2, ("no metric named 'nlll'", "'nll'")),
     Bad("eval toy --data digits", 2, ("'digits' does not fit the model",)),
     Bad("eval toy toy --pictures new", 2, ("--pictures", "one release")),
+    Bad("eval toy --pictures new", 2, ("nothing to draw", "nll")),
     Bad("eval toy --limit 1", 2, ("--limit",)),
     Bad("eval toy --data-file absent", 2, ("absent",)),
     # training

@@ -48,8 +48,13 @@ def measure(
     metrics draw is written into the folder `pictures`, by their names.
 
     Raises:
-        ZooError: not one of the metrics can be had here, and that is `required`.
+        ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
+            were asked for.
     """
+    if pictures is not None and not any(metric.drawing for metric in metrics.values()):
+        raise UsageError(
+            f"nothing to draw: of {', '.join(metrics)} there is no picture", "Of accuracy and ece there is."
+        )
     processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
