@@ -9,15 +9,20 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from msgspec import Meta
 from PIL import Image
 
 import zoo_core
+from zoo_core.cli.assignments import read_assignments, show_fields
+from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UnknownName
 from zoo_core.hub.integrity import sha256_of
+from zoo_core.interfaces.record import Record
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
 
@@ -35,7 +40,7 @@ MISTAKES = [
     Bad("load toyy", 2, ("no model named 'toyy'", "Did you mean 'toy'", "zoo list")),
     Bad("load pixelrn", 2, ("no model named 'pixelrn'", "'pixelrnn'")),
     Bad("load toy.bit", 2, ("no weights named 'toy.bit'", "'toy.bits'")),
-    Bad("load toy-gan", 2, ("'toy-gan' has no published weights", "zoo train toy-gan")),
+    Bad("load toy-gan", 2, ("'toy-gan' has no published weights", "zoo train toy-gan --data DATA")),
     Bad("load elsewhere:toy", 2, ("'elsewhere:toy'",)),
     Bad("load a b", 2, ("unexpected extra argument",)),
     Bad("load ./nothing-here", 1, ("'nothing-here' is not a release", "does not exist")),
@@ -53,12 +58,20 @@ MISTAKES = [
     Bad("lode toy", 2, ("no command named 'lode'", "'load'", "zoo --help")),
     Bad("toy-helo", 2, ("no command named 'toy-helo'", "'toy-hello'")),
     Bad("list --sort nlll", 2, ("no metric named 'nlll'", "'nll'")),
-    Bad("verify toyy", 1, ("no model named 'toyy'",)),
+    Bad("list --task classificaton", 2, ("no task named 'classificaton'", "'classification'")),
+    Bad("list --task classificaton --json", 2, ("no task named",)),
+    Bad("list --data toy-bit", 2, ("no data set named 'toy-bit'", "'toy-bits'")),
+    Bad("list --capability samplr", 2, ("no capability named 'samplr'", "'Sampler'")),
+    Bad("list toy --task density-estimation --capability nope", 2, ("no capability named 'nope'",)),
+    Bad("verify toyy", 2, ("no model named 'toyy'", "'toy'")),
+    Bad("verify toy-gan --json", 2, ("'toy-gan' has no published weights",)),
     # pictures
     Bad("sample toyy -o x.png", 2, ("no model named 'toyy'",)),
     Bad("sample toy -o absent/x.png", 2, ("'absent' does not exist",)),
     Bad("sample toy -o .", 2, ("is a directory",)),
-    Bad("sample toy", 2, ("-o", "--output")),
+    Bad("sample toy", 2, ("nowhere to write", "-o", "--each")),
+    Bad("sample toy --each absent/new", 2, ("'absent' does not exist",)),
+    Bad("sample toy --each .", 2, ("is not empty",)),
     Bad("sample toy -o x.png -n 0", 2, ("-n", "0")),
     Bad("sample toy -o x.png --temperature 2", 2, ("no option --temperature",)),
     Bad("complete toy big.png -o x.png", 2, ("'big.png' is 6x5 pixels", "4x4")),
@@ -103,8 +116,8 @@ MISTAKES = [
     Bad("train toy-gan --data toy-bits -o new --patience 2", 2, ("--patience", "--select")),
     Bad("train toy --data toy-bits -o new --device tpu9", 2, ("device 'tpu9'",)),
     Bad("train toy --data toy-bits -o new --precision fp8", 2, ("--precision", "bf16")),
-    Bad("train --resume absent", 2, ("'absent' is not a training run",)),
-    Bad("train --resume full", 2, ("'full' is not a training run",)),
+    Bad("train --resume absent", 2, ("'absent' is not a training run: the folder does not exist",)),
+    Bad("train --resume full", 2, ("'full' is not a training run: it has no run.json",)),
     Bad("train --resume full --lr 0.1", 2, ("--resume takes nothing else", "lr")),
     Bad("train toy --resume full", 2, ("--resume takes nothing else", "model")),
     Bad("train --help-config", 2, ("--help-config needs a model",)),
@@ -135,13 +148,11 @@ def test_a_mistake_is_one_clear_line_and_loses_nothing(mistake: Bad, zoo: Zoo, d
     before = sorted(desk.rglob("*"))
     code, out, err = zoo(*mistake.command.split())
     assert code == mistake.code, err
-    said = err if not mistake.command.startswith("verify") else out
-    assert all(word in said for word in mistake.words), said
+    assert all(word in err for word in mistake.words), err
     assert "Traceback" not in err
-    if said is err:
-        assert out == ""
-        told = [line for line in err.splitlines() if not line.startswith(("Usage:", "Try ", "Taking ", " "))]
-        assert len([line for line in told if line]) == 1 and told[-1].startswith("Error: "), err
+    assert out == ""
+    told = [line for line in err.splitlines() if not line.startswith(("Usage:", "Try ", "Taking ", " "))]
+    assert len([line for line in told if line]) == 1 and told[-1].startswith("Error: "), err
     assert sorted(desk.rglob("*")) == before
 
 
@@ -200,6 +211,10 @@ def test_list_is_one_line_a_reference_when_piped(zoo: Zoo) -> None:
         (["--data", "toy_bits"], {"toy.bits"}),
         (["toy*", "--sort", "bits-per-dim"], {"toy.bits"}),
         (["nothing-like-it"], set()),
+        (["toy-gan", "--task", "Density_Estimation"], set()),
+        (["toy*", "--capability", "translator"], set()),
+        (["toy*", "--data", "toy-grey"], set()),
+        (["toy*", "--data", "folder:photos"], set()),
     ],
 )
 def test_list_is_filtered(options: list[str], expected: set[str], zoo: Zoo) -> None:
@@ -262,6 +277,10 @@ def test_info_answers_the_four_questions(zoo: Zoo) -> None:
         assert word in out
 
 
+def test_info_without_weights_says_how_to_train(zoo: Zoo) -> None:
+    assert "zoo train toy-gan --data DATA -o " in zoo("info", "toy-gan").out  # which data, it cannot know
+
+
 def test_code_is_the_file_of_the_model(zoo: Zoo, toy_site: Path, desk: Path) -> None:
     text = (toy_site / "zoo_toy" / "models.py").read_text()
     for name in ("toy", "toy:toy", "toy.bits"):
@@ -279,6 +298,25 @@ def test_plugins_shows_each_with_its_version_and_offers(zoo: Zoo) -> None:
     for word in ("zoo-toy 0.3.0", "zoo_models", "toy-classifier", "toy-bits"):
         assert word in rows["toy"]
     assert "zoo toy-hello\tSay hello.\tzoo-toy 0.3.0" in zoo("plugins", "--commands").out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("zoo-toy, data", "data, toy"), ("*", "data, metrics, toy"), ("no-one", "")]
+)
+def test_plugins_names_on_stderr_what_is_disabled(
+    asked: str, told: str, zoo: Zoo, plugin_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [plugin_of(name, "zoo_api = 1") for name in ("data", "metrics", "toy")]
+    monkeypatch.setattr("zoo_core.discovery.loader.entry_points", lambda group: entries)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", asked)
+    default_registry.cache_clear()
+    try:
+        code, out, err = zoo("plugins")
+    finally:
+        default_registry.cache_clear()
+    assert code == 0 and err == (f"Disabled by ZOO_DISABLE_PLUGINS: {told}.\n" if told else "")
+    assert {line.split("\t")[0] for line in out.splitlines()} == {"data", "metrics", "toy"} - {*told.split(", ")}
 
 
 def test_a_command_of_a_plugin_runs(zoo: Zoo) -> None:
@@ -312,6 +350,19 @@ def test_sample_draws_the_same_for_the_same_seed(zoo: Zoo, desk: Path) -> None:
     assert pictures[0] == pictures[1] != pictures[2]
     for name in ("a.png", "b.png", "c.png"):
         (desk / name).unlink()
+
+
+def test_each_sample_is_a_file_that_other_commands_take(zoo: Zoo, desk: Path) -> None:
+    assert zoo("sample", "toy", "-n", 3, "--each", "drawn").code == 0
+    assert sorted(path.name for path in (desk / "drawn").iterdir()) == ["0.png", "1.png", "2.png"]
+    drawn = zoo_core.load("toy").sample(3, generator=torch.Generator().manual_seed(0))
+    for k in range(3):
+        with Image.open(desk / "drawn" / f"{k}.png") as picture:
+            assert (torch.from_numpy(np.asarray(picture).copy()) / 255 == drawn[k, 0]).all()
+    assert zoo("complete", "toy", "drawn/0.png", "--keep-rows", 1, "-o", "done.png").code == 0
+    for path in (*(desk / "drawn").iterdir(), desk / "done.png"):
+        path.unlink()
+    (desk / "drawn").rmdir()
 
 
 def test_the_output_is_checked_before_the_work(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,6 +443,13 @@ def test_verify_finds_what_was_altered(zoo: Zoo, release: Path) -> None:
     assert "sha256" in rows[0][2]
 
 
+def test_verify_of_many_goes_on_after_an_unknown_name(zoo: Zoo) -> None:
+    code, out, err = zoo("verify", "toyy", "toy")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert (code, err) == (1, "")
+    assert [row[:2] for row in rows] == [["toyy", "FAILED"], ["toy", "ok"]] and "no model named 'toyy'" in rows[0][2]
+
+
 def test_verify_without_names_takes_all_that_are_here(zoo: Zoo) -> None:
     code, out, _ = zoo("verify")
     rows = [line.split("\t") for line in out.splitlines()]
@@ -458,6 +516,22 @@ def test_help_config_shows_every_value_with_its_bounds(zoo: Zoo) -> None:
     assert code == 0 and set(rows) == {"channels", "height", "width", "start"}
     assert "from 1 to 64" in rows["height"] and "pixels" in rows["height"] and "default 4" in rows["height"]
     assert "from 1" in zoo("train", "pixelrnn", "--help-config").out
+
+
+class Choices(Record):
+    shape: Literal["none", "round"] = "none"
+    size: Literal[1, 3] | None = None
+    sigma: Annotated[float, Meta(gt=0)] | None = 0.5
+
+
+def test_help_config_shows_null_as_it_is_set(capsys: pytest.CaptureFixture[str]) -> None:
+    show_fields(Choices)
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()}
+    assert shown["shape"] == "none | round; default none"
+    assert shown["size"] == "1 | 3 or null; default null"
+    assert shown["sigma"] == "float above 0 or null; default 0.5"
+    values = read_assignments(["shape=none", "size=null", "sigma=null"], Choices)
+    assert values == {"shape": "none", "size": None, "sigma": None}
 
 
 def test_output_that_is_cut_off_is_no_error(zoo_process: Zoo) -> None:

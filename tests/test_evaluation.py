@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,8 +14,9 @@ import zoo_core
 from zoo_core import evaluation
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError
-from zoo_core.evaluation import check, entries, evaluation_batches, fitting_metrics, measure
+from zoo_core.evaluation import check, check_fields, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.interfaces.dataset import digest
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.weights.release import MetricEntry, Protocol
 
@@ -180,6 +182,18 @@ def test_data_that_does_not_fit_is_refused(toy_release: Path, registry: Registry
         zoo_core.evaluate("toy", data="toy-grey", registry=registry)
     with pytest.raises(UsageError, match="'digits' does not fit the model"):
         zoo_core.evaluate("toy", data="digits", registry=registry)
+
+
+def test_levels_are_told_only_to_a_model_that_wants_some(registry: Registry, model: Model) -> None:
+    grey = registry.open_dataset("toy-grey")
+    free: Any = SimpleNamespace(name="free", features={"image": Field(kind="image", shape=(1, 4, 4))})
+    with pytest.raises(UsageError, match=r"is \(1, 4, 4\) with 5 levels, not \(1, 4, 4\) with 2$"):
+        check_fields(model, grey)
+    with pytest.raises(UsageError, match=r"is \(1, 4, 4\) with any number of levels, not \(1, 4, 4\) with 2$"):
+        check_fields(model, free)
+    wide = zoo_core.create("vae", registry=registry, config={"hidden": [2], "latent": 1, "height": 2, "width": 6})
+    with pytest.raises(UsageError, match=r"is \(1, 4, 4\), not \(1, 2, 6\)$"):
+        check_fields(wide, grey)
 
 
 def test_a_release_without_numbers_asks_for_data(

@@ -45,8 +45,8 @@ def flip_a_bit(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-1]), "truncated: 16383 bytes, not 16384"),
-    "emptied": (lambda p: p.write_bytes(b""), "truncated: 0 bytes"),
+    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-1]), "truncated or another file: 16383 bytes, not 16384"),
+    "emptied": (lambda p: p.write_bytes(b""), "truncated or another file: 0 bytes"),
     "longer": (lambda p: p.write_bytes(p.read_bytes() + b"x"), "16385 bytes, not 16384"),
     "flipped bit": (flip_a_bit, "sha256"),
     "swapped": (lambda p: p.write_bytes(bytes(16384)), "sha256"),

@@ -14,7 +14,7 @@ from torch import Tensor
 import zoo_core
 from zoo_core.cli.latents import SIDE, decode_region, principal_components
 from zoo_core.discovery.registry import Registry
-from zoo_core.evaluation import evaluate, fitting_metrics
+from zoo_core.evaluation import evaluate, fitting_metrics, measure
 from zoo_core.interfaces.model import Model
 from zoo_core.pictures import GAP, LABEL_HEIGHT, SMALLEST, to_pil
 from zoo_core.weights.release import MetricEntry, Protocol
@@ -70,6 +70,24 @@ def test_reconstructions_stand_below_the_images(zoo: Zoo, desk: Path, vae: Any) 
         shown(desk / "r.png", k, x[k])
         shown(desk / "r.png", k, back[k], row=1)
     assert f"2 reconstructions, squared error per pixel {(back - x).square().mean():.4g}" in err
+    assert ": 1 reconstruction, squared" in zoo("reconstruct", "./vae", "a.png", "-o", "r.png").err
+
+
+def test_a_traversal_moves_one_number_and_nothing_else(zoo: Zoo, desk: Path, vae: Any) -> None:
+    assert (
+        zoo("traverse", "./vae", "a.png", "--steps", 3, "--span", 2, "--unit", 1, "--unit", 0, "-o", "t.png").code == 0
+    )
+    (code,) = vae.encode(image(0)[None])
+    rows = {unit: [code.clone() for _ in range(3)] for unit in (0, 1)}
+    for unit, codes in rows.items():
+        for z, value in zip(codes, (-2.0, 0.0, 2.0), strict=True):
+            z[unit] = value
+    decoded = {unit: vae.decode(torch.stack(codes)) for unit, codes in rows.items()}
+    order = sorted(decoded, key=lambda unit: -decoded[unit].var(0).mean().item())
+    for row, unit in enumerate(order):
+        for k in range(3):
+            shown(desk / "t.png", k, decoded[unit][k], row=row)
+    assert "3 images for each of 2 of 2 numbers" in zoo("traverse", "./vae", "a.png", "--steps", 3, "-o", "t.png").err
 
 
 @pytest.mark.parametrize("steps", [2, 5])
@@ -178,12 +196,15 @@ def test_what_is_decoded_stands_where_its_code_does() -> None:
         ("interpolate toy a.png b.png -o x.png", 2, ("'toy' is no Encoder",)),
         ("interpolate ./vae a.png -o x.png", 2, ("LAST",)),
         ("interpolate ./vae a.png big.png -o x.png", 2, ("'big.png' is 6x5 pixels",)),
+        ("traverse toy a.png -o x.png", 2, ("'toy' is no Encoder",)),
+        ("traverse ./vae a.png --unit 2 -o x.png", 2, ("no unit 2", "2 numbers")),
+        ("traverse ./vae big.png -o x.png", 2, ("'big.png' is 6x5 pixels",)),
         ("interpolate ./vae a.png b.png --steps 1 -o x.png", 2, ("--steps",)),
         ("latents toy --data toy-grey -o x.png", 2, ("'toy' is no Encoder",)),
         ("latents ./vae -o x.png", 2, ("--data",)),
         ("latents ./vae --data toy-gray -o x.png", 2, ("no data set named 'toy-gray'", "'toy-grey'")),
         ("latents ./vae --data toy-grey --split valid -o x.png", 2, ("has no split 'valid'", "validation")),
-        ("latents ./vae --data digits -o x.png", 2, ("'digits' does not fit the model",)),
+        ("latents ./vae --data digits -o x.png", 2, ("'image' is (1, 8, 8), not (1, 4, 4)\n",)),
         ("latents ./vae --data toy-grey -n 1 -o x.png", 2, ("--number",)),
         ("latents ./vae --data toy-grey -o x.svg", 2, ("must end in .png",)),
     ],
@@ -203,6 +224,13 @@ def test_a_code_of_one_number_has_no_map(zoo: Zoo, desk: Path, registry: Registr
 
 
 # Which metrics are measured.
+
+
+def test_of_a_part_of_a_split_every_code_counts(vae: Model, registry: Registry) -> None:
+    """The part is drawn from the whole split, and so must be the examples whose codes are compared."""
+    data = registry.open_dataset("toy-grey")
+    found = measure(vae, data, "test", fitting_metrics(vae, registry, ["prior_mmd2"]), limit=20)["prior_mmd2"]
+    assert found.n == 20
 
 
 def test_slow_metrics_are_measured_on_request(vae: Model, registry: Registry) -> None:

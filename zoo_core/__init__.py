@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
-    from zoo_core.evaluation import evaluate
+    from zoo_core.evaluation import chosen_examples, evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
@@ -44,7 +44,7 @@ _HOME = {
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
     "zoo_core.comparison": ("compare",),
-    "zoo_core.evaluation": ("evaluate",),
+    "zoo_core.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),

@@ -134,13 +134,18 @@ def _each_method_once(model: Model) -> Iterator[None]:
             delattr(model, name)
 
 
+def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
+    """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
+    for many splits are sorted by class."""
+    return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
+
+
 def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
     """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
-    split as "index" [B]. Fewer than all are drawn with seed 0: many splits are sorted by class."""
+    split as "index" [B]."""
     inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
-    chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:size].sort().values
-    for indices in torch.split(chosen, BATCH):
+    for indices in torch.split(chosen_examples(data, split, size), BATCH):
         batch = model.preprocess(data.batch(split, indices), generator=inputs)
         yield batch | model.draw_inputs(stream, len(indices), draws) | {"index": indices}
 
@@ -306,7 +311,8 @@ def check_fields(model: Model, data: Dataset) -> None:
         if field is None:
             raise UsageError(f"data set '{data.name}' has no field '{name}', which the model needs")
         if field.shape != wanted.shape or (wanted.levels and field.levels != wanted.levels):
-            raise UsageError(
-                f"data set '{data.name}' does not fit the model: '{name}' is {field.shape} with {field.levels} levels, "
-                f"not {wanted.shape} with {wanted.levels}"
-            )
+            found, needed = f"{field.shape}", f"{wanted.shape}"
+            if wanted.levels:
+                found += f" with {field.levels or 'any number of'} levels"
+                needed += f" with {wanted.levels}"
+            raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")

@@ -71,7 +71,9 @@ def _type_text(info: Any) -> str:
     """A type as a person writes it: "int from 1 to 64", "raster | reverse", "list of int from 1"."""
     kind = type(info).__name__.removesuffix("Type").lower()
     if kind == "literal":
-        return " | ".join(map(str, info.values))
+        return " | ".join(map(_text, info.values))
+    if kind == "none":
+        return _text(None)
     if kind == "union":
         return " or ".join(_type_text(part) for part in info.types)
     if kind in ("vartuple", "list"):

@@ -72,4 +72,4 @@ def complete(
         title=f"{name}: {image.name}, seed {seed}",
         labels=labels,
     )
-    talk(f"Wrote {output}: {number} completions.")
+    talk(f"Wrote {output}: {number} completion{'s' if number > 1 else ''}.")

@@ -41,7 +41,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("plugin", found.get("plugin", "-")),
     ]
     if "files" not in found:
-        return [*lines, ("weights", f"none published; train it: zoo train {found['model']} --data digits -o runs/mine")]
+        return [*lines, ("weights", f"none published; train it: zoo train {found['model']} --data DATA -o runs/mine")]
     lines += [(f"  {name}", str(value)) for name, value in found.get("config", {}).items()]
     lines += [("input", ", ".join(map(str, found.get("input", []))) or "as it is"), ("", "")]
     for entry in found["metrics"]:

@@ -24,18 +24,10 @@ def interpolate(reference: str, first: Path, last: Path, output: Path, steps: in
     import torch
 
     from zoo_core.cli.models import load_for
-    from zoo_core.errors import UsageError
-    from zoo_core.interfaces.capabilities import Decoder
     from zoo_core.pictures import check_output, open_images, save_grid
 
     check_output(output)
-    model, name = load_for("Encoder", reference, device)
-    can_decode = isinstance(model, Decoder)
-    if not can_decode:
-        raise UsageError(
-            f"'{reference}' is no Decoder: it has codes, and makes no images of them",
-            "Run 'zoo list --capability Decoder' to see which are.",
-        )
+    model, name = load_for("Encoder", reference, device, "Decoder")
     with torch.no_grad():
         ends = open_images([first, last], model)
         a, b = model.encode(ends)  # [Z] each

@@ -21,6 +21,7 @@ COMMANDS = {
     "features": ("zoo_core.cli.features:features", "What the layers of a model make of images, as safetensors."),
     "reconstruct": ("zoo_core.cli.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
     "interpolate": ("zoo_core.cli.interpolate:interpolate", "Decode the way from one image to another."),
+    "traverse": ("zoo_core.cli.traverse:traverse", "Decode what each number of an image's code does."),
     "latents": ("zoo_core.cli.latents:latents", "Map the codes of a data set into a PNG."),
     "score": ("zoo_core.cli.score:score", "How likely images are to a model, and how strange."),
     "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),

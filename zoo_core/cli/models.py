@@ -12,14 +12,13 @@ from zoo_core.interfaces import capabilities
 from zoo_core.weights.loading import load
 
 
-def load_for(capability: str, reference: str, device: str) -> tuple[Any, str]:
-    """The model of `reference`, which must have the capability, and its full name."""
+def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[Any, str]:
+    """The model of `reference`, which must have the capability, and `more`, and its full name."""
     say_which(reference)
     model = load(reference, device=device)
-    if not isinstance(model, capabilities.PROTOCOLS[capability]):
-        raise UsageError(
-            f"'{reference}' is no {capability}", f"Run 'zoo list --capability {capability}' to see which are."
-        )
+    for needed in (capability, *more):
+        if not isinstance(model, capabilities.PROTOCOLS[needed]):
+            raise UsageError(f"'{reference}' is no {needed}", f"Run 'zoo list --capability {needed}' to see which are.")
     if model.cpu_threads and device == "cpu":
         torch.set_num_threads(model.cpu_threads)
     assert model.load_report is not None

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table
+from zoo_core.cli.output import json_option, print_json, print_table, talk
 
 _OFFERS = {
     "zoo_models": "models",
@@ -21,9 +21,15 @@ _OFFERS = {
 @json_option
 def plugins(only_commands: bool, as_json: bool) -> None:
     """List the plugins with their version, hooks and what each offers; broken ones with the reason."""
+    from importlib.metadata import entry_points
+
+    from zoo_core.discovery.loader import GROUP
     from zoo_core.discovery.registry import default_registry
 
     registry = default_registry()
+    disabled = {entry.name for entry in entry_points(group=GROUP)} - {plugin.name for plugin in registry.plugins}
+    if disabled:
+        talk(f"Disabled by ZOO_DISABLE_PLUGINS: {', '.join(sorted(disabled))}.")
     if only_commands:
         commands = [(o.spec.name, o.spec.help, o.plugin.label) for o in registry.commands()]
         if as_json:

@@ -34,4 +34,5 @@ def reconstruct(reference: str, images: tuple[Path, ...], output: Path, device: 
         labels=[""] * len(images) + [f"{error:.4f}" for error in errors],
         columns=len(images),
     )
-    talk(f"Wrote {output}: {len(images)} reconstructions, squared error per pixel {sum(errors) / len(errors):.4g}.")
+    count = f"{len(images)} reconstruction{'s' if len(images) > 1 else ''}"
+    talk(f"Wrote {output}: {count}, squared error per pixel {sum(errors) / len(errors):.4g}.")

@@ -15,7 +15,7 @@ from zoo_core.cli.output import json_option, print_json, print_table, say_which
 def verify(references: tuple[str, ...], as_json: bool) -> None:
     """Hash every file of REFERENCES again, and let each model compute its golden output. Default: all that are here."""
     from zoo_core.discovery.registry import default_registry
-    from zoo_core.errors import ZooError
+    from zoo_core.errors import UnknownName, ZooError
     from zoo_core.weights.catalogue import releases_here
     from zoo_core.weights.golden import check_golden
     from zoo_core.weights.loading import load_located
@@ -37,6 +37,8 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
                 said += f"; {located.release.golden.method} as recorded to {difference:.1g}"
             results.append((reference, "ok", said))
         except ZooError as error:
+            if isinstance(error, UnknownName) and len(references) == 1:
+                raise
             results.append((reference, "FAILED", error.message))
     if as_json:
         print_json([{"reference": r, "ok": verdict == "ok", "details": said} for r, verdict, said in results])

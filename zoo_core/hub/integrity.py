@@ -69,7 +69,7 @@ def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -
             )
         raise Damaged(
             path,
-            f"'{path}' is {'truncated' if status.st_size < expected.bytes else 'too long'}: "
+            f"'{path}' is {'truncated or another file' if status.st_size < expected.bytes else 'too long'}: "
             f"{status.st_size} bytes, not {expected.bytes}",
         )
     if trust_verdict and _remembered(status) == expected.sha256:

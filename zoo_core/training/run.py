@@ -183,6 +183,9 @@ class Run:
     @classmethod
     def resume(cls, folder: Path, registry: Registry) -> "Run":
         """The run in `folder` at its last checkpoint, or at its beginning where there is none yet."""
+        if not (folder / "run.json").exists():
+            why = "it has no run.json" if folder.exists() else "the folder does not exist"
+            raise UsageError(f"'{folder}' is not a training run: {why}")
         try:
             record = read_record(RunRecord, json.loads((folder / "run.json").read_text()), str(folder / "run.json"))
         except (OSError, ValueError) as error:

@@ -84,7 +84,7 @@ class Manifest:
         if not found:
             raise UnknownName(
                 f"'{model}' has no published weights",
-                f"Train it: zoo train {model} --data digits -o runs/{model}",
+                f"Train it: zoo train {model} --data DATA -o runs/{model}",
             )
         if tag is None:
             if (default := self.default(model)) is not None:

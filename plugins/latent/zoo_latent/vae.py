@@ -43,7 +43,7 @@ class VAEConfig(CodesConfig, kw_only=True):
     convolutions: tuple[Count, ...] = ()  # features of each, stride 2; [] for none
     hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and code
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  # of a value given the code
-    sigma: Annotated[float, Meta(gt=0)] | None = None  # of a Gaussian decoder, in units of pixel values; None: learned
+    sigma: Annotated[float, Meta(gt=0)] | None = None  # of a Gaussian decoder, in units of pixel values; null: learned
     beta: Annotated[float, Meta(ge=0)] = 1.0  # weight of the KL term
     warm_up: Annotated[float, Meta(ge=0, le=1)] = 0.0  # part of training in which that weight rises from 0
 

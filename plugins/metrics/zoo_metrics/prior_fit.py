@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from zoo_core import Dataset, Measurement, Metric, Model, UsageError
+from zoo_core import Dataset, Measurement, Metric, Model, UsageError, chosen_examples
 from zoo_metrics.likelihood import subject
 from zoo_metrics.per_example import seeded
 
@@ -46,7 +46,7 @@ class PriorMmd(Metric):
         if n < 2:
             raise UsageError("an unbiased estimate needs two examples or more")
         generator, used = torch.Generator().manual_seed(SEED), min(N, n)
-        self.chosen = torch.randperm(n, generator=generator)[:used]
+        self.chosen = chosen_examples(data, split, n)[torch.randperm(n, generator=generator)[:used]]
         pool = model.sample_prior(2 * used, generator=generator).flatten(1).cpu().double()
         self.prior = pool[:used]
         self.size = squared_size(self.prior)

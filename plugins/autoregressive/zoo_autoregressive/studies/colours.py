@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo_core import Dataset, Model, Report, Study
 
 LEVELS = 256
-SHOWN = 12  # images of each kind in the picture
+SIDE = 6  # the picture shows so many images, squared, of each kind
 
 
 class Colours(Study, kw_only=True):
@@ -55,16 +55,17 @@ class Colours(Study, kw_only=True):
             )
             rows.append([name, f"{sum(p.numel() for p in run.model.parameters()):,}", run.best["bits_per_dim"]])
             if model in ("pixelcnn", "pixelrnn"):
-                images[name] = run.model.sample(SHOWN, generator=torch.Generator().manual_seed(self.seed))
+                images[name] = run.model.sample(SIDE**2, generator=torch.Generator().manual_seed(self.seed))
         data = report.registry.open_dataset(self.data)
         train, validation = (values_of(run.model, data, split) for split in ("train", "validation"))
         d = train.shape[1]
         rows.insert(3, ["Gaussian", f"{d + d * (d + 1) // 2:,}", gaussian_bits(train, validation)])
-        images["validation images"] = validation[:SHOWN].float().div(LEVELS - 1).unflatten(1, (3, self.size, self.size))
+        images["validation images"] = (validation[: SIDE**2] / (LEVELS - 1)).unflatten(1, (3, self.size, self.size))
         report.table(["model", "parameters", "validation bits/dim"], rows)
-        with report.picture("samples", "Drawn with one seed, and real ones.", rows=len(images), size=8) as axes:
-            for ax, (name, row) in zip(axes[:, 0], images.items(), strict=True):
-                ax.imshow(torch.cat(list(row.permute(0, 2, 3, 1)), 1).clamp(0, 1).numpy())  # side by side
+        with report.picture("samples", "Drawn with one seed, and real ones.", columns=len(images), size=3.6) as axes:
+            for ax, (name, drawn) in zip(axes[0], images.items(), strict=True):
+                rows_of_images = drawn.permute(0, 2, 3, 1).unflatten(0, (SIDE, SIDE))  # [SIDE, SIDE, H, W, C]
+                ax.imshow(rows_of_images.transpose(1, 2).flatten(2, 3).flatten(0, 1).numpy())
                 ax.set(title=name, xticks=[], yticks=[])
 
 
