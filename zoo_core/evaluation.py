@@ -52,9 +52,7 @@ def measure(
             were asked for.
     """
     if pictures is not None and not any(metric.drawing for metric in metrics.values()):
-        raise UsageError(
-            f"nothing to draw: of {', '.join(metrics)} there is no picture", "Of accuracy and ece there is."
-        )
+        raise UsageError(f"nothing to draw: of {', '.join(metrics)} there is no picture")
     processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))

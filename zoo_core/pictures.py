@@ -64,6 +64,11 @@ def check_output(path: Path) -> None:
     """Raise early where a PNG could not be written, before the work whose result it would hold."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"'{path}' must end in .png, for that is what is written")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raise early where a file or folder could not be made, because the one that it would be in does not exist."""
     if not path.parent.is_dir():
         raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
 

@@ -20,8 +20,6 @@ def list_command(
     from zoo_core.weights.catalogue import list_models
 
     rows = list_models(pattern, task=task, data=data, capability=capability, sort=sort)
-    if not rows:
-        _refuse_unknown(task, data, capability)
     if as_json:
         print_json([to_plain(row._asdict()) for row in rows])
         return
@@ -36,28 +34,3 @@ def list_command(
             weights = f"not installed: {row.install}"
         table.append([row.reference, entry.text() if entry else "-", weights, row.summary])
     print_table(["reference", "measured", "weights", "summary"], table)
-
-
-def _refuse_unknown(task: str | None, data: str | None, capability: str | None) -> None:
-    """Tell a name that nothing has from one that only finds nothing.
-
-    Raises:
-        UnknownName: no such task, data set or capability; the message names the nearest ones.
-    """
-    from typing import get_args
-
-    from zoo_core.discovery.registry import default_registry, normalise, split_path, unknown
-    from zoo_core.discovery.specs import Capability
-    from zoo_core.weights.catalogue import list_models
-
-    rows = list_models()
-    tasks = {row.task for row in rows if row.task}  # where the plugin is not installed, it is not known
-    if task is not None and normalise(task) not in tasks:
-        raise unknown("task", task, tasks)
-    datasets = {offer.spec.name for offer in default_registry().datasets()}
-    datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
-    if data is not None and split_path(normalise(data))[0] not in datasets:
-        raise unknown("data set", data, datasets)
-    capabilities = get_args(Capability)
-    if capability is not None and capability.lower() not in map(str.lower, capabilities):
-        raise unknown("capability", capability, capabilities)

@@ -62,19 +62,18 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     from_there = f" --endpoint {endpoint}" if endpoint and located.source.startswith("hf:") else ""
     installed = {offer.spec.name for offer in registry.metrics()}
     recorded = [entry.metric for entry in release.metrics if entry.metric in installed]
-    fast = [name for name in recorded if not registry.new_metric(name).on_request]
-    for command in _next(reference, spec.capabilities, len(fast) < len(recorded), next(iter(fast), None)):
+    quick = [name for name in recorded if not registry.new_metric(name).on_request]
+    only = f" --metric {quick[0]}" if 0 < len(quick) < len(recorded) else ""  # the others are slow to measure
+    for command in _next(reference, spec.capabilities, f"zoo eval {reference} --check{only}"):
         click.echo(f"  {command}{from_there}")
 
 
-def _next(reference: str, capabilities: tuple[str, ...], slow: bool, metric: str | None) -> list[str]:
-    """Three commands that this model is good for. Where a recorded number is slow to measure, `metric` is one that is
-    not."""
+def _next(reference: str, capabilities: tuple[str, ...], check: str) -> list[str]:
+    """Three commands that this model is good for; `check` is the one that measures it again."""
     uses = {
         "Sampler": f"zoo sample {reference} -n 64 -o samples.png",
         "Classifier": f"zoo predict {reference} IMAGES…",
         "Reconstructor": f"zoo reconstruct {reference} IMAGES… -o back.png",
     }
-    check = f"zoo eval {reference} --check" + (f" --metric {metric}" if slow and metric else "")
     commands = [command for capability, command in uses.items() if capability in capabilities]
     return [*commands[:2], check, f"zoo info {reference}", f"zoo verify {reference}"][:3]

@@ -31,16 +31,16 @@ def sample(
 
     from zoo_core.cli.models import load_for, with_options
     from zoo_core.errors import UsageError
-    from zoo_core.pictures import check_output, save_grid, save_png, to_pil
+    from zoo_core.hub.atomic import check_new_folder
+    from zoo_core.pictures import check_output, check_parent, save_grid, save_png, to_pil
 
     if output is None and each is None:
         raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
     if output is not None:
         check_output(output)
     if each is not None:
-        if each.exists() and any(each.iterdir()):
-            raise UsageError(f"the folder '{each}' exists and is not empty", "Choose another one.")
-        check_output(each.parent / "0.png")
+        check_new_folder(each)
+        check_parent(each)
     model, name = load_for("Sampler", reference, device)
     with progress_bar("sampling") as show:
         images = with_options(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import UsageError, ZooError
 
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -44,6 +44,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def check_new_folder(folder: Path, hint: str = "Choose another one.") -> None:
+    """Raise early where a folder that is to be made holds something already.
+
+    Raises:
+        UsageError: it exists, and is not an empty folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"the output folder '{folder}' exists and is not empty", hint)
 
 
 def remove_half_written(folder: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError, WeightsError
+from zoo_core.hub.atomic import check_new_folder
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
 from zoo_core.publishing.writing import code_licence, write_release
@@ -50,8 +51,7 @@ def import_weights(
     """
     registry = registry or default_registry()
     offer = registry.model(model)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"the output folder '{output}' exists and is not empty", "Choose another one.")
+    check_new_folder(output)
     if not file.is_file():
         raise UsageError(f"'{file}' does not exist")
     built = create(model, registry=registry, config=config, input=input).eval()

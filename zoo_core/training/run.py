@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
-from zoo_core.hub.atomic import remove_half_written, write_atomically
+from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
 from zoo_core.interfaces.augmentation import read_augmentation
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -159,11 +159,8 @@ class Run:
     ) -> "Run":
         """A new run; its folder must not exist, or be empty."""
         processes = Processes(device)
-        if processes.is_main and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(
-                f"the output folder '{folder}' exists and is not empty",
-                f"Choose another one, or continue it: zoo train --resume {folder}",
-            )
+        if processes.is_main:
+            check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
         data = registry.open_dataset(arguments.data, data_file)
         data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes)

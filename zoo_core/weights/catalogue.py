@@ -1,10 +1,10 @@
 """What there is: every model of every plugin and every release of every manifest, read without torch."""
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from zoo_core.discovery.registry import Offer, Registry, normalise
-from zoo_core.discovery.specs import ModelSpec
+from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
+from zoo_core.discovery.specs import Capability, ModelSpec
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 from zoo_core.weights.release import MetricEntry
 
@@ -45,6 +45,9 @@ def list_models(
         data: the data set that a release was measured on.
         capability: what the model must be able to do: "Sampler", …
         sort: a metric, best first, numbers of different protocols apart; rows without it are left out.
+
+    Raises:
+        UnknownName: no such task, data set, capability or metric.
     """
     from zoo_core.discovery.registry import default_registry
 
@@ -58,6 +61,7 @@ def list_models(
     here = {row.model for row in rows}
     rows += [_not_installed(pinned) for pinned in manifest.pinned.values() if pinned.model not in here]
 
+    _check_names(rows, registry, task, data, capability)
     wanted = normalise(pattern)
     rows = [row for row in rows if fnmatchcase(row.reference, wanted) or fnmatchcase(row.model, wanted)]
     if task is not None:
@@ -72,6 +76,22 @@ def list_models(
         measured.sort(key=lambda pair: (_protocol(pair[0]), sign * pair[0].value))
         return [row for _, row in measured]
     return sorted(rows, key=lambda row: (row.model, not row.default, row.reference))
+
+
+def _check_names(
+    rows: list[Listing], registry: Registry, task: str | None, data: str | None, capability: str | None
+) -> None:
+    """Tell a name that nothing has from one that only finds nothing."""
+    tasks = {row.task for row in rows if row.task}  # where the plugin is not installed, it is not known
+    if task is not None and normalise(task) not in tasks:
+        raise unknown("task", task, tasks)
+    datasets = {offer.spec.name for offer in registry.datasets()}
+    datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
+    if data is not None and split_path(normalise(data))[0] not in datasets:
+        raise unknown("data set", data, datasets)
+    capabilities = get_args(Capability)
+    if capability is not None and capability.lower() not in map(str.lower, capabilities):
+        raise unknown("capability", capability, capabilities)
 
 
 def releases_here(registry: Registry | None = None) -> list[str]:

@@ -5,8 +5,8 @@ residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.
 Drawing pixel by pixel is in pixelcnn_drawing.py.
 
 NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); binary images
-use one logit and no 2-way softmax; weights begin by He's rule (torch's own is so small that the blocks do nothing at
-first, which cost 2.5 nats after 400 steps).
+use one logit and no 2-way softmax; weights begin by He's rule (torch's own are so small that the blocks do nothing at
+first).
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """

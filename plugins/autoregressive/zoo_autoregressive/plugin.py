@@ -118,25 +118,49 @@ def zoo_models() -> list[ModelSpec]:
     ]
 
 
-def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
-    return StudySpec(name=name, target=f"zoo_autoregressive.studies.{target}", summary=summary, minutes=minutes)
-
-
 @hookimpl
 def zoo_studies() -> list[StudySpec]:
     return [
-        _study(
-            "receptive-fields",
-            "receptive_fields:ReceptiveFields",
-            "what a pixel sees in PixelCNN, the Row LSTM and the Diagonal BiLSTM",
-            1,
+        StudySpec(
+            name="receptive-fields",
+            target="zoo_autoregressive.studies.receptive_fields:ReceptiveFields",
+            summary="what a pixel sees in PixelCNN, the Row LSTM and the Diagonal BiLSTM",
+            minutes=1,
         ),
-        _study("masks", "masks:Masks", "what masks A and B hide, and how a wrong one leaks", 1),
-        _study("pixelrnn-depth", "depth:Depth", "1, 4 and 7 layers of a PixelRNN, with and without residuals", 15),
-        _study("colours", "colours:Colours", "R, then G, then B: bits per value of small colour photographs", 60),
-        _study("nade-orderings", "orderings:Orderings", "NADE with raster, reverse and random orderings", 15),
-        _study(
-            "outliers", "outliers:Outliers", "what densities of digits say of Omniglot, turned and blank images", 30
+        StudySpec(
+            name="masks",
+            target="zoo_autoregressive.studies.masks:Masks",
+            summary="what masks A and B hide, and how a wrong one leaks",
+            minutes=1,
         ),
-        _study("parameters", "parameters:Parameters", "parameters against nats, from counting to PixelRNN", 1),
+        StudySpec(
+            name="pixelrnn-depth",
+            target="zoo_autoregressive.studies.depth:Depth",
+            summary="1, 4 and 7 layers of a PixelRNN, with and without residuals",
+            minutes=15,
+        ),
+        StudySpec(
+            name="colours",
+            target="zoo_autoregressive.studies.colours:Colours",
+            summary="R, then G, then B: bits per value of small colour photographs",
+            minutes=60,
+        ),
+        StudySpec(
+            name="nade-orderings",
+            target="zoo_autoregressive.studies.orderings:Orderings",
+            summary="NADE with raster, reverse and random orderings",
+            minutes=15,
+        ),
+        StudySpec(
+            name="outliers",
+            target="zoo_autoregressive.studies.outliers:Outliers",
+            summary="what densities of digits say of Omniglot, turned and blank images",
+            minutes=30,
+        ),
+        StudySpec(
+            name="parameters",
+            target="zoo_autoregressive.studies.parameters:Parameters",
+            summary="parameters against nats, from counting to PixelRNN",
+            minutes=1,
+        ),
     ]

@@ -41,14 +41,25 @@ def zoo_models() -> list[ModelSpec]:
     ]
 
 
-def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
-    return StudySpec(name=name, target=f"zoo_basics.studies.{target}", summary=summary, minutes=minutes)
-
-
 @hookimpl
 def zoo_studies() -> list[StudySpec]:
     return [
-        _study("init", "init:Init", "what the first weights do to the activations of deep networks", 0.5),
-        _study("losses", "losses:Losses", "squared error, absolute error and Gaussian likelihoods, with outliers", 1),
-        _study("optimizers", "optimizers:Optimizers", "SGD, SGD with decay, momentum and Adam on the same network", 3),
+        StudySpec(
+            name="init",
+            target="zoo_basics.studies.init:Init",
+            summary="what the first weights do to the activations of deep networks",
+            minutes=0.5,
+        ),
+        StudySpec(
+            name="losses",
+            target="zoo_basics.studies.losses:Losses",
+            summary="squared error, absolute error and Gaussian likelihoods, with outliers",
+            minutes=1,
+        ),
+        StudySpec(
+            name="optimizers",
+            target="zoo_basics.studies.optimizers:Optimizers",
+            summary="SGD, SGD with decay, momentum and Adam on the same network",
+            minutes=3,
+        ),
     ]

@@ -418,7 +418,7 @@ def test_every_name_is_in_the_registry_with_its_aliases():
 
 
 def test_a_shortcut_that_pads_leaves_gradients_in_channels_last():
-    """Else all layers before it work on mixed layouts, a tenth slower."""
+    """Else all layers before it work on mixed layouts, which is slower."""
     model = create("resnet20").to(memory_format=torch.channels_last)
     strays = []
 

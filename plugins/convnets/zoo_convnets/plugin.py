@@ -243,13 +243,19 @@ def zoo_models() -> list[ModelSpec]:
     ]
 
 
-def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
-    return StudySpec(name=name, target=f"zoo_convnets.studies.{target}", summary=summary, minutes=minutes)
-
-
 @hookimpl
 def zoo_studies() -> list[StudySpec]:
     return [
-        _study("depth", "depth:Depth", "plain networks degrade with depth, residual ones do not", 40),
-        _study("unrotation", "unrotation:Unrotation", "what a spatial transformer learns: to turn digits back", 30),
+        StudySpec(
+            name="depth",
+            target="zoo_convnets.studies.depth:Depth",
+            summary="plain networks degrade with depth, residual ones do not",
+            minutes=40,
+        ),
+        StudySpec(
+            name="unrotation",
+            target="zoo_convnets.studies.unrotation:Unrotation",
+            summary="what a spatial transformer learns: to turn digits back",
+            minutes=30,
+        ),
     ]

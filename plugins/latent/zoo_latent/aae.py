@@ -32,7 +32,6 @@ from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
 from zoo_latent.networks import perceptron
 
 Batches = Mapping[str, Mapping[str, Tensor]]
-LEARNING_RATE = 5e-4  # of encoder and decoder
 
 
 class AAEConfig(MatchedConfig, kw_only=True):
@@ -70,7 +69,7 @@ class AAE(MatchedCodes):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The discriminator must be faster than the encoder: else the codes run in circles around the prior.
-        lr, betas = LEARNING_RATE, {"betas": (0.5, 0.999)}
+        lr, betas = 5e-4, {"betas": (0.5, 0.999)}
         return {
             "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=lr, decay=linear_to_zero),
             "discriminator": Optimizer(modules=("discriminator",), lr=4 * lr, options=betas, decay=linear_to_zero),

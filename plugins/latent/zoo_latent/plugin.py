@@ -65,30 +65,31 @@ def zoo_models() -> list[ModelSpec]:
     ]
 
 
-def _study(name: str, target: str, summary: str, minutes: float) -> StudySpec:
-    return StudySpec(name=name, target=f"zoo_latent.studies.{target}", summary=summary, minutes=minutes)
-
-
 @hookimpl
 def zoo_studies() -> list[StudySpec]:
     return [
-        _study(
-            "why-not-an-autoencoder",
-            "why_not_an_autoencoder:WhyNotAnAutoencoder",
-            "what an autoencoder and a VAE make of draws of N(0, I), and where their codes lie",
-            3,
+        StudySpec(
+            name="why-not-an-autoencoder",
+            target="zoo_latent.studies.why_not_an_autoencoder:WhyNotAnAutoencoder",
+            summary="what an autoencoder and a VAE make of draws of N(0, I), and where their codes lie",
+            minutes=3,
         ),
-        _study("latent-size", "latent_size:LatentSize", "VAEs with codes of 2, 5, 10 and 20 numbers", 4),
-        _study(
-            "gradient-estimators",
-            "gradient_estimators:GradientEstimators",
-            "the variance of three estimators of the gradient of the ELBO",
-            1,
+        StudySpec(
+            name="latent-size",
+            target="zoo_latent.studies.latent_size:LatentSize",
+            summary="VAEs with codes of 2, 5, 10 and 20 numbers",
+            minutes=4,
         ),
-        _study(
-            "posterior-collapse",
-            "posterior_collapse:PosteriorCollapse",
-            "how units of a VAE's code come to carry nothing, with and without warm-up",
-            5,
+        StudySpec(
+            name="gradient-estimators",
+            target="zoo_latent.studies.gradient_estimators:GradientEstimators",
+            summary="the variance of three estimators of the gradient of the ELBO",
+            minutes=1,
+        ),
+        StudySpec(
+            name="posterior-collapse",
+            target="zoo_latent.studies.posterior_collapse:PosteriorCollapse",
+            summary="how units of a VAE's code come to carry nothing, with and without warm-up",
+            minutes=5,
         ),
     ]

@@ -102,7 +102,7 @@ def test_confusions_have_the_true_class_in_rows_whatever_the_batches() -> None:
                   for half in (slice(0, 100), slice(100, 200)))  # fmt: skip
     one.merge(other)
     expected = multiclass_confusion_matrix(batch["image"], batch["label"], num_classes=4)
-    assert torch.equal(one.confusion, expected) and not torch.equal(expected, expected.T)
+    assert torch.equal(one.confusion(), expected) and not torch.equal(expected, expected.T)
 
 
 def test_log_loss_is_what_a_loop_over_the_definition_gives() -> None:

@@ -42,24 +42,32 @@ class Accuracy(MeanOverExamples):
 
     def __init__(self) -> None:
         super().__init__()
-        self.confusion: Tensor | int = 0  # [K, K] int64: how many examples of each class, in rows, were taken for which
+        self.classes = 0  # K
+        self.labels: list[Tensor] = []  # [B] int64, one a batch
+        self.guesses: list[Tensor] = []  # the same
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
         logits, labels = logits_and_labels(model, batch)
-        classes, guess = logits.shape[1], logits.argmax(1)
-        self.confusion += torch.bincount(labels * classes + guess, minlength=classes**2).view(classes, classes)
-        return guess == labels
+        self.classes = logits.shape[1]
+        self.labels.append(labels)
+        self.guesses.append(logits.argmax(1))
+        return self.guesses[-1] == labels
 
     def merge(self, other: "Accuracy") -> None:
         super().merge(other)
-        self.confusion += other.confusion
+        self.labels += other.labels
+        self.guesses += other.guesses
+
+    def confusion(self) -> Tensor:
+        """How many examples of each class, in rows, were taken for which, [K, K] int64."""
+        cell = torch.cat(self.labels) * self.classes + torch.cat(self.guesses)
+        return torch.bincount(cell, minlength=self.classes**2).view(self.classes, self.classes)
 
     def draw(self, axes: Any, model: Model) -> None:
         """Rows are the true classes, columns what they were taken for, in percent of the row. The diagonal is left
         white, so that colour shows mistakes."""
-        assert isinstance(self.confusion, Tensor)
-        classes = len(self.confusion)
-        share = 100 * self.confusion / self.confusion.sum(1, keepdim=True).clamp(min=1)
+        confusion, classes = self.confusion(), self.classes
+        share = 100 * confusion / confusion.sum(1, keepdim=True).clamp(min=1)
         mistakes = share.clone().fill_diagonal_(0)
         axes.imshow(mistakes.numpy(), cmap="Reds")
         axes.set(xlabel="predicted", ylabel="true")
@@ -67,7 +75,7 @@ class Accuracy(MeanOverExamples):
             names = model.signature()["label"].classes or [str(k) for k in range(classes)]
             axes.set_xticks(range(classes), names, rotation=90)
             axes.set_yticks(range(classes), names)
-            for i, j in self.confusion.nonzero().tolist():
+            for i, j in confusion.nonzero().tolist():
                 dark = mistakes[i, j] > mistakes.max() / 2
                 text = f"{share[i, j]:.1f}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
