@@ -196,6 +196,21 @@ def test_levels_are_told_only_to_a_model_that_wants_some(registry: Registry, mod
         check_fields(wide, grey)
 
 
+def test_other_classes_are_no_data_for_a_classifier() -> None:
+    def data(*classes: str) -> Any:
+        features = {
+            "image": Field(kind="image", shape=(1, 4, 4)),
+            "label": Field(kind="label", dtype="int64", classes=classes),
+        }
+        return SimpleNamespace(name="pets", features=features)
+
+    model: Any = SimpleNamespace(input=(), signature=lambda: data("cat", "dog").features)
+    check_fields(model, data("cat", "dog"))
+    for classes in (("dog", "cat"), ("ant", "bee"), ("cat", "dog", "frog")):
+        with pytest.raises(UsageError, match=f"other classes than the model: {', '.join(classes)}; not cat, dog"):
+            check_fields(model, data(*classes))
+
+
 def test_a_release_without_numbers_asks_for_data(
     registry: Registry, model: Model, write: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -90,3 +90,13 @@ def test_the_models_own_preprocessing_sees_the_whole_image(digits: list[Path]) -
     model.input = read_steps([{"step": "resize", "size": 8}], "model")
     shown, x = open_any(digits[2], model)  # all of it, squeezed
     assert x.shape == (1, 3, 8, 8) and not torch.equal(shown[None], x)
+
+
+def test_a_step_that_disturbs_the_data_leaves_a_users_image_as_it_is(digits: list[Path]) -> None:
+    model = Shrinks(zoo_core.Record())
+    model.input = read_steps([{"step": "rotate", "range": 90, "seed": 1}], "model")
+    shown, x = open_any(digits[2], model)
+    assert torch.equal(shown[None], x)
+    model.input = read_steps([{"step": "rotate", "degrees": 90}], "model")
+    shown, x = open_any(digits[2], model)
+    assert torch.equal(shown[None].rot90(1, (2, 3)), x)

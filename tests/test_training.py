@@ -21,6 +21,7 @@ from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zer
 from zoo_core.interfaces.record import Record
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.averaging import MovingAverage
+from zoo_core.training.batches import as_channels_last
 from zoo_core.training.feeding import Feeder, derived_seed
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.run import Observer, Run
@@ -206,6 +207,15 @@ def test_one_lr_for_two_optimizers_is_refused(loop: NewLoop) -> None:
         loop("toy-gan", lr=0.1)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_with_one_channel_have_a_memory_format_too(channels: int) -> None:
+    """Torch would take [B, 1, H, W] for the usual format, and convolutions would make all maps so."""
+    image = torch.rand(2, channels, 5, 4)
+    x = as_channels_last(image)
+    convolved = torch.nn.Conv2d(channels, 8, 3)(x)
+    assert torch.equal(x, image) and convolved.is_contiguous(memory_format=torch.channels_last)
+
+
 # Feeding.
 
 
@@ -221,6 +231,13 @@ def test_each_example_comes_once_an_epoch(size: int, batch: int) -> None:
         orders.append(seen)
     if size > 1:
         assert len({tuple(order) for order in orders}) == 3
+
+
+@pytest.mark.parametrize(("size", "batches"), [(9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (4, [4]), (1, [1])])
+def test_no_example_is_a_batch_of_its_own(size: int, batches: list[int]) -> None:
+    """Batch normalisation has no variance of a single one."""
+    feeder = Feeder(size, seed=0, stream="x")
+    assert [len(feeder.next(4)) for _ in batches] == batches and feeder.epochs_done == 1
 
 
 def test_a_feeder_goes_on_where_its_state_says() -> None:

@@ -299,7 +299,7 @@ def check_fields(model: Model, data: Dataset) -> None:
     """The data must give what the model takes.
 
     Raises:
-        UsageError: a field is missing, or of another shape or number of levels.
+        UsageError: a field is missing, or of another shape, number of levels or classes.
     """
     fields = dict(data.features)
     for step in model.input:
@@ -314,3 +314,6 @@ def check_fields(model: Model, data: Dataset) -> None:
                 found += f" with {field.levels or 'any number of'} levels"
                 needed += f" with {wanted.levels}"
             raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
+        if wanted.classes and field.classes and field.classes != wanted.classes:
+            found, needed = (", ".join(f.classes[:5]) + (" …" if len(f.classes) > 5 else "") for f in (field, wanted))
+            raise UsageError(f"data set '{data.name}' has other classes than the model: {found}; not {needed}")

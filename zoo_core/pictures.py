@@ -106,7 +106,7 @@ def open_any(path: Path, model: Model) -> tuple[Tensor, Tensor]:
     [1, C, H, W].
 
     Fitted: the short side is resized, and the middle cut out. Before the model's own preprocessing this is done where
-    that would not bring the image to the model's size. Transparent parts are white.
+    that would not bring the image to the model's size. Steps that disturb are left out. Transparent parts are white.
 
     Raises:
         UsageError: it is no image, or the model takes none.
@@ -119,12 +119,16 @@ def open_any(path: Path, model: Model) -> tuple[Tensor, Tensor]:
     picture = _read(path)
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     fields = {"image": Field(kind="image", shape=(channels, picture.height, picture.width), range=(0, 1))}
-    for step in model.input:
+    steps = [step for step in model.input if not step.disturbs]
+    for step in steps:
         fields = step.fields(fields)
     fitted = ImageOps.fit(picture, (width or ANY_SIZE, height or ANY_SIZE), Image.Resampling.BILINEAR)
     fits = all(side in (None, size) for side, size in zip((height, width), fields["image"].shape[1:], strict=True))
     values = _values(picture if fits else fitted, channels)
-    return _values(fitted, channels), model.preprocess({"image": values[None].to(model.device)})["image"]
+    batch = {"image": values[None].to(model.device)}
+    for step in steps:
+        batch = step.apply(batch, None)
+    return _values(fitted, channels), batch["image"]
 
 
 def _read(path: Path) -> Image.Image:

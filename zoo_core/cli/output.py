@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,6 +24,12 @@ def print_json(data: object) -> None:
     """JSON on stdout."""
     if is_main():
         click.echo(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def as_reference(folder: Path) -> str:
+    """A folder as a user writes it for a command: a bare name would be that of a model."""
+    text = str(folder)
+    return text if "/" in text or text.startswith((".", "~")) else f"./{text}"
 
 
 def talk(message: str) -> None:

@@ -24,7 +24,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("images", metavar="IMAGE…", nargs=-1, type=FILE)
 @click.option("--data", help="What to compare with; by default the data set that the model was trained on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--split", default="validation", show_default=True)
+@click.option(
+    "--split", default="validation", show_default=True, help="Of it. A model knows its train images too well."
+)
 @click.option("-n", "--number", type=click.IntRange(min=1), default=1000, show_default=True, help="Drawn from it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones are drawn.")
 @click.option("--histogram", type=FILE, help="A PNG: where the images stand among those of the data set.")

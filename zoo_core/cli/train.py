@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
-from zoo_core.cli.output import talk
+from zoo_core.cli.output import as_reference, talk
 
 
 @click.command()
@@ -83,7 +83,7 @@ def train(
             )
         run = Run.resume(resume, registry)
         if run.released:
-            talk(f"'{resume}' is finished. Load it: zoo load {resume}")
+            talk(f"'{resume}' is finished. Load it: zoo load {as_reference(resume)}")
             return
         talk(f"Continuing at {run.loop.progress:.1%} of the run.")
     else:
@@ -110,4 +110,4 @@ def train(
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
     train_and_watch(run)
-    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {run.folder}")
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")

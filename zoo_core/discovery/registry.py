@@ -148,9 +148,10 @@ def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] =
     near = difflib.get_close_matches(wanted, sorted({*known, *aliases}), n=3, cutoff=0.5)
     guess = f". Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
     listing = {"model": "Run 'zoo list' to see all.", "command": "Run 'zoo --help' to see all."}
-    return UnknownName(
-        f"no {kind} named '{name}'{guess}", listing.get(kind, f"There are: {', '.join(known) or 'none'}.")
-    )
+    hint = listing.get(kind, f"There are: {', '.join(known) or 'none'}.")
+    if kind == "model" and Path(name).is_dir():
+        hint = f"For the folder of that name: ./{name}"
+    return UnknownName(f"no {kind} named '{name}'{guess}", hint)
 
 
 @cache

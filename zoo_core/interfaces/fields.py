@@ -40,5 +40,10 @@ def labelled_images(features: Mapping[str, Field], who: str) -> dict[str, Any]:
         raise UsageError(f"{who} needs images of one size", "Choose a data set with an 'image' field.")
     if label is None or not label.classes:
         raise UsageError(f"{who} needs labels with named classes", "Choose a data set that has them.")
+    if len(label.classes) == 1:
+        raise UsageError(
+            f"{who} needs two classes or more, and there is only '{label.classes[0]}'",
+            "Each subfolder is a class: is the folder above it meant?",
+        )
     sizes = dict(zip(("channels", "height", "width"), image.shape, strict=True))
     return {**sizes, "classes": len(label.classes), "class_names": label.classes}

@@ -31,6 +31,12 @@ class Step(Record, kw_only=True, tag_field="step"):
         """The seed of the one draw that evaluation makes; None for a step that draws nothing."""
         return None
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether it makes the data harder, as a random turn does, and prepares nothing: single images of a user go
+        without it."""
+        return False
+
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         """The fields of a batch after this step.
 
@@ -175,6 +181,10 @@ class Rotate(Step, kw_only=True, tag="rotate"):
     @property
     def evaluation_seed(self) -> int | None:
         return None if self.range is None else self.seed
+
+    @property
+    def disturbs(self) -> bool:
+        return self.range is not None
 
     @property
     def _quarters(self) -> int | None:

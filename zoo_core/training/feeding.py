@@ -29,7 +29,11 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 class Feeder:
-    """Walks through `size` examples, each epoch in its own order; the last batch of an epoch may be smaller."""
+    """Walks through `size` examples, each epoch in its own order.
+
+    The last batch of an epoch may be smaller. A single example has no variance, which batch normalisation needs: where
+    one would be left, it joins the batch before it.
+    """
 
     def __init__(self, size: int, seed: int, stream: str) -> None:
         self.size, self.seed, self.stream = size, seed, stream
@@ -38,10 +42,13 @@ class Feeder:
         self._order: tuple[int, Tensor] | None = None
 
     def next(self, batch: int) -> Tensor:
-        """The indices of the next at most `batch` examples."""
+        """The indices of the next `batch` examples, or of those that are left in this epoch."""
         if self._order is None or self._order[0] != self.epoch:
             generator = derived_generator(self.seed, "order", self.stream, self.epoch)
             self._order = (self.epoch, torch.randperm(self.size, generator=generator))
+        left = self.size - self.position
+        if batch > 1 and left == batch + 1:
+            batch = left
         indices = self._order[1][self.position : self.position + batch]
         self.position += len(indices)
         if self.position == self.size:

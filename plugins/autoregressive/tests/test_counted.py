@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from fractions import Fraction
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -69,11 +70,7 @@ def fitted(model: CountedDensity, n: int = 2500) -> tuple[CountedDensity, list[l
     data = Images(n, c.channels, c.height, c.width, c.levels)
     loop = Loop(model, data, seed=0, steps=1)
     loop.step()
-    rows = [
-        [int(image[k, i, j]) for i in range(c.height) for j in range(c.width) for k in range(c.channels)]
-        for image in data.image
-    ]
-    return model, rows
+    return model, data.image.permute(0, 2, 3, 1).flatten(1).tolist()
 
 
 def as_image(model: CountedDensity, sequence: list[int]) -> Tensor:
@@ -195,18 +192,21 @@ def test_the_model_is_a_density_and_its_sampler_exact(build, sizes):
     check_sampler(model, n=40 if sizes["height"] == 1 else 5)  # a single bit is soon the same with another seed
 
 
-@pytest.mark.parametrize("build", [independent, markov])
-def test_noise_is_not_predicted(build):
-    model = build(height=6, width=6)
+@pytest.mark.parametrize(("build", "size"), [(independent, 6), (markov, 6), (joint_table, 3)])
+def test_noise_is_not_predicted(build, size):
+    model = build(height=size, width=size)
     model.fitted.fill_(True)
     check_noise(model)
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+REACH = [(independent, 0), *((partial(markov, order), order) for order in (1, 2, 3)), (joint_table, math.inf)]
+
+
+@pytest.mark.parametrize(("build", "reach"), REACH, ids=["independent", "order 1", "order 2", "order 3", "table"])
 @pytest.mark.parametrize("sizes", SIZES[:4], ids=str)
-def test_a_value_depends_on_the_last_ones_and_on_no_other(order, sizes):
+def test_a_value_depends_on_the_last_ones_and_on_no_other(build, reach, sizes):
     """These logits have no derivative with respect to the values, so every value is changed in turn."""
-    model = randomise(markov(order, **sizes)).double()
+    model = randomise(build(**sizes)).double()
     d = len(model.order)
     x = torch.randint(model.config.levels, (1, d), generator=torch.Generator().manual_seed(0))
     top = model.config.levels - 1
@@ -215,7 +215,7 @@ def test_a_value_depends_on_the_last_ones_and_on_no_other(order, sizes):
         changed[0, j] = (x[0, j] + 1) % (top + 1)
         difference = model.sequence_logits(x / top) - model.sequence_logits(changed / top)
         seen = difference[0].abs().amax(0) > 0
-        assert seen.tolist() == [0 < i - j <= order for i in range(d)]
+        assert seen.tolist() == [0 < i - j <= reach for i in range(d)]
 
 
 @pytest.mark.parametrize("build", BUILDERS)

@@ -81,6 +81,14 @@ def test_the_mixture_is_a_density(sizes):
                 assert sorted(seen) == sorted(gradient_order[: gradient_order.index(i)])
 
 
+def test_the_seed_of_the_orderings_is_all_that_decides_them():
+    first, same, other = (small(ordering_seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first.orders, same.orders) and not torch.equal(first.orders, other.orders)
+    assert all(sorted(order) == list(range(6)) for order in first.orders.tolist() + other.orders.tolist())
+    x = images(first)
+    assert torch.equal(first.log_prob(x), same.log_prob(x)) and not torch.equal(first.log_prob(x), other.log_prob(x))
+
+
 def test_noise_is_not_predicted():
     check_noise(EoNADE(EoNADEConfig(height=6, width=6, hidden=8, orderings=2)))
 

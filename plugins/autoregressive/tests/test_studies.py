@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo_autoregressive.pixelrnn import RowPixelRNN
+from zoo_autoregressive.studies import depth, outliers
 from zoo_autoregressive.studies.colours import Colours, gaussian_bits
 from zoo_autoregressive.studies.depth import Depth
 from zoo_autoregressive.studies.masks import Masks
 from zoo_autoregressive.studies.orderings import ORDERINGS, Orderings
-from zoo_autoregressive.studies.outliers import Outliers
+from zoo_autoregressive.studies.orders import Orders
+from zoo_autoregressive.studies.outliers import Outliers, Simpler
 from zoo_autoregressive.studies.parameters import Parameters
 from zoo_autoregressive.studies.receptive_fields import ReceptiveFields
-from zoo_core import Report
+from zoo_core import Report, info, load
 
 needs_data = pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 
@@ -63,6 +66,16 @@ def test_depth_trains_every_network_once(tmp_path):
     assert stamps == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("runs/*/config.json"))]
 
 
+@pytest.mark.slow
+def test_depth_is_of_the_model_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(depth, "LAYERS", (1,))
+    (table,) = made(Depth(model="pixelrnn-row", epochs=0.05, hidden=2), tmp_path)
+    assert [row[:2] for row in table["rows"]] == [[1, "yes"], [1, "no"]]
+    for label, residual in (("residual", True), ("plain", False)):
+        model = load(str(tmp_path / "runs" / f"1-{label}"))
+        assert isinstance(model, RowPixelRNN) and model.config.residual == residual
+
+
 def test_the_gaussian_bound_is_that_of_drawn_noise():
     generator = torch.Generator().manual_seed(0)
     mix = torch.randn(3, 3, generator=generator, dtype=torch.float64)
@@ -103,3 +116,27 @@ def test_a_blank_image_is_the_likeliest_of_all_to_a_model_of_single_pixels(tmp_p
     auroc, simple = made(Outliers(releases=("independent",)), tmp_path)
     assert float(auroc["rows"][0][2].split()[0]) == pytest.approx(0.511, abs=0.002)
     assert simple["rows"][0][-1] == "100.0%"
+
+
+def test_outliers_are_shown_to_every_density_of_the_data_the_best_first(tmp_path, monkeypatch):
+    """Without measuring: the releases are taken from the manifests, by the numbers that stand there."""
+    monkeypatch.setattr(Outliers, "measured", lambda study, name: ["1", "2", "3"])
+    monkeypatch.setattr(outliers, "load", lambda name: name)
+    monkeypatch.setattr(outliers, "simpler", lambda model, data: Simpler(1, 0.2, 3, 0.4))
+    for table in made(Outliers(), tmp_path):
+        names = [row[0].strip("`") for row in table["rows"]]
+        assert {"independent.binarized-mnist", "nade.binarized-mnist", "pixelrnn.binarized-mnist"} <= set(names)
+        assert "joint-table.binarized-mnist-4x4" not in names and "pixelrnn.digits" not in names  # other data
+        assert all("Density" in info(name)["capabilities"] for name in names)
+        nats = [next(m["value"] for m in info(name)["metrics"] if m["metric"] == "nll") for name in names]
+        assert nats == sorted(nats)
+
+
+@pytest.mark.slow
+@needs_data
+def test_orders_compares_tables_and_regressions(tmp_path):
+    (table,) = made(Orders(tables=(1, 2), regressions=(2, 40), epochs=0.02), tmp_path)
+    assert [row[0] for row in table["rows"]] == [1, 2, 40]
+    (_, first, none), (_, second, short), (_, no_table, long) = table["rows"]
+    assert none == no_table == "-" and first == pytest.approx(146.03, abs=0.01)
+    assert second < first and short != long

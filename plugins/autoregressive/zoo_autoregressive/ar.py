@@ -4,7 +4,7 @@ Frey, "Graphical models for machine learning and digital communication", 1998, c
 networks) [1]. With n = D - 1 it is the fully visible sigmoid belief network. Where a Markov chain of order n has a
 table of 2^n contexts, this has n weights: it cannot tell all contexts apart, and can so look much farther back.
 
-The likelihood is concave, so training only has to go on for long enough.
+The log-likelihood is concave, so training only has to go on for long enough.
 
 Axes: B batch, D values, L logits a value, n values before a value that it sees.
 """

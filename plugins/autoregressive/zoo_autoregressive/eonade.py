@@ -133,18 +133,15 @@ class EoNADE(SequenceDensity):
         """n images drawn from the mixture, [n, C, H, W]: each along one of the orderings."""
         c = self.config
         which = torch.randint(len(self.orders), (n,), generator=generator)
-        x = uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
+        uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
+        x = torch.empty_like(uniforms).to(self.b)
         used = which.unique().tolist()
-        parts = []
-        for number, k in enumerate(used):
+        for number, k in enumerate(used, start=1):
             with self.along(self.orders[k]):
-                parts.append(self.draw(uniforms[which == k], temperature=temperature))
+                x[which == k] = self.draw(uniforms[which == k], temperature=temperature)
             if progress is not None:
-                progress((number + 1) / len(used))
-        if not parts:
-            return x
-        drawn = torch.cat(parts)
-        return drawn[torch.argsort(torch.argsort(which, stable=True))]
+                progress(number / len(used))
+        return x
 
     def complete(
         self,
@@ -160,7 +157,7 @@ class EoNADE(SequenceDensity):
 
         NOTE: this is the conditional of that one ordering, not of the mixture.
         """
-        known = known.expand(x.shape)
+        known = self._check_known(x, known)
         completed = x.clone()
         masks, group = known.flatten(1).unique(dim=0, return_inverse=True)
         for number in range(len(masks)):

@@ -1,7 +1,7 @@
 """Independent values: each has its own distribution and knows nothing of the others.
 
 p(x) = prod_i p_i(x_i): the smallest density of images, n parameters for n bits, and the bar that every other model must
-take. The maximum of its likelihood is in closed form, by counting.
+take. It is fitted in closed form, by counting (counting.py).
 
 Axes: B batch, C channels, D values, G distributions: D, or C where they are shared; L logits a distribution.
 """

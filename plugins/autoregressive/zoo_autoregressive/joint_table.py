@@ -35,7 +35,7 @@ class JointTableConfig(PixelConfig, kw_only=True):
         if (self.levels == 2 and values > 20) or self.levels**values > LARGEST_TABLE:
             raise RecordError(
                 f"a table of {self.levels}^{values} cells does not fit: at most 20 bits or {LARGEST_TABLE:,} cells. "
-                "Choose smaller images: --size 4"
+                "Choose smaller images: --input resize:size=4 --input binarize:mode=threshold"
             )
 
 

@@ -1,8 +1,8 @@
 """Markov chain of order k over the values of an image: p(x) = prod_i p(x_i | x_(i-1) … x_(i-k)).
 
 Every value has a table of its own with one distribution for each context, the last k values before it. Of order 1 and
-for n bits these are 2n - 1 parameters: two for every bit, and one for the first, which has nothing before it. The
-maximum of the likelihood is in closed form, by counting; the tables grow as 2^k.
+for n bits these are 2n - 1 parameters: two for every bit, and one for the first, which has nothing before it. It is
+fitted in closed form, by counting (counting.py); the tables grow as 2^k.
 
 Axes: B batch, D values, L logits a value, T contexts of all values together.
 """
@@ -19,7 +19,7 @@ from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDrawing, logits_per_value
 from zoo_core import RecordError
 
-LARGEST_TABLE = 2**26  # logits
+LARGEST_TABLE = 2**26  # contexts
 
 
 class MarkovConfig(PixelConfig, kw_only=True):

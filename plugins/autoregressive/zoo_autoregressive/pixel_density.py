@@ -36,6 +36,20 @@ def check_groups(channels: int, **features: int) -> None:
             raise RecordError(f"{name} must be a multiple of the {channels} channels, got {count}")
 
 
+def expand_known(known: Tensor, x: Tensor) -> Tensor:
+    """Which values of x are known: bool, in the shape of x.
+
+    Raises:
+        UsageError: another type, or a shape that does not broadcast to that of x.
+    """
+    if known.dtype != torch.bool:
+        raise UsageError(f"known must be a bool tensor, got {known.dtype}")
+    try:
+        return known.expand(x.shape)
+    except RuntimeError:
+        raise UsageError(f"known must broadcast to {list(x.shape)}, got {list(known.shape)}") from None
+
+
 class Drawing(Protocol):
     """An image that is being drawn pixel by pixel. All tensors have the batch last."""
 
@@ -60,7 +74,10 @@ class PixelDensity(Model):
         if image is None or len(image.shape) != 3 or None in image.shape:
             raise UsageError(f"{cls.__name__} needs images of one size", "Choose a data set with an 'image' field.")
         if image.levels is None:
-            raise UsageError(f"{cls.__name__} needs images whose pixels take a known number of levels")
+            raise UsageError(
+                f"{cls.__name__} needs images whose pixels take a known number of levels",
+                "Add --input binarize:mode=threshold, or --input quantize:levels=16.",
+            )
         channels, height, width = image.shape
         return {"channels": channels, "height": height, "width": width, "levels": image.levels}
 
@@ -102,7 +119,7 @@ class PixelDensity(Model):
         """UsageError, as of `log_prob`."""
         self._check_size(x)
         scaled = x.detach() * (self.config.levels - 1)
-        if ((scaled - scaled.round()).abs() > 1e-3).any() or ((x < 0) | (x > 1)).any():
+        if not (((scaled - scaled.round()).abs() <= 1e-3) & (x >= 0) & (x <= 1)).all():  # NaN is refused, too
             raise UsageError(f"pixel values must be one of {self.config.levels} even levels in [0, 1]")
 
     def value_losses(self, logits: Tensor, x: Tensor) -> Tensor:
@@ -142,16 +159,18 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn in raster order.
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn in the model's order.
 
-        Each new pixel is drawn given everything before it. Known pixels that come after it cannot steer it: the
-        result is an exact conditional sample where the known part is a prefix in raster order (the top rows).
+        Each new value is drawn given everything before it. Known values that come after it cannot steer it: the
+        result is an exact conditional sample where the known part comes first in that order (in raster order: the
+        top rows).
+
+        Raises:
+            UsageError: images of another size, known values that are none of the levels, or another kind of `known`.
         """
-        self._check_size(x)
-        if known.dtype != torch.bool:
-            raise UsageError(f"known must be a bool tensor, got {known.dtype}")
+        known = self._check_known(x, known)
         uniforms = torch.rand(x.shape, generator=generator)
-        return self.draw(uniforms, x=x, known=known.expand(x.shape), temperature=temperature, progress=progress)
+        return self.draw(uniforms, x=x, known=known, temperature=temperature, progress=progress)
 
     @torch.no_grad()
     def draw(
@@ -212,6 +231,13 @@ class PixelDensity(Model):
         c = self.config
         if x.ndim != 4 or tuple(x.shape[1:]) != (c.channels, c.height, c.width):
             raise UsageError(f"images must be [B, {c.channels}, {c.height}, {c.width}], got {list(x.shape)}")
+
+    def _check_known(self, x: Tensor, known: Tensor) -> Tensor:
+        """`known` in the shape of x."""
+        self._check_size(x)
+        known = expand_known(known, x)
+        self.check_values(torch.where(known, x, torch.zeros_like(x)))
+        return known
 
     def _invert(self, logits: Tensor, u: Tensor) -> Tensor:
         """The value in [0, 1] whose cumulative probability first exceeds u: logits [1 or levels, B], u [B] -> [B]."""

@@ -4,9 +4,9 @@ Follows van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601
 residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.5), the whole network (table 1).
 Drawing pixel by pixel is in pixelcnn_drawing.py.
 
-NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); binary images
-use one logit and no 2-way softmax; weights begin by He's rule (torch's own are so small that the blocks do nothing at
-first).
+NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); weights
+begin by He's rule (torch's own are so small that the blocks do nothing at first); Adam, clipped gradients, averaged
+weights and batches of 32 instead of RMSProp and batches of 16.
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """

@@ -5,7 +5,8 @@ Row LSTM (3.1), the Diagonal BiLSTM (3.2), residual connections (3.3), masked co
 network (table 1). The recurrence of both LSTMs is in lstm_sweep.py, drawing pixel by pixel in pixelrnn_drawing.py.
 
 NOTE, where this differs from [1]: the states before the first pixel are zero, not learned; pixel values enter in [0, 1]
-as they are (the first bias centres them); no multi-scale variant; binary images use one logit and no 2-way softmax.
+as they are (the first bias centres them); no multi-scale variant; the convolutions begin by He's rule; Adam, clipped
+gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16.
 
 Axes: B batch, C channels, H height, W width, P = H * W pixels, h hidden features; a layer's input and output have 2h.
 Inside the network maps are [features, P * B]: pixels in the order in which the LSTM visits them, the batch innermost,

@@ -146,6 +146,12 @@ def zoo_studies() -> list[StudySpec]:
             minutes=60,
         ),
         StudySpec(
+            name="orders",
+            target="zoo_autoregressive.studies.orders:Orders",
+            summary="how far back to look: tables of contexts against regressions",
+            minutes=10,
+        ),
+        StudySpec(
             name="nade-orderings",
             target="zoo_autoregressive.studies.orderings:Orderings",
             summary="NADE with raster, reverse and random orderings",

@@ -14,6 +14,7 @@ import torch
 from msgspec import Meta
 from torch import Generator, Tensor
 
+from zoo_autoregressive.pixel_density import expand_known
 from zoo_core import Dataset, Field, Loss, Model, Record, Stage, Stream, UsageError
 
 BATCH = 1000  # examples of one pass over the train split
@@ -80,9 +81,7 @@ class VectorDensity(Model):
         An exact conditional sample where the known numbers are the first ones.
         """
         self._check_size(x)
-        if known.dtype != torch.bool:
-            raise UsageError(f"known must be a bool tensor, got {known.dtype}")
-        return self.draw(torch.rand(*x.shape, 2, generator=generator), x=x, known=known.expand(x.shape))
+        return self.draw(torch.rand(*x.shape, 2, generator=generator), x=x, known=expand_known(known, x))
 
     @torch.no_grad()
     def draw(self, uniforms: Tensor, *, x: Tensor | None = None, known: Tensor | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """R first, then G, then B: what the order of pixels and channels is worth on colour photographs.
 
-Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759), sections 2.2 and 5.5, which compare
+Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759), sections 2.2 and 5.6, which compare
 with a Gaussian as well. Axes: N images, D values of an image.
 """
 

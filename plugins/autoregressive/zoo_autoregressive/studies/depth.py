@@ -1,6 +1,6 @@
 """Depth of a PixelRNN, with and without residual connections.
 
-Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759), section 3.3 and table 3.
+Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759), sections 3.3 and 5.4, tables 2 and 3.
 """
 
 from typing import Annotated

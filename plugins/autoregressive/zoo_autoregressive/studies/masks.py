@@ -4,10 +4,11 @@ Van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759),
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
+from torch import Tensor
 
 from zoo_autoregressive.masks import MaskedConv2d
 from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
@@ -28,17 +29,18 @@ class Masks(Study, kw_only=True):
         )
         with report.picture("kernels", "5x5 kernels of one channel.", columns=2) as axes:
             for mask, ax in zip(("A", "B"), axes[0], strict=True):
-                taps = MaskedConv2d(1, 1, 5, groups=1, mask=mask).mask[0, 0].numpy()
-                ax.imshow(taps, cmap="Greys", vmin=0, vmax=1.5)
+                taps = MaskedConv2d(1, 1, 5, groups=1, mask=mask).mask[0, 0]
+                show(ax, taps)
                 ax.set(title=f"mask {mask}", xticks=[], yticks=[])
         with report.picture(
             "colours", "Which input features (columns) an output feature (rows) sees at its own pixel, RGB.", columns=2
         ) as axes:
             for mask, ax in zip(("A", "B"), axes[0], strict=True):
-                seen = MaskedConv2d(6, 6, 1, groups=3, mask=mask).mask[:, :, 0, 0].numpy()
-                ax.imshow(seen, cmap="Greys", vmin=0, vmax=1.5)
+                seen = MaskedConv2d(6, 6, 1, groups=3, mask=mask).mask[:, :, 0, 0]
+                show(ax, seen)
                 names = [f"{colour}{k}" for colour in "RGB" for k in (1, 2)]
-                ax.set(title=f"mask {mask}", xticks=range(6), yticks=range(6), xticklabels=names, yticklabels=names)
+                places = [k + 0.5 for k in range(6)]
+                ax.set(title=f"mask {mask}", xticks=places, yticks=places, xticklabels=names, yticklabels=names)
 
         entropy = SIZE * SIZE * math.log(2)
         report.say(
@@ -74,3 +76,10 @@ class Masks(Study, kw_only=True):
             optimizer.step()
             curve.append(loss.item())
         return curve
+
+
+def show(ax: Any, visible: Tensor) -> None:
+    """A matrix of 0 and 1, [rows, columns], as white and grey cells with lines between them."""
+    ax.pcolormesh(visible.numpy(), cmap="Greys", vmin=0, vmax=1.5, edgecolors="lightgrey", linewidth=1)
+    ax.invert_yaxis()
+    ax.set_aspect("equal")
