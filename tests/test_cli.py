@@ -20,7 +20,7 @@ from PIL import Image
 import zoo_core
 from zoo_core.cli.assignments import read_assignments, show_fields
 from zoo_core.discovery.registry import default_registry
-from zoo_core.errors import UnknownName
+from zoo_core.errors import UnknownName, UsageError
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.record import Record
 
@@ -524,6 +524,11 @@ class Choices(Record):
     sigma: Annotated[float, Meta(gt=0)] | None = 0.5
 
 
+def test_help_config_shows_what_the_name_stands_for(zoo: Zoo) -> None:
+    rows = {line.split()[0]: line for line in zoo("train", "resnet20", "--help-config").out.splitlines()}
+    assert "default [3, 3, 3]" in rows["blocks"] and "default 10 " in rows["classes"]
+
+
 def test_help_config_shows_null_as_it_is_set(capsys: pytest.CaptureFixture[str]) -> None:
     show_fields(Choices)
     shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()}
@@ -532,6 +537,34 @@ def test_help_config_shows_null_as_it_is_set(capsys: pytest.CaptureFixture[str])
     assert shown["sigma"] == "float above 0 or null; default 0.5"
     values = read_assignments(["shape=none", "size=null", "sigma=null"], Choices)
     assert values == {"shape": "none", "size": None, "sigma": None}
+
+
+class Sizes(Choices):
+    number_of_everything: Literal["Ä", "B"] = "Ä"  # a long name; Ä is two bytes
+    blocks: Annotated[
+        tuple[int, ...],
+        Meta(min_length=1),
+    ] = (3, 4)  # of each stage
+
+
+def test_help_config_shows_the_values_of_the_name_and_every_comment_in_a_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_fields(Sizes, {"blocks": (2, 2, 2), "shape": "round"})
+    lines = capsys.readouterr().out.splitlines()
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert shown["shape"] == "none | round; default round"
+    assert shown["sigma"].endswith("default 0.5")
+    assert "; default [2, 2, 2]  " in shown["blocks"] and shown["blocks"].endswith("  of each stage")
+    assert shown["number_of_everything"].endswith("  a long name; Ä is two bytes")
+    starts = {line.index(text) for line in lines for text in ("of each stage", "a long name") if text in line}
+    assert len(starts) == 1
+    assert len({line.index(value) for line, value in zip(lines, shown.values(), strict=True)}) == 1
+
+
+def test_a_wrong_value_is_told_with_what_the_right_ones_are() -> None:
+    with pytest.raises(UsageError, match=r"--set sigma=-1: .*\n  sigma is float above 0 or null"):
+        read_assignments(["sigma=-1"], Choices)
 
 
 def test_output_that_is_cut_off_is_no_error(zoo_process: Zoo) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo_core.evaluation import chosen_examples, evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
+    from zoo_core.interfaces.capabilities import Uncertainty
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field, labelled_images
     from zoo_core.interfaces.metric import Measurement, Metric
@@ -47,6 +48,7 @@ _HOME = {
     "zoo_core.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
+    "zoo_core.interfaces.capabilities": ("Uncertainty",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field", "labelled_images"),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),

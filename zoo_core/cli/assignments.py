@@ -1,7 +1,7 @@
 """NAME=VALUE on the command line: Config values, typed by the Config."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,27 +44,52 @@ def read_assignments(texts: Sequence[str], kind: "type[Record]") -> dict[str, An
                 values[name] = msgspec.convert(value, types[name], strict=False)  # a text that looks like a number
             except msgspec.ValidationError:
                 what = str(error)
-                raise UsageError(f"--set {text}: {what[:1].lower()}{what[1:]}", "--help-config lists them.") from None
+                raise UsageError(
+                    f"--set {text}: {what[:1].lower()}{what[1:]}",
+                    f"{name} is {_type_text(msgspec.inspect.type_info(types[name]))}; "
+                    "the --help-config of zoo train, or of zoo study, lists all.",
+                ) from None
     return values
 
 
-def show_fields(kind: "type[Record]") -> None:
-    """Print what `--set` takes: names, types, bounds, defaults, and the comments beside the fields."""
-    import inspect
-    import re
-
+def show_fields(kind: "type[Record]", preset: Mapping[str, Any] | None = None) -> None:
+    """Print what `--set` takes: names, types, bounds, defaults (`preset` before the fields' own), and the comments
+    beside the fields.
+    """
     import msgspec
 
     comments: dict[str, str] = {}
     for base in reversed(kind.__mro__):
-        if base.__module__.startswith(("msgspec", "builtins", "zoo_core.interfaces.record")):
-            continue
-        for name, comment in re.findall(r"^\s+(\w+): .*?#\s*(.*)$", inspect.getsource(base), re.MULTILINE):
-            comments[name] = comment
+        if not base.__module__.startswith(("msgspec", "builtins", "zoo_core.interfaces.record")):
+            comments |= _comments(base)
+    rows = []
     for field in msgspec.structs.fields(kind):
-        default = "required" if field.default is msgspec.NODEFAULT else f"default {_text(field.default)}"
-        what = f"{field.name:<12} {_type_text(msgspec.inspect.type_info(field.type))}; {default}"
-        click.echo(f"{what:<52} {comments.get(field.name, '')}".rstrip())
+        value = (preset or {}).get(field.name, field.default)
+        default = "required" if value is msgspec.NODEFAULT else f"default {_text(value)}"
+        rows.append((field.name, f"{_type_text(msgspec.inspect.type_info(field.type))}; {default}"))
+    name_width, width = (max((len(row[k]) for row in rows), default=0) for k in (0, 1))
+    for name, what in rows:
+        click.echo(f"{name:<{name_width}}  {what:<{width}}  {comments.get(name, '')}".rstrip())
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """The comments that stand at the end of a class's fields, by the names of the fields."""
+    import ast
+    import inspect
+    import textwrap
+
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.encode().splitlines()  # ast counts bytes
+    (parsed,) = ast.parse(source).body
+    assert isinstance(parsed, ast.ClassDef)
+    found = {}
+    for node in parsed.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            assert node.end_lineno is not None and node.end_col_offset is not None
+            rest = lines[node.end_lineno - 1][node.end_col_offset :].decode()
+            if "#" in rest:
+                found[node.target.id] = rest.partition("#")[2].strip()
+    return found
 
 
 def _type_text(info: Any) -> str:

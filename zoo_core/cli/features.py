@@ -31,12 +31,11 @@ def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], 
     from zoo_core.cli.models import load_for
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import write_atomically
-    from zoo_core.pictures import open_any
+    from zoo_core.pictures import check_parent, open_any
 
     if output.suffix != ".safetensors":
         raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")
-    if not output.parent.is_dir():
-        raise UsageError(f"the folder '{output.parent}' does not exist", "Make it first, or choose another output.")
+    check_parent(output)
     model, _ = load_for("FeatureExtractor", reference, device)
     parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():

@@ -5,18 +5,18 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
-from zoo_core.cli.output import talk
+from zoo_core.cli.output import as_reference, talk
 
 
 @click.command("import")
 @click.argument("model")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder: the release.")
-@click.option("--names", default="same", show_default=True, help="How FILE calls its tensors: timm; same: as zoo does.")
+@click.option("--names", default="same", show_default=True, help="Whose names FILE has: torchvision, timm; same: ours.")
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing that goes with the weights.")
 @click.option("--summary", help="One line for the release.")
-@click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
+@click.option("--licence", default="NOASSERTION", help="Of the weights, SPDX: BSD-3-Clause.")
 def import_command(
     model: str,
     file: Path,
@@ -45,4 +45,4 @@ def import_command(
         licence=licence,
         registry=registry,
     )
-    talk(f"'{output}' is a release: {release.summary}. Measure it: zoo eval {output} --data NAME")
+    talk(f"'{output}' is a release: {release.summary}. Measure it: zoo eval {as_reference(output)} --data NAME")

@@ -69,7 +69,8 @@ def train(
     if help_config:
         if model is None:
             raise UsageError("--help-config needs a model")
-        show_fields(registry.model_class(registry.model(model)).Config)
+        offer = registry.model(model)
+        show_fields(registry.model_class(offer).Config, offer.spec.preset)
         return
     if resume is not None:
         given = [

@@ -3,6 +3,7 @@
 zoo import resnet50 model.safetensors --names timm -o releases/resnet50
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from zoo_core.weights.tensors import TensorInfo, read_header
 
 SAME = "same"  # the names are ours
 SHOWN = 5  # names in a message
+COUNTER = ".num_batches_tracked"  # of batch normalisation; files from before 2018 have none
+SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
 def import_weights(
@@ -46,12 +49,14 @@ def import_weights(
         licence: of the weights, SPDX.
 
     Raises:
-        UsageError: the model knows no such names, or the output is taken.
+        UsageError: the model knows no such names, the output is taken, or the licence is none of SPDX.
         WeightsError: not a safetensors file, or tensors that are missing, too many, or of another shape.
     """
     registry = registry or default_registry()
     offer = registry.model(model)
     check_new_folder(output)
+    if SPDX.fullmatch(licence) is None:
+        raise UsageError(f"'{licence}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
     if not file.is_file():
         raise UsageError(f"'{file}' does not exist")
     built = create(model, registry=registry, config=config, input=input).eval()
@@ -69,24 +74,28 @@ def import_weights(
 
 
 def load_foreign(model: Model, file: Path, names: str = SAME) -> None:
-    """Copy the tensors of `file` into the model; all of them, and each into its place.
+    """Copy the tensors of `file` into a fresh model; all of them, and each into its place.
 
-    A tensor may have trailing axes that ours has merged into one: a 7x7 convolution that was a linear layer.
+    A tensor may have trailing axes that ours has merged into one: a 7x7 convolution that was a linear layer. Counters
+    of batches may be missing, and stay as they are.
     """
     if names != SAME and names not in model.key_maps:
         known = ", ".join((SAME, *model.key_maps))
         raise UsageError(f"{type(model).__name__} knows no names '{names}'", f"It knows: {known}.")
-    theirs_of = {ours: model.key_maps.get(names, {}).get(ours, ours) for ours in model.state_dict()}
+    state: dict[str, Tensor] = model.state_dict()
     header = read_header(file)
-    _compare(model, theirs_of, header, file)
+    renamed = {ours: model.key_maps.get(names, {}).get(ours, ours) for ours in state}
+    theirs_of = {ours: theirs for ours, theirs in renamed.items() if theirs in header or not theirs.endswith(COUNTER)}
+    _compare(state, theirs_of, header, file)
     tensors = load_file(file)
-    state: dict[str, Tensor] = {
-        ours: tensors[theirs_of[ours]].reshape(tensor.shape) for ours, tensor in model.state_dict().items()
-    }
-    model.load_state_dict(state)
+    model.load_state_dict(
+        state | {ours: tensors[theirs].reshape(state[ours].shape) for ours, theirs in theirs_of.items()}
+    )
 
 
-def _compare(model: Model, theirs_of: Mapping[str, str], header: Mapping[str, TensorInfo], file: Path) -> None:
+def _compare(
+    state: Mapping[str, Tensor], theirs_of: Mapping[str, str], header: Mapping[str, TensorInfo], file: Path
+) -> None:
     missing = [theirs for theirs in theirs_of.values() if theirs not in header]
     extra = sorted(set(header) - set(theirs_of.values()))
     for what, found in (("lacks", missing), ("holds, and the model does not know,", extra)):
@@ -96,11 +105,10 @@ def _compare(model: Model, theirs_of: Mapping[str, str], header: Mapping[str, Te
                 f"'{file}' {what} {', '.join(found[:SHOWN])}{more}",
                 "Other names (--names)? Another size (--set)? Nothing was written.",
             )
-    for ours, tensor in model.state_dict().items():
-        info = header[theirs_of[ours]]
-        shape = tuple(tensor.shape)
-        if info.shape != shape and not _merges(info.shape, shape):
-            raise WeightsError(f"'{file}': {theirs_of[ours]} is {list(info.shape)}, and the model's is {list(shape)}")
+    for ours, theirs in theirs_of.items():
+        found_shape, shape = header[theirs].shape, tuple(state[ours].shape)
+        if found_shape != shape and not _merges(found_shape, shape):
+            raise WeightsError(f"'{file}': {theirs} is {list(found_shape)}, and the model's is {list(shape)}")
 
 
 def _merges(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:

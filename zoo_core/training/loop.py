@@ -87,7 +87,9 @@ class Loop:
         }
         self.main = next(iter(self.feeders))
         declared = model.optimizers()
-        if lr is not None and len(declared) != 1:
+        if lr is not None and not declared:
+            raise UsageError("this model is fitted without steps, and --lr has no meaning for it")
+        if lr is not None and len(declared) > 1:
             raise UsageError(f"this model has {len(declared)} optimizers, and --lr cannot say which")
         self.optimizers = {
             name: LiveOptimizer(model, optimizer, lr)

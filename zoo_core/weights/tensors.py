@@ -45,7 +45,8 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         start = file.read(8)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > MAX_HEADER_BYTES:
-            raise WeightsError(f"'{path}' is not a safetensors file: it {_looks_like(path)}")
+            what, hint = _looks_like(path)
+            raise WeightsError(f"'{path}' is not a safetensors file: it {what}", hint)
         raw = file.read(length)
     try:
         header: dict[str, Any] = json.loads(raw, object_pairs_hook=_no_duplicates)
@@ -65,11 +66,16 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _looks_like(path: Path) -> str:
+def _looks_like(path: Path) -> tuple[str, str | None]:
+    """What a file is that is no safetensors file, and what to do about it."""
     with open(path, "rb") as file:
         start = file.read(64)
     if start[:2] == b"PK" or start[:1] == b"\x80":
-        return "looks like a pickle, which is never loaded"
+        convert = (
+            "import torch, safetensors.torch as s; "
+            f"s.save_file(torch.load('{path}', weights_only=True), '{path.with_suffix('.safetensors')}')"
+        )
+        return "looks like a pickle, which is never loaded", f'Convert it where you trust it: python -c "{convert}"'
     if start.startswith(b"version https://git-lfs"):
-        return "is a git-lfs pointer; fetch the file itself with 'git lfs pull'"
-    return "has no header of a possible size"
+        return "is a git-lfs pointer; fetch the file itself with 'git lfs pull'", None
+    return "has no header of a possible size", None

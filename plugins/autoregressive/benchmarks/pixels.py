@@ -26,6 +26,7 @@ from zoo_autoregressive.pixel_density import PixelDensity
 from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNNConfig, RowPixelRNN
 from zoo_core.testing import randomise
+from zoo_core.training.batches import as_channels_last
 from zoo_core.training.memory import keep_freed_memory
 
 
@@ -53,6 +54,7 @@ def training_step(model: nn.Module, x: Tensor) -> Callable[[], object]:
     half = getattr(model, "precision", "fp32") == "bf16"
     if getattr(model, "channels_last", False):
         model.to(memory_format=torch.channels_last)
+        x = as_channels_last(x)
 
     def step() -> None:
         model.zero_grad()

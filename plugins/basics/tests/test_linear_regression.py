@@ -9,6 +9,7 @@ from torch import Tensor
 from zoo_basics.linear_regression import LinearRegression, LinearRegressionConfig
 from zoo_core import Field, UsageError
 from zoo_core.interfaces.dataset import TensorDataset
+from zoo_core.training.optimizers import LiveOptimizer
 
 
 def rows(n: int = 200, seed: int = 0) -> dict[str, Tensor]:
@@ -86,6 +87,22 @@ def test_an_input_that_never_changes_and_one_that_is_there_twice_do_no_harm():
     train["vector"] = torch.cat([train["vector"], torch.full((200, 1), 7.0), train["vector"][:, :1]], 1)
     model = fitted("normal", data(train))
     torch.testing.assert_close(model.predict(train["vector"]).double(), least_squares(train), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("solver", "batch", "lr"), [("gd", 2**31 - 1, 0.1), ("sgd", 16, 0.02)])
+def test_the_solver_decides_how_many_rows_a_step_sees_and_how_far_it_goes(solver, batch, lr):
+    model = LinearRegression(LinearRegressionConfig(solver=solver))
+    assert model.streams(0.0)["x"].batch == batch
+    optimizer = LiveOptimizer(model, model.optimizers()["main"])
+    assert isinstance(optimizer.torch, torch.optim.SGD)
+    assert optimizer.torch.param_groups[0]["lr"] == lr and optimizer.torch.param_groups[0]["momentum"] == 0
+    assert len(model.objectives()) == 1
+
+
+def test_the_normal_equation_needs_no_steps():
+    model = LinearRegression(LinearRegressionConfig(solver="normal"))
+    assert model.optimizers() == {} and model.objectives() == []
+    assert all(stage.share == 0 for stage in model.stages())
 
 
 def test_the_squared_error_is_a_gaussian_of_variance_one():

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 from zoo_basics.initialisation import activation_statistics
 from zoo_basics.mlp import MLPClassifier, MLPClassifierConfig, MLPRegressor, MLPRegressorConfig
-from zoo_core import RecordError
+from zoo_core import RecordError, UsageError
+from zoo_core.interfaces.capabilities import Uncertain
+from zoo_core.training.optimizers import LiveOptimizer
 
 
 def test_parameter_count_and_state_keys():
@@ -17,12 +19,39 @@ def test_parameter_count_and_state_keys():
     assert list(model.state_dict()) == [f"layers.{k}.{name}" for k in range(3) for name in ("weight", "bias")]
 
 
-def test_the_network_is_its_formula():
+FORMULAS = {
+    "sigmoid": lambda x: 1 / (1 + (-x).exp()),
+    "tanh": lambda x: 1 - 2 / ((2 * x).exp() + 1),
+    "relu": lambda x: x * (x > 0),
+}
+
+
+@pytest.mark.parametrize("activation", FORMULAS)
+def test_the_network_is_its_formula(activation):
     torch.manual_seed(0)
-    model = MLPClassifier(MLPClassifierConfig(height=2, width=2, hidden=(3,), classes=2, activation="tanh"))
+    model = MLPClassifier(MLPClassifierConfig(height=2, width=2, hidden=(3,), classes=2, activation=activation))
     x = torch.rand(5, 1, 2, 2)
     (w1, b1), (w2, b2) = ((layer.weight, layer.bias) for layer in model.layers)
-    torch.testing.assert_close(model.logits(x), torch.tanh(x.flatten(1) @ w1.T + b1) @ w2.T + b2)
+    torch.testing.assert_close(model.logits(x), FORMULAS[activation](x.flatten(1) @ w1.T + b1) @ w2.T + b2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "lr", "momentum", "half_way"),
+    [
+        ("sgd", torch.optim.SGD, 0.1, 0, 1),
+        ("sgd-decay", torch.optim.SGD, 0.1, 0, 0.5),
+        ("momentum", torch.optim.SGD, 0.1, 0.9, 0.5),
+        ("adam", torch.optim.Adam, 1e-3, None, 0.5),
+    ],
+)
+def test_the_optimizer_has_its_options_and_its_decay(name, kind, lr, momentum, half_way):
+    model = MLPRegressor(MLPRegressorConfig(hidden=(2,), optimizer=name))
+    optimizer = LiveOptimizer(model, model.optimizers()["main"])
+    (group,) = optimizer.torch.param_groups
+    assert type(optimizer.torch) is kind and group["lr"] == lr and group.get("momentum") == momentum
+    assert len(group["params"]) == len(list(model.parameters()))
+    optimizer.step(lambda: 0.0, progress=0.5)
+    assert group["lr"] == pytest.approx(half_way * lr)
 
 
 def deep(activation: str, init: str) -> list:
@@ -86,6 +115,43 @@ def test_a_gaussian_of_fixed_variance_is_the_squared_error_in_other_units():
         value, weight, _ = model.loss({"vector": x, "target": y})
         values[loss] = (value / weight).item()
     assert values["gaussian"] == pytest.approx(values["mse"] / 2 + 0.5 * math.log(2 * math.pi), rel=1e-5)
+
+
+def test_the_absolute_error_of_a_regressor_is_summed_over_standardised_targets():
+    model = MLPRegressor(MLPRegressorConfig(inputs=1, targets=2, hidden=(), loss="l1"))
+    with torch.no_grad():
+        model.layers[0].weight.zero_()
+        model.layers[0].bias.copy_(torch.tensor([1.0, -2.0]))
+        model.target_mean.fill_(10)
+        model.target_std.fill_(4)
+    found = model.loss({"vector": torch.zeros(1, 1), "target": torch.tensor([[10.0, 18.0]])})  # standardised 0 and 2
+    assert found.value.item() == pytest.approx(1 + 4) and found.weight == 2
+
+
+@pytest.mark.parametrize(("log_std", "expected"), [(100.0, 7), (-100.0, -7), (0.5, 0.5)])
+def test_a_predicted_variance_stays_where_nothing_overflows(log_std, expected):
+    model = MLPRegressor(MLPRegressorConfig(hidden=(), loss="gaussian", variance="predicted"))
+    with torch.no_grad():
+        model.layers[0].weight.zero_()
+        model.layers[0].bias.copy_(torch.tensor([0.0, log_std]))
+    _, std = model.distribution(torch.ones(1, 1))
+    assert std.log().item() == pytest.approx(expected, abs=1e-4)
+    assert model.loss({"vector": torch.ones(1, 1), "target": torch.ones(1, 1)}).value.isfinite()
+
+
+def test_a_predicted_variance_is_its_uncertainty_in_the_units_of_the_targets():
+    torch.manual_seed(0)
+    model = MLPRegressor(MLPRegressorConfig(inputs=2, targets=3, hidden=(4,), loss="gaussian", variance="predicted"))
+    assert isinstance(model, Uncertain)
+    model.target_std.fill_(5)
+    x = torch.randn(9, 2)
+    prediction, found = model.predict_with_uncertainty(x)
+    assert torch.equal(prediction, model.predict(x))
+    torch.testing.assert_close(found.total, 5 * model.standard_distribution(x)[1])
+    torch.testing.assert_close(found.total.square(), found.aleatoric.square() + found.epistemic.square())
+    assert not found.epistemic.any()
+    with pytest.raises(UsageError, match="predicts no variance"):
+        MLPRegressor(MLPRegressorConfig(loss="gaussian")).predict_with_uncertainty(torch.ones(1, 1))
 
 
 def test_a_predicted_variance_is_the_likelihood_of_torch():

@@ -4,9 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from zoo_basics.studies.init import Init
+from zoo_basics.studies.init import Init, extent
 from zoo_basics.studies.losses import Losses
 from zoo_basics.studies.optimizers import Optimizers
 from zoo_core import Report
@@ -24,6 +25,15 @@ def test_init_shows_what_vanishes_and_what_stays_symmetric(tmp_path):
     assert rms["tanh", "std001"][-1] < 1e-4
     assert {row[0]: row[1] for row in gradients["rows"]} == {"constant": 1, "xavier": 60}
     assert {path.name for path in tmp_path.glob("*.png")} == {"sigmoid.png", "tanh.png", "relu.png"}
+
+
+def test_init_takes_sizes_at_which_activations_differ_by_rounding_only(tmp_path):
+    tables(Init(rows=10, width=20), tmp_path)
+    for values in ([0.5, 0.5 + 6e-8], [0.0, 0.0], [1e-9, 1e-9], [-3.0, 2.0]):
+        low, high = extent(np.float32(values))
+        assert low <= min(values) and max(values) <= high
+        assert len(set(np.histogram(np.float32(values), bins=40, range=(low, high))[1])) == 41
+    assert extent(np.float32([-3, 2])) == (-3, 2)
 
 
 def test_losses_show_that_the_median_ignores_outliers(tmp_path):

@@ -18,7 +18,19 @@ from torch import Tensor, nn
 
 from zoo_basics.initialisation import Initialisation, initialise
 from zoo_basics.row_regressor import RowRegressor
-from zoo_core import Field, Loss, Model, Optimizer, Record, RecordError, Stream, labelled_images, linear_to_zero
+from zoo_core import (
+    Field,
+    Loss,
+    Model,
+    Optimizer,
+    Record,
+    RecordError,
+    Stream,
+    Uncertainty,
+    UsageError,
+    labelled_images,
+    linear_to_zero,
+)
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
 LOG_STD_RANGE = (-7.0, 7.0)  # of a predicted Gaussian, so that one wild row cannot overflow
@@ -130,7 +142,7 @@ class MLPRegressorConfig(MLPConfig, kw_only=True):
     """What the data decides, and the loss.
 
     A Gaussian with variance "fixed" to 1 is the squared error in other units (half of it, and a constant); with
-    "predicted", the network says for every row how sure it is.
+    "predicted", the network says for every row how sure it is (`predict_with_uncertainty`).
     """
 
     inputs: Annotated[int, Meta(ge=1)] = 1  # D
@@ -145,7 +157,7 @@ class MLPRegressorConfig(MLPConfig, kw_only=True):
 
 
 class MLPRegressor(RowRegressor, MLP):
-    """A Regressor of rows of numbers."""
+    """A Regressor of rows of numbers; Uncertain where it predicts its variance."""
 
     Config = MLPRegressorConfig
     select_by = "mse"
@@ -157,6 +169,22 @@ class MLPRegressor(RowRegressor, MLP):
     def predict(self, x: Tensor) -> Tensor:
         """The targets, of a Gaussian its mean: [B, D] -> [B, T]."""
         return self.distribution(x)[0]
+
+    def predict_with_uncertainty(self, x: Tensor, *, samples: int = 1, seed: int = 0) -> tuple[Tensor, Uncertainty]:
+        """The targets, and their standard deviation: x [B, D] -> [B, T] each.
+
+        All of it is aleatoric, noise of the data: one network cannot say what it does not know. Nothing is drawn, so
+        that `samples` and `seed` change nothing.
+
+        Raises:
+            UsageError: the model predicts no variance.
+        """
+        if self.config.variance == "fixed":
+            raise UsageError(
+                "this model predicts no variance", "Train one that does: --set loss=gaussian --set variance=predicted"
+            )
+        mean, std = self.distribution(x)
+        return mean, Uncertainty(std, std, torch.zeros_like(std), "standard deviation in the units of the targets")
 
     def distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the targets in the data's units, x [B, D] -> [B, T] each."""

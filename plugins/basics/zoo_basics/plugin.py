@@ -32,10 +32,10 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="mlp-regressor",
             target="zoo_basics.mlp:MLPRegressor",
-            summary="Multilayer perceptron for rows of numbers with targets; it can say how sure it is",
+            summary="Multilayer perceptron for rows of numbers; with variance=predicted it says how sure it is",
             task="regression",
             paper=_MLP,
-            capabilities=("Regressor",),
+            capabilities=("Regressor", "Uncertain"),
             parameter_count="sum over the layers of n_out (n_in + 1)",
         ),
     ]

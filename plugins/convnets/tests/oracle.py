@@ -21,7 +21,7 @@ import timm  # noqa: E402
 import torchvision.models as tv  # noqa: E402
 
 import zoo_core  # noqa: E402
-from zoo_core.publishing.foreign import SAME, load_foreign  # noqa: E402
+from zoo_core.publishing.foreign import load_foreign  # noqa: E402
 
 SIZE, CLASSES = 64, 5
 
@@ -53,10 +53,9 @@ def compare(name: str) -> dict[str, float]:
         randomise(peer)
         ours = zoo_core.create(name, config={"classes": CLASSES, "height": SIZE, "width": SIZE}).eval()
         size = 224 if library_name == "timm" and name.startswith("vgg") else SIZE  # its first linear layer is a 7x7
-        names = library_name if library_name in ours.key_maps else SAME
         with tempfile.TemporaryDirectory() as folder:
             save_file(peer.state_dict(), Path(folder) / "peer.safetensors")
-            load_foreign(ours, Path(folder) / "peer.safetensors", names)  # as `zoo import` does
+            load_foreign(ours, Path(folder) / "peer.safetensors", library_name)  # as `zoo import` does
         x = torch.rand(2, 3, size, size)
         with torch.no_grad():
             logits, expected = ours(x), peer(x)

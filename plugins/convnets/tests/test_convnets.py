@@ -1,8 +1,10 @@
 """All convolutional classifiers: sizes, names of tensors, features, heads, training; and what each family adds."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
 
 import pytest
 import torch
@@ -11,10 +13,13 @@ from torch import Tensor, nn
 
 from zoo_convnets.alexnet import AlexNet, AlexNetConfig
 from zoo_convnets.densenet import DenseNet, DenseNetConfig
+from zoo_convnets.digit_classifier import DigitClassifier, DigitClassifierConfig
 from zoo_convnets.googlenet import GoogLeNet, GoogLeNetConfig
 from zoo_convnets.image_classifier import PENULTIMATE, ImageClassifier
 from zoo_convnets.plugin import zoo_models
 from zoo_convnets.resnet import Block, ResNet, ResNetConfig
+from zoo_convnets.resnet9 import ResNet9, ResNet9Config
+from zoo_convnets.stn import STN, STNConfig
 from zoo_convnets.vgg import VGG, VGGConfig
 from zoo_core import Field, RecordError, UnknownName, UsageError, create, default_registry
 from zoo_core.interfaces.capabilities import Classifier, FeatureExtractor
@@ -165,6 +170,10 @@ def test_data_without_labels_and_images_that_are_too_small_are_refused():
         (GoogLeNet(GoogLeNetConfig(variant="small", classes=2, height=8, width=8)), 8),
         (DenseNet(DenseNetConfig(blocks=(1, 1), growth=4, classes=2, height=8, width=8)), 8),
         (VGG(VGGConfig(convolutions=(1, 1, 1), hidden=8, classes=2, height=8, width=8)), 8),
+        (ResNet9(ResNet9Config(filters=2, classes=2, height=8, width=8)), 8),
+        (STN(STNConfig(channels=3, filters=2, classes=2, height=8, width=8)), 8),
+        (STN(STNConfig(channels=3, filters=2, classes=2, height=16, width=16, placement="inner")), 16),
+        (DigitClassifier(DigitClassifierConfig(channels=3, filters=2, classes=2, height=8, width=8)), 8),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -172,6 +181,16 @@ def test_the_smallest_images_work_and_smaller_ones_are_refused(model, size):
     assert model.eval()(torch.rand(1, 3, size, size)).shape == (1, 2)
     with pytest.raises(UsageError, match=f"at least {size} x {size}"):
         type(model)(type(model.config)(**{**_plain(model.config), "height": size - 1}))
+
+
+@pytest.mark.parametrize(("variant", "smallest"), [("one-column", 63), ("2012", 67), ("small", 15)])
+def test_one_pixel_less_would_leave_nothing_of_alexnets_maps(variant, smallest):
+    model = outline("alexnet", variant=variant, height=smallest, width=smallest)
+    assert model.features(torch.empty(1, 3, smallest, smallest, device="meta")).shape[2:] == (1, 1)
+    with pytest.raises(RuntimeError, match="too small"):
+        model.features(torch.empty(1, 3, smallest - 1, smallest - 1, device="meta"))
+    with pytest.raises(UsageError, match=f"at least {smallest} x {smallest}"):
+        outline("alexnet", variant=variant, height=smallest - 1, width=300)
 
 
 def _plain(config: object) -> dict[str, object]:
@@ -288,7 +307,8 @@ def test_the_papers_names_of_layers(name, layers):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_few_steps_on_one_batch_make_its_loss_fall(name):
     torch.manual_seed(0)
-    model = create(name, features=features(channels=1, size=16), config={"filters": 8} if "9" in name else {})
+    config = {"resnet9": {"filters": 8}, "alexnet-small": {"dropout": 0.0}}.get(name, {})  # dropout hides so few steps
+    model = create(name, features=features(channels=1, size=16), config=config)
     batch = {"image": torch.rand(6, 1, 16, 16), "label": torch.arange(6) % 3}
     (declared,) = model.optimizers().values()
     optimizer = LiveOptimizer(model, declared)
@@ -311,6 +331,53 @@ def test_a_few_steps_on_one_batch_make_its_loss_fall(name):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [*((name, 32) for name in (*SMALL, "vgg-small", "resnet110")), ("alexnet", 63)],
+)
+def test_at_first_all_classes_are_about_as_likely(name, size):
+    torch.manual_seed(0)
+    model = create(name, config={"classes": 10, "height": size, "width": size}).train()
+    with torch.no_grad():
+        logits = model.logits(images(model, 10))
+    assert F.cross_entropy(logits, torch.arange(10)).item() == pytest.approx(math.log(10), abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "expected"),
+    [
+        ("alexnet", {}, [0.5, 0.5]),
+        ("alexnet-small", {"dropout": 0.25}, [0.25, 0.25]),
+        ("vgg11", {}, [0.5, 0.5]),
+        ("vgg11", {"dropout": 0.25}, [0.25, 0.25]),
+        ("vgg11", {"dropout": 0.0}, [0, 0]),
+        ("googlenet", {"auxiliary": False}, [0.2]),
+        ("googlenet", {"auxiliary": False, "variant": "2014"}, [0.4]),
+        ("googlenet", {"auxiliary": False, "variant": "2014", "dropout": 0.0}, [0]),
+    ],
+)
+def test_dropout_reaches_its_layers(name, config, expected):
+    assert [module.p for module in outline(name, **config).modules() if isinstance(module, nn.Dropout)] == expected
+
+
+def test_dropout_of_a_dense_layer_drops_in_training_only():
+    config = DenseNetConfig(blocks=(1,), growth=32, small_images=True, classes=2, height=16, width=16, dropout=0.25)
+    layer = DenseNet(config).features.denseblock1.denselayer1
+    x = torch.randn(4, 64, 16, 16)
+    assert (layer(x) == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert not (layer.eval()(x) == 0).any()
+
+
+def test_values_that_would_have_no_effect_are_refused():
+    with pytest.raises(RecordError, match="dropout is for hidden layers, and there are none"):
+        create("vgg-small", config={"dropout": 0.3})
+    with pytest.raises(RecordError, match="transformers is for placement = parallel, and this is input"):
+        STNConfig(transformers=3)
+    assert len(STN(STNConfig(placement="parallel", filters=2, transformers=3)).transformer) == 3
+    with pytest.raises(RecordError, match="blocks"):
+        ResNetConfig(blocks=())
+
+
 def test_the_loss_is_the_cross_entropy_summed_over_the_batch_with_accuracy_as_a_part():
     model = small("resnet20", label_smoothing=0.1)
     x, label = images(model, 4), torch.tensor([0, 1, 2, 3])
@@ -321,6 +388,15 @@ def test_the_loss_is_the_cross_entropy_summed_over_the_batch_with_accuracy_as_a_
 
 
 # --- the families ---------------------------------------------------------------------------------------------------
+
+
+def test_alexnet_2012_sees_its_images_at_55_27_13_and_6_places_a_side():
+    x = torch.empty(1, 3, 227, 227, device="meta")
+    sides = []
+    for layer in outline("alexnet", variant="2012", height=227, width=227).features:
+        x = layer(x)
+        sides.append(x.shape[-1])
+    assert [side for side, _ in groupby(sides)] == [55, 27, 13, 6]
 
 
 def test_alexnet_2012_normalises_over_channels_as_the_paper():

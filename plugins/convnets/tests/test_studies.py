@@ -4,13 +4,16 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from zoo_convnets.resnet import Block
 from zoo_convnets.stn import STN, STNConfig
 from zoo_convnets.studies.depth import Depth
 from zoo_convnets.studies.unrotation import ANGLES, Unrotation, angle_of, share_undone, turned
-from zoo_core import Report
+from zoo_core import Report, load
 
 needs_data = pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 
@@ -26,14 +29,29 @@ def tables(study, folder: Path) -> list[dict]:
 def test_depth_compares_four_networks(tmp_path):
     (table,) = tables(Depth(data="digits", epochs=1, filters=2), tmp_path)
     assert [row[:2] for row in table["rows"]] == [["plain20", 20], ["plain56", 56], ["resnet20", 20], ["resnet56", 56]]
-    assert len({row[2] for row in table["rows"]}) == 4
+    for name, depth, *_ in table["rows"]:
+        model = load(
+            str(tmp_path / "runs" / name)
+        ).train()  # statistics of the batch: what is no longer told apart is 0
+        blocks = [module for module in model.modules() if isinstance(module, Block)]
+        assert 2 * len(blocks) + 2 == depth and model.config.filters == 2
+        for block in blocks:
+            torch.nn.init.zeros_(block.bn2.weight)  # each branch gives the same for all images
+        logits = model.logits(torch.rand(4, 1, 8, 8))
+        assert torch.allclose(logits, logits[:1]) == name.startswith("plain"), name
 
 
 @pytest.mark.slow
 def test_the_unrotation_is_shown_with_its_errors(tmp_path):
     (table,) = tables(Unrotation(data="digits", epochs=1, filters=2), tmp_path)
     assert [row[0] for row in table["rows"]] == ["without", "with"]
-    assert (tmp_path / "unrotation.png").exists()
+    with Image.open(tmp_path / "unrotation.png") as picture:
+        for half in np.array_split(np.asarray(picture.convert("L")), 2, axis=1):  # input, transformed
+            assert (half < 40).mean() > 0.1 and len(np.unique(half)) > 100  # grey digits on black
+
+
+def test_a_fresh_transformer_undoes_nothing():
+    assert share_undone(STN(STNConfig()), torch.rand(2, 1, 28, 28), ANGLES) == pytest.approx(0, abs=1e-6)
 
 
 def test_turning_turns():

@@ -4,15 +4,17 @@ Follows Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Con
 [1]: rectified units ([1], 3.1), overlapping max pooling (3.4), dropout before the linear layers (4.2).
 
 Variants:
-    one-column  the network of Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014
-                (arXiv:1404.5997) [2], for one processor; 61,100,840 parameters, torchvision's names.
+    one-column  for one processor, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
+                2014 (arXiv:1404.5997) [2], with the 64-192-384-256-256 filters of its author's code and of torchvision,
+                where the text of [2] has 64-192-384-384-256; 61,100,840 parameters, torchvision's names.
     2012        as in [1]: convolutions 2, 4 and 5 see one half of the channels (there, the half on their own
-                processor), and responses are normalised locally (3.3); 60,965,224 parameters.
+                processor), and responses are normalised locally (3.3); 60,965,224 parameters. Images of 227 x 227,
+                which [1] calls 224 x 224, become 55 x 55, 27 x 27, 13 x 13 and 6 x 6.
     small       the same plan for images of 32 x 32.
 
-NOTE: [1] pools a 227 x 227 crop to 6 x 6; adaptive average pooling makes it 6 x 6 for every size, and changes nothing
-where it is that already. [1] starts all weights at N(0, 0.01); so does "2012", the others start at He's but for the
-last layer.
+NOTE: adaptive average pooling makes the maps 6 x 6 for every size, and changes nothing where they are that already. [1]
+starts all weights at N(0, 0.01); so does "2012". The others start at He's, but for a last layer so small that all
+classes are alike at first.
 
 Axes: B batch, C channels, H height, W width, K classes.
 """
@@ -46,7 +48,7 @@ CONVOLUTIONS = {
         Convolution(256, 3, pool=True),
     ),
     "2012": (
-        Convolution(96, 11, stride=4, padding=2, normalise=True, pool=True),
+        Convolution(96, 11, stride=4, padding=0, normalise=True, pool=True),
         Convolution(256, 5, groups=2, normalise=True, pool=True),
         Convolution(384, 3),
         Convolution(384, 3, groups=2),
@@ -62,6 +64,7 @@ CONVOLUTIONS = {
 }
 HIDDEN = {"one-column": 4096, "2012": 4096, "small": 512}  # features of the two hidden linear layers
 PLACES = {"one-column": 6, "2012": 6, "small": 3}  # a side, of what the first of them sees
+SMALLEST = {"one-column": 63, "2012": 67, "small": 15}  # pixels a side that leave one place after the last pooling
 
 
 class AlexNetConfig(ImageClassifierConfig, kw_only=True):
@@ -75,10 +78,11 @@ class AlexNet(ImageClassifier):
     """Layers by the paper's names, for features: conv1 … conv5, fc6, fc7."""
 
     Config = AlexNetConfig
+    key_maps = {"torchvision": {}}
     head = "classifier.6"
 
     def __init__(self, config: AlexNetConfig) -> None:
-        super().__init__(config, smallest=15 if config.variant == "small" else 63)
+        super().__init__(config, smallest=SMALLEST[config.variant])
         self.lr = 0.02 if config.variant == "small" else 0.01  # [1], 5
         layers: list[nn.Module] = []
         self.aliases = {"fc6": "classifier.2", "fc7": "classifier.5"}
@@ -106,16 +110,17 @@ class AlexNet(ImageClassifier):
         return self.classifier(maps.flatten(1))
 
     def _initialise(self) -> None:
+        paper = self.config.variant == "2012"
         convolutions = [module for module in self.features if isinstance(module, nn.Conv2d)]
         linears = [module for module in self.classifier if isinstance(module, nn.Linear)]
         for module in convolutions + linears:
-            if self.config.variant == "2012":
+            if paper:
                 nn.init.normal_(module.weight, std=0.01)
             else:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
-        nn.init.normal_(linears[-1].weight, std=0.01)
-        if self.config.variant == "2012":  # ones feed the rectifiers with positive inputs from the start ([1], 5)
+        nn.init.normal_(linears[-1].weight, std=0.01 if paper else 0.001)
+        if paper:  # ones feed the rectifiers with positive inputs from the start ([1], 5)
             for module in (convolutions[1], *convolutions[3:], *linears[:2]):
                 nn.init.ones_(module.bias)
 

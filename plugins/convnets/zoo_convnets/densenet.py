@@ -3,11 +3,17 @@
 Follows Huang, Liu, van der Maaten and Weinberger, "Densely Connected Convolutional Networks", 2016
 (arXiv:1608.06993) [1]: the networks of its table 1 for photographs, and DenseNet-BC for 32 x 32 pixels (section 3.4). A
 layer adds `growth` channels (k in [1]); its 1x1 convolution first makes 4k of what is there (B), and a transition
-halves the channels between blocks (C). The names of the tensors are torchvision's.
+halves the channels between blocks (C). The names of the tensors are torchvision's; the files that it publishes are of
+2017 and have older ones.
+
+NOTE: [1] trains with weight decay 1e-4, batches of 64 for 32 x 32 pixels, and divides the rate by 10 after a half and
+three quarters of 300 epochs (4.2); here, as in all of this family, weight decay is 5e-4, a batch is 128, and the rate
+follows one cycle, which is made for few epochs (`image_classifier.py`).
 
 Axes: B batch, C channels, H height, W width, K classes.
 """
 
+import re
 from collections import OrderedDict
 from typing import Annotated
 
@@ -62,6 +68,8 @@ class DenseNet(ImageClassifier):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(self.classifier.bias)
+        old = {name: re.sub(r"(norm|conv)([12])", r"\1.\2", name) for name in self.state_dict()}  # in dense layers only
+        self.key_maps = {"torchvision": {}, "timm": {}, "torchvision-2017": old}
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.features(x), inplace=True)

@@ -62,7 +62,7 @@ class GoogLeNetConfig(ImageClassifierConfig, kw_only=True):
 
     variant: Literal["batch-norm", "2014", "small"] = "batch-norm"
     auxiliary: bool = True  # whether the auxiliary classifiers are there
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None  # null: 0.4 in variant 2014, as in [1], else 0.2
     auxiliary_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.7
 
 
@@ -70,6 +70,7 @@ class GoogLeNet(ImageClassifier):
     """Layers for features: conv1, conv3, inception3a … inception5b."""
 
     Config = GoogLeNetConfig
+    key_maps = {"torchvision": {}}
     head = "fc"
 
     def __init__(self, config: GoogLeNetConfig) -> None:
@@ -94,7 +95,7 @@ class GoogLeNet(ImageClassifier):
                 )
                 self.add_module(self.taps[name], auxiliary)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout((0.4 if paper else 0.2) if config.dropout is None else config.dropout)
         self.fc = nn.Linear(channels, config.classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):

@@ -4,6 +4,10 @@ Follows He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 
 layers of its table 1 for photographs, and the narrow networks of 6n + 2 layers of its section 4.2 for 32 x 32 pixels,
 with the plain ones beside them that have no shortcuts. The names of the tensors are torchvision's.
 
+NOTE: [1] trains with weight decay 1e-4 and divides the rate by 10 where the error stops falling (3.4) or after fixed
+numbers of steps (4.2); here, as in all of this family, weight decay is 5e-4, momentum is Nesterov's, and the rate
+follows one cycle, which is made for few epochs (`image_classifier.py`).
+
 NOTE: by default a bottleneck that halves the size does so in its 3x3 convolution, as for all published weights of
 torchvision and timm; [1] does so in its first 1x1: `stride_in=1x1` has the same tensors, and is another function.
 
@@ -18,18 +22,14 @@ from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
 
+Blocks = Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1)]
 EXPANSION = 4  # of a bottleneck: channels of its result, in filters
 
 
 class ResNetConfig(ImageClassifierConfig, kw_only=True):
     """Depth, number of filters, and what the residual branches look like."""
 
-    blocks: tuple[Annotated[int, Meta(ge=1)], ...] = (
-        3,
-        4,
-        6,
-        3,
-    )  # of each stage; each has twice the filters of the last
+    blocks: Blocks = (3, 4, 6, 3)  # of each stage; each has twice the filters of the last
     bottleneck: bool = True  # 1x1, 3x3, 1x1 convolutions in a block; else 3x3, 3x3
     filters: Annotated[int, Meta(ge=1)] = 64  # channels of the first stage's 3x3 convolutions
     stride_in: Literal["3x3", "1x1"] = "3x3"  # of a bottleneck that halves the size
@@ -42,6 +42,7 @@ class ResNet(ImageClassifier):
     """Layers for features: layer1 … layer4, and each block: layer3.5."""
 
     Config = ResNetConfig
+    key_maps = {"torchvision": {}, "timm": {}}
     head = "fc"
 
     def __init__(self, config: ResNetConfig) -> None:
@@ -64,6 +65,8 @@ class ResNet(ImageClassifier):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        # The sum of many blocks is large (Goyal et al., 2017, arXiv:1706.02677, 5.1).
+        nn.init.normal_(self.fc.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
 from zoo_convnets.schedules import one_cycle
-from zoo_core import Optimizer, UsageError
+from zoo_core import Optimizer, RecordError, UsageError
 
 
 class STNConfig(ImageClassifierConfig, kw_only=True):
@@ -31,8 +31,13 @@ class STNConfig(ImageClassifierConfig, kw_only=True):
     classes: Annotated[int, Meta(ge=1)] = 10  # K
     transform: Literal["affine", "attention"] = "affine"  # six numbers; or scale and shift, three
     placement: Literal["input", "inner", "parallel", "none"] = "input"  # parallel: several, all on the input
-    transformers: Annotated[int, Meta(ge=1)] = 2  # how many of them are parallel
+    transformers: Annotated[int, Meta(ge=1)] | None = None  # how many of them are parallel; null: two
     filters: Annotated[int, Meta(ge=1)] = 32  # channels of the classifier's first convolution
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.transformers is not None and self.placement != "parallel":
+            raise RecordError(f"transformers is for placement = parallel, and this is {self.placement}")
 
 
 class STN(ImageClassifier):
@@ -46,7 +51,7 @@ class STN(ImageClassifier):
         super().__init__(config, smallest=16 if config.placement == "inner" else 8)
         channels, f = config.channels, config.filters
         if config.placement in ("input", "parallel"):
-            count = config.transformers if config.placement == "parallel" else 1
+            count = (config.transformers or 2) if config.placement == "parallel" else 1
             self.transformer = Parallel(count, channels, config)
             channels *= count
         self.first = nn.Sequential(nn.Conv2d(channels, f, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))

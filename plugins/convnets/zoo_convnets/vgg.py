@@ -16,6 +16,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo_core import RecordError
 
 WIDTHS = (64, 128, 256, 512, 512)  # channels of each block
 PLACES = 7  # a side, of what the first linear layer sees: 224 / 2^5
@@ -27,7 +28,12 @@ class VGGConfig(ImageClassifierConfig, kw_only=True):
     convolutions: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1, max_length=5)] = (2, 2, 3, 3, 3)
     batch_norm: bool = False
     hidden: Annotated[int, Meta(ge=0)] = 4096  # features of two hidden linear layers; 0: none
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None  # after each hidden layer; null: 0.5 ([1], 3.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dropout and not self.hidden:
+            raise RecordError("dropout is for hidden layers, and there are none: hidden = 0")
 
 
 class VGG(ImageClassifier):
@@ -35,6 +41,7 @@ class VGG(ImageClassifier):
 
     Config = VGGConfig
     key_maps = {
+        "torchvision": {},
         "timm": {
             f"{ours}.{kind}": f"{theirs}.{kind}"
             for ours, theirs in {
@@ -43,7 +50,7 @@ class VGG(ImageClassifier):
                 "classifier.6": "head.fc",
             }.items()
             for kind in ("weight", "bias")
-        }
+        },
     }
 
     def __init__(self, config: VGGConfig) -> None:
@@ -65,15 +72,16 @@ class VGG(ImageClassifier):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         if config.hidden:
+            dropout = 0.5 if config.dropout is None else config.dropout
             self.avgpool = nn.AdaptiveAvgPool2d(PLACES)
             self.head = "classifier.6"
             self.classifier = nn.Sequential(
                 nn.Linear(channels * PLACES**2, config.hidden),
                 nn.ReLU(inplace=True),
-                nn.Dropout(config.dropout),
+                nn.Dropout(dropout),
                 nn.Linear(config.hidden, config.hidden),
                 nn.ReLU(inplace=True),
-                nn.Dropout(config.dropout),
+                nn.Dropout(dropout),
                 nn.Linear(config.hidden, config.classes),
             )
         else:

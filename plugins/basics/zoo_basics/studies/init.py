@@ -7,6 +7,7 @@ Glorot and Bengio, 2010, figure 6, show the same for their network.
 from itertools import product
 from typing import Annotated, get_args
 
+import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor
@@ -47,7 +48,7 @@ class Init(Study, kw_only=True):
                 for kind, line in zip(KINDS, axes, strict=True):
                     for k, (ax, layer) in enumerate(zip(line, found[activation, kind], strict=True)):
                         values = layer.values.flatten().numpy()
-                        ax.hist(values, bins=40)
+                        ax.hist(values, bins=40, range=extent(values))
                         ax.set_yticks([])
                         ax.set_title(f"{kind}, layer {k + 1}\nrms {layer.rms:.2g}", fontsize=8)
                         ax.tick_params(labelsize=6)
@@ -72,6 +73,13 @@ class Init(Study, kw_only=True):
         loss = model.loss({"vector": x, "target": x.sum(1, keepdim=True)})
         (gradient,) = torch.autograd.grad(loss.value, model.layers[1].weight)
         return count_different(gradient)
+
+
+def extent(values: np.ndarray) -> tuple[float, float]:
+    """From the least value to the largest; where they are equal but for rounding, wide enough to be cut into bins."""
+    low, high = float(values.min()), float(values.max())
+    missing = max(0.0, 1e-3 * max(abs(low), abs(high)) - (high - low))
+    return low - missing / 2, high + missing / 2
 
 
 def count_different(rows: Tensor) -> int:
