@@ -207,6 +207,37 @@ def test_one_lr_for_two_optimizers_is_refused(loop: NewLoop) -> None:
         loop("toy-gan", lr=0.1)
 
 
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loop: NewLoop) -> None:
+    """Fused optimizers read memory, not places; autograd gives the gradient of an einsum transposed."""
+
+    class Transposed(Model):
+        def __init__(self, config: Record) -> None:
+            super().__init__(config)
+            self.weight = torch.nn.Parameter(torch.arange(112.0).view(7, 1, 16) / 100)
+
+        def loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            x = batch["image"].flatten(1)
+            return torch.einsum("bh,dlh->bld", x, self.weight).sub(torch.arange(7)).square().mean()
+
+        def optimizers(self) -> dict[str, Optimizer]:
+            return {"main": Optimizer(kind=kind, lr=0.01)}
+
+    trained, expected = loop(Transposed(Record())), Transposed(Record())
+    by_hand = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[kind](
+        expected.parameters(), lr=0.01, fused=False
+    )
+    feeder = loop(Transposed(Record())).feeders["x"]
+    for _ in range(3):
+        loss = expected.loss(trained.data.batch("train", feeder.next(32)))
+        (gradient,) = torch.autograd.grad(loss, [expected.weight])
+        assert gradient.stride() != expected.weight.stride()
+        expected.weight.grad = gradient
+        by_hand.step()
+        trained.step()
+    torch.testing.assert_close(trained.model.get_parameter("weight"), expected.weight)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_with_one_channel_have_a_memory_format_too(channels: int) -> None:
     """Torch would take [B, 1, H, W] for the usual format, and convolutions would make all maps so."""

@@ -226,7 +226,7 @@ class Loop:
             if weight == 0:  # nothing to learn from, such as images without a box: no gradient moves nothing
                 return 0.0
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = None if gradient is None else gradient / weight
+                parameter.grad = None if gradient is None else laid_out_as(parameter, gradient / weight)
             if optimizer.declared.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, optimizer.declared.clip)
             names = [objective.name, *list(sums)[2:]]
@@ -298,6 +298,14 @@ _VALUE, _WEIGHT = "/value", "/weight"  # no part of a loss has such a name
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the memory format of its parameter: fused optimizers walk through both memories side by side,
+    and would take another format for other numbers."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 def _plus(old: Tensor | None, new: Tensor | None) -> Tensor | None:

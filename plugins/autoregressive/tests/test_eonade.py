@@ -9,6 +9,7 @@ from torch import Tensor
 from zoo_autoregressive import eonade
 from zoo_autoregressive.eonade import EoNADE, EoNADEConfig
 from zoo_autoregressive.nade import NADE, NADEConfig
+from zoo_core import Field, TensorDataset
 from zoo_core.interfaces.capabilities import Conditionals
 from zoo_core.testing import check_batch_independence, check_calibration, check_noise, check_normalisation, randomise
 
@@ -106,6 +107,27 @@ def test_the_loss_is_an_unbiased_estimate_over_all_orderings():
             seen = torch.argsort(order)[None] < count
             estimates.append(model.loss({"image": x, "seen": seen}).value.item())
     assert sum(estimates) / 18 == pytest.approx(sum(exact) / 6, abs=1e-10)
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_training_begins_at_the_frequencies_of_the_train_split(levels):
+    """In raster order, as W and V are, not in that of the first ordering."""
+    model = EoNADE(EoNADEConfig(channels=2, height=2, width=3, levels=levels, hidden=4))
+    x = torch.randint(levels, (50, 2, 2, 3), generator=torch.Generator().manual_seed(0)) / (levels - 1)
+    x[:, 1, 0, 2] = 0
+
+    class Data(TensorDataset):
+        name = "few"
+
+        def __init__(self) -> None:
+            field = Field(kind="image", shape=(2, 2, 3), levels=levels)
+            super().__init__({"image": field}, {"train": {"image": x}})
+
+    model.begin_stage("marginals", Data())
+    found = (model.c if levels > 2 else torch.cat([torch.zeros_like(model.c), model.c], 1)).softmax(1)
+    levels_seen = (x.permute(0, 2, 3, 1).flatten(1) * (levels - 1)).round().long()  # [N, D], raster order
+    counts = torch.stack([(levels_seen == level).sum(0) for level in range(levels)], 1)
+    torch.testing.assert_close(found, (counts + 0.5) / (50 + levels / 2))
 
 
 def test_training_draws_sets_of_every_size_alike():

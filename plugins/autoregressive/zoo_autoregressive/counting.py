@@ -24,6 +24,23 @@ def counted_logits(counts: Tensor) -> Tensor:
     return logs[1:] - logs[:1] if len(logs) == 2 else logs.log_softmax(0)
 
 
+def level_batches(model: SequenceDensity, data: Dataset) -> Iterator[Tensor]:
+    """The train split as level numbers in the model's order, [BATCH, D] int64 at a time."""
+    generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's, for a random input step
+    for indices in torch.arange(data.size("train")).split(BATCH):
+        batch = model.preprocess(data.batch("train", indices), generator=generator)
+        yield model.to_levels(model.to_sequence(batch["image"].to(model.order.device)))
+
+
+def count_levels(batches: Iterable[Tensor], groups: int, levels: int) -> Tensor:
+    """How often each level is there, [groups, levels]; value i of a row belongs to group i mod `groups`."""
+    counts = torch.zeros(groups * levels, dtype=torch.int64)
+    for x in batches:
+        group = torch.arange(x.shape[1], device=x.device) % groups
+        counts = counts.to(x.device) + torch.bincount((group * levels + x).flatten(), minlength=len(counts))
+    return counts.view(groups, levels)
+
+
 class CountedDensity(SequenceDensity):
     """Writes `fit`. A `Density` once it is fitted, and an error before."""
 
@@ -59,14 +76,8 @@ class CountedDensity(SequenceDensity):
 
     @torch.no_grad()
     def begin_stage(self, stage: str, data: Dataset) -> None:
-        self.fit(self._levels(data))
+        self.fit(level_batches(self, data))
         self.fitted.fill_(True)
-
-    def _levels(self, data: Dataset) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's, for a random input step
-        for indices in torch.arange(data.size("train")).split(BATCH):
-            batch = self.preprocess(data.batch("train", indices), generator=generator)
-            yield self.to_levels(self.to_sequence(batch["image"].to(self.order.device)))
 
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream(batch=BATCH)}

@@ -10,8 +10,8 @@ others are to be predicted, from one hidden layer; D / (D - d) times their loss 
 all orderings ([1], section 3.1). As a density it is the mean over K fixed orderings, each of which costs a pass
 ([1], section 3.2).
 
-NOTE, where this differs from [1]: one hidden layer only; each example has a set of its own; Adam with weight decay and
-averaged weights.
+NOTE, where this differs from [1]: one hidden layer only; each example has a set of its own; the biases c begin at the
+frequencies of the train split; Adam with weight decay and averaged weights.
 
 Axes: B batch, D values, h hidden features, L logits a value, K orderings, T values of a block.
 """
@@ -25,9 +25,10 @@ import torch
 from msgspec import Meta
 from torch import Generator, Tensor, nn
 
+from zoo_autoregressive.counting import count_levels, counted_logits, level_batches
 from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing, logits_per_value
-from zoo_core import Loss, Optimizer, Stream, linear_to_zero
+from zoo_core import Dataset, Loss, Optimizer, Stage, Stream, linear_to_zero
 
 BLOCK = 16  # T, values whose hidden layers are computed together; no result depends on it
 
@@ -73,6 +74,17 @@ class EoNADE(SequenceDensity):
             self.order = before
 
     # --- 3.1 training for all orderings ---
+
+    def stages(self) -> list[Stage]:
+        return [Stage(name="marginals", share=0), Stage()]
+
+    @torch.no_grad()
+    def begin_stage(self, stage: str, data: Dataset) -> None:
+        # From zero, the way of the biases to pixels that are nearly always black drives all hidden units to where a
+        # sigmoid has no slope, and nothing else is learned for a long time.
+        if stage == "marginals":
+            counts = count_levels(level_batches(self, data), len(self.order), self.config.levels)
+            self.c[self.order] = counted_logits(counts).T.to(self.c)
 
     def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Which values each example shows, [n, D] bool: the first d of a random ordering, d uniform in 0 … D - 1."""

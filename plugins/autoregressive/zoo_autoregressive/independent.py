@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from zoo_autoregressive.counting import CountedDensity, counted_logits
+from zoo_autoregressive.counting import CountedDensity, count_levels, counted_logits
 from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDrawing, logits_per_value
 
@@ -40,13 +40,7 @@ class Independent(CountedDensity):
         return self.value_logits().expand(len(x), -1, -1)  # [B, L, D]
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        levels, groups = self.config.levels, self.logit.shape[1]
-        group = torch.arange(len(self.order), device=self.order.device) % groups  # of each value
-        counts = torch.zeros(groups * levels, dtype=torch.int64, device=self.order.device)
-        for x in batches:
-            cell = group * levels + x  # [B, D], of a distribution and a level
-            counts += torch.bincount(cell.flatten(), minlength=len(counts))
-        self.logit.copy_(counted_logits(counts.view(groups, levels)))
+        self.logit.copy_(counted_logits(count_levels(batches, self.logit.shape[1], self.config.levels)))
 
     def begin_drawing(self, n: int) -> "IndependentDrawing":
         return IndependentDrawing(self, n)
