@@ -55,7 +55,7 @@ class Unrotation(Study, kw_only=True):
             f"Of a turn between {ANGLES[0]:g} and {ANGLES[-1]:g} degrees the transformer undoes {undone:.0%}: the mean "
             f"over {len(x):,} digits of the slope of its own angle against the turn."
         )
-        caption = "Digits turned by several angles (upper rows), and what the classifier sees of them (lower rows)."
+        caption = "Digits turned by several angles, and what the classifier sees of them."
         with report.picture("unrotation", caption, columns=2, size=4) as axes, torch.no_grad():
             shown = [turned(x[:SHOWN], angle) for angle in ANGLES]
             for ax, title, images in (
