@@ -7,8 +7,10 @@ zoo_api = 1
 _PIXELRNN = "van den Oord et al., 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
 _CAPABILITIES = ("Density", "Sampler", "Completer")
 
-# h hidden features, m features of the head, C channels, K logits a channel: 1 for two levels, else their number.
+# K is 1 for two levels, else their number.
 _FRAME = "2h (49C + 1) + m (2h + m + 2) + (m + 1) C K"
+_SIZES = ", with h hidden features, m of the head, C channels, K logits a value"
+_VALUES = ", with D values, K logits a value"
 
 
 def _model(name: str, target: str, summary: str, paper: str, parameters: str, *aliases: str) -> ModelSpec:
@@ -27,7 +29,6 @@ def _model(name: str, target: str, summary: str, paper: str, parameters: str, *a
 @hookimpl
 def zoo_models() -> list[ModelSpec]:
     return [
-        # D values of an image, each with K logits: 1 for two levels, else their number.
         _model(
             "joint-table",
             "joint_table:JointTable",
@@ -41,7 +42,7 @@ def zoo_models() -> list[ModelSpec]:
             "independent:Independent",
             "Every value has its own distribution and knows nothing of the others",
             "textbook",
-            "D K",
+            f"D K{_VALUES}",
             "product",
         ),
         _model(
@@ -57,7 +58,7 @@ def zoo_models() -> list[ModelSpec]:
             "ar:AR",
             "Logistic regression of every value on the n values before it",
             "Frey, 1998, Graphical models for machine learning and digital communication",
-            "D K (n + 1)",
+            f"D K (n + 1){_VALUES}",
             "logistic-autoregression",
         ),
         _model(
@@ -65,14 +66,14 @@ def zoo_models() -> list[ModelSpec]:
             "nade:NADE",
             "NADE: a hidden layer for every value, all with shared weights",
             "Larochelle and Murray, 2011, The Neural Autoregressive Distribution Estimator, AISTATS",
-            "D h + h + D K (h + 1)",
+            f"D h + h + D K (h + 1){_VALUES}",
         ),
         _model(
             "eonade",
             "eonade:EoNADE",
             "EoNADE: one network for every ordering of the values, and the mixture of some of them",
             "Uria, Murray and Larochelle, 2014, A Deep and Tractable Density Estimator, arXiv:1310.1757",
-            "2 D h + h + D K (h + 1)",
+            f"2 D h + h + D K (h + 1){_VALUES}",
             "orderless-nade",
         ),
         # D real numbers.
@@ -97,14 +98,14 @@ def zoo_models() -> list[ModelSpec]:
             "pixelcnn:PixelCNN",
             "PixelCNN: masked convolutions; fast to train, blind to a wedge on the right of each pixel",
             _PIXELRNN,
-            f"{_FRAME} + layers (13h^2 + 4h)",
+            f"{_FRAME} + layers (13h^2 + 4h){_SIZES}",
         ),
         _model(
             "pixelrnn",
             "pixelrnn:DiagonalPixelRNN",
             "PixelRNN with Diagonal BiLSTM layers: each pixel sees all before it but one",
             _PIXELRNN,
-            f"{_FRAME} + layers (34h^2 + 10h)",
+            f"{_FRAME} + layers (34h^2 + 10h){_SIZES}",
             "diagonal-bilstm",
         ),
         _model(
@@ -112,7 +113,7 @@ def zoo_models() -> list[ModelSpec]:
             "pixelrnn:RowPixelRNN",
             "PixelRNN with Row LSTM layers: faster, sees a triangle above each pixel",
             _PIXELRNN,
-            f"{_FRAME} + layers (30h^2 + 6h)",
+            f"{_FRAME} + layers (30h^2 + 6h){_SIZES}",
             "row-lstm",
         ),
     ]
