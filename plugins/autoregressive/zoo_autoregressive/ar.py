@@ -4,7 +4,7 @@ Frey, "Graphical models for machine learning and digital communication", 1998, c
 networks) [1]. With n = D - 1 it is the fully visible sigmoid belief network. Where a Markov chain of order n has a
 table of 2^n contexts, this has n weights: it cannot tell all contexts apart, and can so look much farther back.
 
-The log-likelihood is concave, so training only has to go on for long enough.
+The log-likelihood is concave, so training only has to go on for long enough; it begins at the independent model.
 
 Axes: B batch, D values, L logits a value, n values before a value that it sees.
 """
@@ -15,9 +15,10 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing, logits_per_value
-from zoo_core import Optimizer, Stream, linear_to_zero
+from zoo_core import Dataset, Optimizer, Stage, Stream, linear_to_zero
 
 
 class ARConfig(PixelConfig, kw_only=True):
@@ -51,6 +52,14 @@ class AR(SequenceDensity):
 
     def begin_drawing(self, n: int) -> "ARDrawing":
         return ARDrawing(self, n)
+
+    def stages(self) -> list[Stage]:
+        return [Stage(name="marginals", share=0), Stage()]
+
+    @torch.no_grad()
+    def begin_stage(self, stage: str, data: Dataset) -> None:
+        if stage == "marginals":  # a bias that is -10 in the end would take long to come there
+            self.bias.copy_(marginal_logits(self, data))
 
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream(batch=100)}

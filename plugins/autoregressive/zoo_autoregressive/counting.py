@@ -41,6 +41,11 @@ def count_levels(batches: Iterable[Tensor], groups: int, levels: int) -> Tensor:
     return counts.view(groups, levels)
 
 
+def marginal_logits(model: SequenceDensity, data: Dataset) -> Tensor:
+    """The logits of every value if it depended on no other, [L, D] in the model's order: where biases may begin."""
+    return counted_logits(count_levels(level_batches(model, data), len(model.order), model.config.levels))
+
+
 class CountedDensity(SequenceDensity):
     """Writes `fit`. A `Density` once it is fitted, and an error before."""
 

@@ -25,7 +25,7 @@ import torch
 from msgspec import Meta
 from torch import Generator, Tensor, nn
 
-from zoo_autoregressive.counting import count_levels, counted_logits, level_batches
+from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing, logits_per_value
 from zoo_core import Dataset, Loss, Optimizer, Stage, Stream, linear_to_zero
@@ -83,8 +83,7 @@ class EoNADE(SequenceDensity):
         # From zero, the way of the biases to pixels that are nearly always black drives all hidden units to where a
         # sigmoid has no slope, and nothing else is learned for a long time.
         if stage == "marginals":
-            counts = count_levels(level_batches(self, data), len(self.order), self.config.levels)
-            self.c[self.order] = counted_logits(counts).T.to(self.c)
+            self.c[self.order] = marginal_logits(self, data).T.to(self.c)
 
     def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Which values each example shows, [n, D] bool: the first d of a random ordering, d uniform in 0 … D - 1."""
