@@ -172,7 +172,7 @@ def test_what_is_drawn_does_not_depend_on_how_a_batch_is_cut(
 
 
 def test_streams_walk_at_their_own_pace(new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """60 images of one domain and 41 of the other, eight at a time."""
+    """60 images of one domain and 42 of the other, eight at a time."""
     loop, sizes = new_loop("system-cyclegan"), []
     monkeypatch.setattr(
         loop,
@@ -181,7 +181,7 @@ def test_streams_walk_at_their_own_pace(new_loop: NewLoop, monkeypatch: pytest.M
     )
     for _ in range(8):
         loop.step()
-    assert sizes[::3] == [[8, 8]] * 5 + [[8, 1], [8, 8], [4, 8]]
+    assert sizes[::3] == [[8, 8]] * 5 + [[8, 2], [8, 8], [4, 8]]
     assert loop.state()["feeders"] == {"a": {"epoch": 1, "position": 0}, "b": {"epoch": 1, "position": 16}}
 
 

@@ -53,7 +53,7 @@ class Domain(TensorDataset):
 
     def __init__(self, *, data_file: Path | None = None) -> None:
         generator = torch.Generator().manual_seed(2)
-        images = torch.randint(0, 3, (41, 1, 4, 4), generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, 3, (42, 1, 4, 4), generator=generator, dtype=torch.uint8)
         features = {"image": Field(kind="image", shape=(1, 4, 4), range=(0, 1), levels=5)}
         super().__init__(features, {"train": {"image": images}})
 
