@@ -18,6 +18,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, ZooError
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
+from zoo_core.interfaces.preprocessing import read_steps
 from zoo_core.interfaces.record import Record
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.averaging import MovingAverage
@@ -52,6 +53,25 @@ def moved(model: Model, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 # Steps.
+
+
+def test_a_pass_over_the_train_split_sees_each_example_once_as_the_model_does(registry: Registry) -> None:
+    data, model = registry.open_dataset("toy-grey"), Model(Record())
+    whole = data.batch("train", torch.arange(data.size("train")))["image"]
+    parts = [batch["image"] for batch in model.train_batches(data, size=7)]
+    assert {len(part) for part in parts[:-1]} == {7} and torch.equal(torch.cat(parts), whole)
+    model.input = read_steps([{"step": "binarize", "mode": "sample"}], "model")
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(torch.cat([batch["image"] for batch in model.train_batches(data)]))
+    assert set(found[0].unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_a_licence_that_is_none_is_refused_before_training() -> None:
+    with pytest.raises(UsageError, match="'free for all' is not an SPDX licence"):
+        RunArguments(model="toy", data="toy-bits", epochs=1, licence="free for all")
 
 
 def test_an_objective_moves_only_the_parameters_of_its_optimizer(loop: NewLoop) -> None:

@@ -43,7 +43,7 @@ def labelled_images(features: Mapping[str, Field], who: str) -> dict[str, Any]:
     if len(label.classes) == 1:
         raise UsageError(
             f"{who} needs two classes or more, and there is only '{label.classes[0]}'",
-            "Each subfolder is a class: is the folder above it meant?",
+            "Choose data with more; of folder:PATH each subfolder is a class.",
         )
     sizes = dict(zip(("channels", "height", "width"), image.shape, strict=True))
     return {**sizes, "classes": len(label.classes), "class_names": label.classes}

@@ -1,6 +1,6 @@
 """`Model`: a torch module with a Config, that says how it is trained and what a batch holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -98,6 +98,14 @@ class Model(nn.Module):
     def begin_stage(self, stage: str, data: "Dataset") -> None:
         """Fit what needs no gradient, before a stage. A resumed run does not call it again: what it makes belongs into
         parameters, buffers or `training_state`."""
+
+    def train_batches(self, data: "Dataset", size: int = 1000) -> Iterator[dict[str, Tensor]]:
+        """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
+        `begin_stage`, where random steps of the input then draw from the run's seed."""
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        for indices in torch.split(torch.arange(data.size("train")), size):
+            batch = self.preprocess(data.batch("train", indices), generator=generator)
+            yield {name: values.to(self.device) for name, values in batch.items()}
 
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream()}

@@ -3,7 +3,6 @@
 zoo import resnet50 model.safetensors --names timm -o releases/resnet50
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from zoo_core.interfaces.model import Model
 from zoo_core.publishing.writing import code_licence, write_release
 from zoo_core.summary import random_batch
 from zoo_core.weights.create import create
-from zoo_core.weights.release import Licence, ReleaseConfig
+from zoo_core.weights.release import Licence, ReleaseConfig, check_licence
 from zoo_core.weights.tensors import TensorInfo, read_header
 
 SAME = "same"  # the names are ours
 SHOWN = 5  # names in a message
 COUNTER = ".num_batches_tracked"  # of batch normalisation; files from before 2018 have none
-SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
 def import_weights(
@@ -55,8 +53,7 @@ def import_weights(
     registry = registry or default_registry()
     offer = registry.model(model)
     check_new_folder(output)
-    if SPDX.fullmatch(licence) is None:
-        raise UsageError(f"'{licence}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
+    check_licence(licence)
     if not file.is_file():
         raise UsageError(f"'{file}' does not exist")
     built = create(model, registry=registry, config=config, input=input).eval()

@@ -10,6 +10,7 @@ from msgspec import Meta
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.preprocessing import parse_step, step_text
 from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.weights.release import check_licence
 
 NO_AUGMENTATION = "none"  # on the command line
 
@@ -44,6 +45,7 @@ class RunArguments(Record, kw_only=True):
         super().__post_init__()
         if (self.epochs is None) == (self.steps is None):
             raise RecordError("a run has either epochs or steps")
+        check_licence(self.licence)
 
     def command(self) -> str:
         """The command that does the same again, but for the output folder and the summary."""

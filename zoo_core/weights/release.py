@@ -7,16 +7,18 @@ config.json           everything else, written last; it lists the size and sha25
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from zoo_core.errors import RecordError, WeightsError
+from zoo_core.errors import RecordError, UsageError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
 from zoo_core.interfaces.record import Record, read_record
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
+_SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
@@ -28,6 +30,12 @@ class Maker(Record, kw_only=True):
     model: str  # its name
     plugin: str  # the distribution
     plugin_version: str
+
+
+def check_licence(text: str) -> None:
+    """UsageError unless it looks like an SPDX licence expression."""
+    if _SPDX.fullmatch(text) is None:
+        raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
 
 
 class Licence(Record, kw_only=True):

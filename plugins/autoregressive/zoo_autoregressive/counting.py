@@ -25,11 +25,9 @@ def counted_logits(counts: Tensor) -> Tensor:
 
 
 def level_batches(model: SequenceDensity, data: Dataset) -> Iterator[Tensor]:
-    """The train split as level numbers in the model's order, [BATCH, D] int64 at a time."""
-    generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's, for a random input step
-    for indices in torch.arange(data.size("train")).split(BATCH):
-        batch = model.preprocess(data.batch("train", indices), generator=generator)
-        yield model.to_levels(model.to_sequence(batch["image"].to(model.order.device)))
+    """The train split as level numbers in the model's order, [B, D] int64 at a time."""
+    for batch in model.train_batches(data):
+        yield model.to_levels(model.to_sequence(batch["image"]))
 
 
 def count_levels(batches: Iterable[Tensor], groups: int, levels: int) -> Tensor:

@@ -80,9 +80,7 @@ class EoNADE(SequenceDensity):
 
     @torch.no_grad()
     def begin_stage(self, stage: str, data: Dataset) -> None:
-        # From zero, the way of the biases to pixels that are nearly always black drives all hidden units to where a
-        # sigmoid has no slope, and nothing else is learned for a long time.
-        if stage == "marginals":
+        if stage == "marginals":  # as in AR: from zero, the biases of pixels that are nearly always black take long
             self.c[self.order] = marginal_logits(self, data).T.to(self.c)
 
     def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:

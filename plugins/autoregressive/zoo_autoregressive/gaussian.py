@@ -47,7 +47,7 @@ class Gaussian(VectorDensity):
     @torch.no_grad()
     def begin_stage(self, stage: str, data: Dataset) -> None:
         super().begin_stage(stage, data)
-        rows = torch.cat([(rows - self.mean) / self.std for rows in self.train_rows(data)]).double()
+        rows = torch.cat([(batch["vector"] - self.mean) / self.std for batch in self.train_batches(data)]).double()
         covariance = rows.T @ rows / len(rows)  # [D, D]
         covariance.diagonal().add_(RIDGE)
         self.factor.copy_(torch.linalg.cholesky(covariance))

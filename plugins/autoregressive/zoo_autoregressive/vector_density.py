@@ -7,7 +7,7 @@ Axes: B batch, D numbers of one example.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -16,8 +16,6 @@ from torch import Generator, Tensor
 
 from zoo_autoregressive.pixel_density import expand_known
 from zoo_core import Dataset, Field, Loss, Model, Record, Stage, Stream, UsageError
-
-BATCH = 1000  # examples of one pass over the train split
 
 
 class VectorConfig(Record, kw_only=True):
@@ -105,16 +103,10 @@ class VectorDensity(Model):
     @torch.no_grad()
     def begin_stage(self, stage: str, data: Dataset) -> None:
         if stage == "standardise":
-            rows = torch.cat(list(self.train_rows(data))).double()
+            rows = torch.cat([batch["vector"] for batch in self.train_batches(data)]).double()
             self.mean.copy_(rows.mean(0))
             self.std.copy_(rows.std(0, correction=0).clamp(min=1e-6))
             self.fitted.fill_(True)
-
-    def train_rows(self, data: Dataset) -> Iterator[Tensor]:
-        """The train split, [BATCH, D] at a time."""
-        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's, for a random input step
-        for indices in torch.arange(data.size("train")).split(BATCH):
-            yield self.preprocess(data.batch("train", indices), generator=generator)["vector"].to(self.mean.device)
 
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream(batch=50)}

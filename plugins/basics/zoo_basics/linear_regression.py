@@ -72,7 +72,7 @@ class LinearRegression(RowRegressor):
         d = self.config.inputs + 1
         gram = torch.zeros(d, d, dtype=torch.float64)
         moment = torch.zeros(d, self.config.targets, dtype=torch.float64)
-        for batch in self.train_rows(data):
+        for batch in self.train_batches(data):
             x, y = self.standard_inputs(batch["vector"]).double(), self.standard_targets(batch["target"]).double()
             x = torch.cat([x, torch.ones_like(x[:, :1])], 1)  # a column of ones for b
             gram += (x.T @ x).cpu()

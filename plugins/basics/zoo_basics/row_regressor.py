@@ -6,15 +6,13 @@ takes and predicts is in the data's own units.
 Axes: B batch, D inputs, T targets.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo_core import Dataset, Field, Model, Stage, UsageError
-
-ROWS = 8192  # read at once where all are needed
 
 
 class RowRegressor(Model):
@@ -54,18 +52,12 @@ class RowRegressor(Model):
     @torch.no_grad()
     def begin_stage(self, stage: str, data: Dataset) -> None:
         if stage == "standardise":
-            rows = list(self.train_rows(data))
+            rows = list(self.train_batches(data))
             for name, field in (("input", "vector"), ("target", "target")):
                 values = torch.cat([batch[field] for batch in rows]).double()
                 spread = values.std(0, unbiased=False)
                 getattr(self, f"{name}_mean").copy_(values.mean(0))
                 getattr(self, f"{name}_std").copy_(torch.where(spread > 0, spread, 1))
-
-    def train_rows(self, data: Dataset) -> Iterator[dict[str, Tensor]]:
-        """The train split in large batches, on the model's device."""
-        for indices in torch.arange(data.size("train")).split(ROWS):
-            batch = self.preprocess(data.batch("train", indices))
-            yield {name: values.to(self.device) for name, values in batch.items()}
 
 
 def _size(features: Mapping[str, Field], name: str, model: type[Model]) -> int:

@@ -30,9 +30,8 @@ def test_depth_compares_four_networks(tmp_path):
     (table,) = tables(Depth(data="digits", epochs=1, filters=2), tmp_path)
     assert [row[:2] for row in table["rows"]] == [["plain20", 20], ["plain56", 56], ["resnet20", 20], ["resnet56", 56]]
     for name, depth, *_ in table["rows"]:
-        model = load(
-            str(tmp_path / "runs" / name)
-        ).train()  # statistics of the batch: what is no longer told apart is 0
+        model = load(str(tmp_path / "runs" / name))
+        model.train()  # statistics of the batch: what is no longer told apart is 0
         blocks = [module for module in model.modules() if isinstance(module, Block)]
         assert 2 * len(blocks) + 2 == depth and model.config.filters == 2
         for block in blocks:
