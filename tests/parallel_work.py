@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,7 +172,10 @@ def main(folder: Path) -> None:
 
 def write_threads(folder: Path) -> None:
     """Which threads there are at the very end, beside the main one."""
-    names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+    names = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended since it was listed
+            names.append((thread / "comm").read_text().strip())
     (folder / f"threads-{os.environ['RANK']}.json").write_text(json.dumps(names))
 
 

@@ -88,6 +88,13 @@ def test_labels_are_drawn_under_their_image(tmp_path: Path) -> None:
     assert not dark[:, :58].any() and dark[:, 58:].any()
 
 
+def test_long_labels_stand_beside_each_other(tmp_path: Path) -> None:
+    save_grid(torch.zeros(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["a label longer than its image"] * 2)
+    dark = np.array(opened(tmp_path / "g.png").convert("L"))[LABEL_HEIGHT + GAP + 56 :] < 128
+    half = dark.shape[1] // 2
+    np.testing.assert_array_equal(dark[:, GAP:half], dark[:, half + GAP // 2 : -GAP // 2][:, : half - GAP])
+
+
 def test_values_become_the_nearest_level() -> None:
     assert np.array(to_pil(torch.tensor([[[-1.0, 0.0, 0.5, 1.0, 2.0]]]))).tolist() == [[0, 0, 128, 255, 255]]
     assert to_pil(torch.zeros(3, 2, 4)).mode == "RGB" and to_pil(torch.zeros(3, 2, 4)).size == (4, 2)

@@ -37,8 +37,9 @@ def save_grid(
     rows = math.ceil(n / columns)
     scale = max(1, math.ceil(SMALLEST / max(height, width)))
     label_height = LABEL_HEIGHT if labels else 0
-    cell_width, cell_height = width * scale + GAP, height * scale + GAP + label_height
     font = ImageFont.load_default()
+    widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
+    cell_width, cell_height = max(width * scale, widest) + GAP, height * scale + GAP + label_height
     title_width = int(font.getlength(title)) + 2 * GAP
     canvas = Image.new(
         "RGB", (max(columns * cell_width + GAP, title_width), rows * cell_height + GAP + LABEL_HEIGHT), "white"

@@ -374,6 +374,12 @@ def test_values_that_would_have_no_effect_are_refused():
         create("vgg-small", config={"dropout": 0.3})
     with pytest.raises(RecordError, match="transformers is for placement = parallel, and this is input"):
         STNConfig(transformers=3)
+    with pytest.raises(RecordError, match="transform = attention needs a transformer"):
+        STNConfig(transform="attention", placement="none")
+    with pytest.raises(RecordError, match="stride_in = 1x1 is for bottleneck"):
+        create("resnet18", config={"stride_in": "1x1"})
+    with pytest.raises(RecordError, match="auxiliary_dropout is for auxiliary"):
+        create("googlenet", config={"auxiliary": False, "auxiliary_dropout": 0.5})
     assert len(STN(STNConfig(placement="parallel", filters=2, transformers=3)).transformer) == 3
     with pytest.raises(RecordError, match="blocks"):
         ResNetConfig(blocks=())

@@ -27,7 +27,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig, fresh
-from zoo_core import Loss
+from zoo_core import Loss, RecordError
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of each auxiliary classifier ([1], section 5)
 
@@ -63,7 +63,12 @@ class GoogLeNetConfig(ImageClassifierConfig, kw_only=True):
     variant: Literal["batch-norm", "2014", "small"] = "batch-norm"
     auxiliary: bool = True  # whether the auxiliary classifiers are there
     dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None  # null: 0.4 in variant 2014, as in [1], else 0.2
-    auxiliary_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.7
+    auxiliary_dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None  # null: 0.7
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auxiliary_dropout is not None and not self.auxiliary:
+            raise RecordError("auxiliary_dropout is for auxiliary = true")
 
 
 class GoogLeNet(ImageClassifier):
@@ -90,9 +95,8 @@ class GoogLeNet(ImageClassifier):
             self.add_module(f"inception{name}", module)
             channels = module.channels
             if config.auxiliary and name in self.taps:
-                auxiliary = AuxiliaryClassifier(
-                    channels, config.classes, config.auxiliary_dropout, batch_norm=not paper
-                )
+                dropout = 0.7 if config.auxiliary_dropout is None else config.auxiliary_dropout
+                auxiliary = AuxiliaryClassifier(channels, config.classes, dropout, batch_norm=not paper)
                 self.add_module(self.taps[name], auxiliary)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout((0.4 if paper else 0.2) if config.dropout is None else config.dropout)

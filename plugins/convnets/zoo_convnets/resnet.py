@@ -21,6 +21,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
+from zoo_core import RecordError
 
 Blocks = Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1)]
 EXPANSION = 4  # of a bottleneck: channels of its result, in filters
@@ -36,6 +37,11 @@ class ResNetConfig(ImageClassifierConfig, kw_only=True):
     small_images: bool = False  # starts with one 3x3 convolution, else with 7x7 and pooling, which divide by 4
     shortcut: Literal["projection", "padding", "none"] = "projection"  # where sizes change: B, A of [1], 3.3; or plain
     zero_start: bool = False  # whether each residual branch starts as zero
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride_in == "1x1" and not self.bottleneck:
+            raise RecordError("stride_in = 1x1 is for bottleneck = true; other blocks have no 1x1 convolution")
 
 
 class ResNet(ImageClassifier):

@@ -38,6 +38,8 @@ class STNConfig(ImageClassifierConfig, kw_only=True):
         super().__post_init__()
         if self.transformers is not None and self.placement != "parallel":
             raise RecordError(f"transformers is for placement = parallel, and this is {self.placement}")
+        if self.transform == "attention" and self.placement == "none":
+            raise RecordError("transform = attention needs a transformer, and placement is none")
 
 
 class STN(ImageClassifier):
