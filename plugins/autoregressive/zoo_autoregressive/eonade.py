@@ -184,7 +184,7 @@ class EoNADE(SequenceDensity):
         return {"x": Stream(batch=100)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(kind="adamw", lr=1e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)}
+        return {"main": Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)}
 
 
 class EoNADEDrawing(SequenceDrawing):

@@ -230,7 +230,7 @@ def zoo_models() -> list[ModelSpec]:
             "stn:STN",
             "Spatial transformer network: a classifier that learns to turn, shift and scale what it looks at",
             _STN,
-            "497,052 for MNIST",
+            "591,804 for MNIST",
             "spatial-transformer",
         ),
         _model(

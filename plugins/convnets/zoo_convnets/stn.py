@@ -105,6 +105,7 @@ class SpatialTransformer(nn.Module):
         super().__init__()
         affine = config.transform == "affine"
         self.localise = nn.Sequential(
+            nn.AvgPool2d(2),  # where to look can be seen at half the size
             nn.Conv2d(channels, 20, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -112,9 +113,9 @@ class SpatialTransformer(nn.Module):
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(7),
             nn.Flatten(),
-            nn.Linear(20 * 7 * 7, 32),
+            nn.Linear(20 * 7 * 7, 128),
             nn.ReLU(),
-            nn.Linear(32, 6 if affine else 3),
+            nn.Linear(128, 6 if affine else 3),
         )
         last = self.localise[-1]
         nn.init.zeros_(last.weight)  # it begins with the identity
