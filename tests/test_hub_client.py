@@ -167,6 +167,14 @@ def test_search_lists_what_a_hub_has_and_whether_its_plugin_is_here(zoo: Zoo, pe
     assert zoo("search", "absent").out == ""
 
 
+def test_search_without_a_hub_says_so_in_one_line(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = "http://127.0.0.1:9"  # the port of "discard", where nothing listens
+    monkeypatch.setenv("HF_ENDPOINT", nobody)
+    code, out, err = zoo("search", "toy")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[0] == f"Error: {nobody} cannot be reached" and "Retry" not in err
+
+
 # Wrong bytes.
 
 

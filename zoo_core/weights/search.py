@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.hub.endpoint import current_endpoint
-from zoo_core.hub.repository import explained
+from zoo_core.hub.repository import FIRST_ANSWER, explained
 
 
 class Found(NamedTuple):
@@ -24,6 +24,7 @@ def search(words: str = "", *, limit: int = 50, registry: Registry | None = None
         ZooError: the hub refuses, or cannot be reached.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import get_session
 
     registry = registry or default_registry()
     endpoint = current_endpoint()
@@ -31,6 +32,7 @@ def search(words: str = "", *, limit: int = 50, registry: Registry | None = None
     distributions = {plugin.distribution for plugin in registry.plugins}
     try:
         api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        get_session().head(endpoint.url, timeout=FIRST_ANSWER)  # fails at once; the list itself is tried for 20 s
         infos = list(api.list_models(filter="zoo", search=words or None, limit=limit, full=True))
     except Exception as error:
         raise explained(error, endpoint, words or "the list of models") from error
