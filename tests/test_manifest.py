@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 import weights_manifest
+import zoo_core
 from zoo_core.discovery.loader import load_plugins
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, WeightsError, ZooError
 from zoo_core.hub.integrity import check_file
+from zoo_core.publishing.manifest_entry import manifest_entry, put_entry
 from zoo_core.weights.manifest import Manifest, default_manifest, read_manifest
 from zoo_core.weights.reference import PackageReference, parse_reference
 from zoo_core.weights.release import read_release
@@ -118,6 +120,28 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
 def test_an_entry_that_is_no_table_is_named(written: Callable[..., Path]) -> None:
     with pytest.raises(ZooError, match=r"toy\.bits: expected `object`"):
         read_manifest(written('"toy.bits" = 3'))
+
+
+def test_steps_with_absent_arguments_are_pinned_and_checked(tmp_path: Path, registry: Registry) -> None:
+    """TOML has no null, which rotate:range=20 has for its degrees."""
+    run = tmp_path / "run"
+    steps = [{"step": "rotate", "range": 20.0, "seed": 3}]
+    zoo_core.train(
+        "toy-classifier",
+        data="toy-grey",
+        config={"inputs": 16},
+        input=steps,
+        steps=3,
+        output=run,
+        registry=registry,
+    )
+    path = tmp_path / "family.toml"
+    path.write_text("")
+    put_entry(path, manifest_entry(run, "toy-classifier.grey", ["package:nowhere/weights"]))
+    (pinned,) = read_manifest(path)
+    assert pinned.entry.metrics and all(metric.protocol.input == steps for metric in pinned.entry.metrics)
+    found = zoo_core.evaluate(str(run), registry=registry)
+    assert [metric.protocol for metric in found.metrics] == [metric.protocol for metric in pinned.entry.metrics]
 
 
 def test_one_name_in_two_manifests_names_both(written: Callable[..., Path]) -> None:

@@ -19,8 +19,8 @@ from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.preprocessing import Step, step_text
-from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.interfaces.preprocessing import Step, plain_step, step_text
+from zoo_core.interfaces.record import Record
 from zoo_core.summary import flop_counter
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
@@ -232,7 +232,7 @@ def _check_inputs(candidates: Sequence[_Candidate]) -> None:
 
 
 def _steps_text(steps: Sequence[Step]) -> str:
-    return " ".join(step_text(to_plain(step)) for step in steps) or "the data as it is"
+    return " ".join(step_text(plain_step(step)) for step in steps) or "the data as it is"
 
 
 def _measure(

@@ -14,8 +14,7 @@ from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.preprocessing import evaluation_generator
-from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.preprocessing import evaluation_generator, plain_step
 from zoo_core.pictures import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.weights.loading import load_located
@@ -182,7 +181,7 @@ def entries(
             n=measurement.n,
             data_sha256=data.data_sha256(split),
             estimator=measurement.estimator,
-            input=[to_plain(step) for step in model.input],
+            input=[plain_step(step) for step in model.input],
         )
         found.append(
             MetricEntry(

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.record import Record
+from zoo_core.interfaces.record import Record, to_plain
 
 
 class Step(Record, kw_only=True, tag_field="step"):
@@ -255,6 +255,11 @@ def parse_step(text: str) -> dict[str, object]:
         except msgspec.DecodeError:
             step[key] = value
     return step
+
+
+def plain_step(step: Step) -> dict[str, Any]:
+    """The step as files hold it: without arguments that are None, which TOML, and so a manifest, cannot say."""
+    return {key: value for key, value in to_plain(step).items() if value is not None}
 
 
 def step_text(step: Mapping[str, object]) -> str:

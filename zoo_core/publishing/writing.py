@@ -17,6 +17,7 @@ from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.preprocessing import plain_step
 from zoo_core.interfaces.record import to_plain
 from zoo_core.pictures import save_grid
 from zoo_core.publishing.card import model_card
@@ -73,7 +74,7 @@ def write_release(
             api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
         ),
         config=to_plain(model.config),
-        input=[to_plain(step) for step in model.input],
+        input=[plain_step(step) for step in model.input],
         dtype=_dtype(tensors),
         summary=summary,
         licence=licence,

@@ -21,7 +21,7 @@ from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss
-from zoo_core.interfaces.preprocessing import Steps, parse_step, step_text
+from zoo_core.interfaces.preprocessing import Steps, parse_step, plain_step, step_text
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.pictures import save_curve
 from zoo_core.processes import Processes
@@ -323,7 +323,7 @@ class Run:
             "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
             "optimizer": "; ".join(optimizers),
             "precision": loop.precision,
-            "augmentation": "; ".join(step_text(to_plain(step)) for step in self.augmentation) or "none",
+            "augmentation": "; ".join(step_text(plain_step(step)) for step in self.augmentation) or "none",
             "epochs": loop.epochs_done,
             "steps": loop.step_number,
             "seed": arguments.seed,

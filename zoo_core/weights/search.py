@@ -23,8 +23,7 @@ def search(words: str = "", *, limit: int = 50, registry: Registry | None = None
     Raises:
         ZooError: the hub refuses, or cannot be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import HfApi, get_session
 
     registry = registry or default_registry()
     endpoint = current_endpoint()

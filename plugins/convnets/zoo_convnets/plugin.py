@@ -256,6 +256,6 @@ def zoo_studies() -> list[StudySpec]:
             name="unrotation",
             target="zoo_convnets.studies.unrotation:Unrotation",
             summary="what a spatial transformer learns: to turn digits back",
-            minutes=30,
+            minutes=15,
         ),
     ]

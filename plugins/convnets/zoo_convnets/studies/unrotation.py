@@ -22,8 +22,8 @@ MEASURED = 1000  # digits whose turns are measured
 class Unrotation(Study, kw_only=True):
     data: str = "mnist"
     range: Annotated[float, Meta(gt=0, le=180)] = 90  # images are turned by up to so much, either way
-    epochs: Annotated[float, Meta(gt=0)] = 12
-    filters: Annotated[int, Meta(ge=1)] = 8  # channels of the classifier's first convolution
+    epochs: Annotated[float, Meta(gt=0)] = 30
+    filters: Annotated[int, Meta(ge=1)] = 4  # channels of the classifier's first convolution
 
     def make(self, report: Report) -> None:
         report.say(
