@@ -92,6 +92,7 @@ def test_long_labels_stand_beside_each_other(tmp_path: Path) -> None:
     save_grid(torch.zeros(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["a label longer than its image"] * 2)
     dark = np.array(opened(tmp_path / "g.png").convert("L"))[LABEL_HEIGHT + GAP + 56 :] < 128
     half = dark.shape[1] // 2
+    assert dark.any()
     np.testing.assert_array_equal(dark[:, GAP:half], dark[:, half + GAP // 2 : -GAP // 2][:, : half - GAP])
 
 

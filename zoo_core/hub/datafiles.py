@@ -8,9 +8,7 @@ from pathlib import Path
 from zoo_core.errors import DataError, UsageError
 from zoo_core.hub.endpoint import current_endpoint
 from zoo_core.hub.endpoint import is_offline as is_offline
-from zoo_core.hub.repository import guard_headers
-
-_FIRST_ANSWER = 5.0  # seconds to wait for it
+from zoo_core.hub.repository import FIRST_ANSWER, guard_headers
 
 
 def find_in_mirror(repo_id: str, path: str) -> Path | None:
@@ -91,7 +89,7 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
             raise
     url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision, endpoint=endpoint.url)
     # One request first, for the download itself retries for 20 s.
-    get_hf_file_metadata(url, token=endpoint.token, timeout=_FIRST_ANSWER)
+    get_hf_file_metadata(url, token=endpoint.token, timeout=FIRST_ANSWER)
     return download(local_files_only=False)
 
 

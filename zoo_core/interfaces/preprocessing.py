@@ -258,7 +258,8 @@ def parse_step(text: str) -> dict[str, object]:
 
 
 def plain_step(step: Step) -> dict[str, Any]:
-    """The step as files hold it: without arguments that are None, which TOML, and so a manifest, cannot say."""
+    """The step as files hold it: without arguments that are None, their default, which TOML, and so a manifest, cannot
+    say."""
     return {key: value for key, value in to_plain(step).items() if value is not None}
 
 
