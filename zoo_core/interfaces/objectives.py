@@ -39,7 +39,7 @@ class Optimizer:
     """One optimizer over named submodules; "" is the whole model. `decay` maps progress in [0, 1] to a factor of lr."""
 
     modules: tuple[str, ...] = ("",)
-    kind: str = "adam"  # adam | adamw | sgd | rmsprop | lbfgs
+    kind: str = "adam"  # adam | adamw | sgd | rmsprop | muon | lbfgs
     lr: float = 1e-3
     options: Mapping[str, Any] = field(default_factory=dict)  # betas, momentum, weight_decay, …
     clip: float | None = None  # largest gradient norm

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Optimizer
+from zoo_core.training.muon import Muon
 
 KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
+    "muon": Muon,
     "lbfgs": torch.optim.LBFGS,
 }
 FUSED = ("adam", "adamw", "sgd")  # one pass over all parameters, several times faster on a CPU

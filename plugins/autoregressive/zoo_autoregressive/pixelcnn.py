@@ -5,8 +5,8 @@ residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.
 Drawing pixel by pixel is in pixelcnn_drawing.py.
 
 NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); weights
-begin by He's rule (torch's own are so small that the blocks do nothing at first); Adam, clipped gradients, averaged
-weights and batches of 32 instead of RMSProp and batches of 16.
+begin by He's rule (torch's own are so small that the blocks do nothing at first); Muon,
+clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16.
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """
@@ -89,7 +89,7 @@ class PixelCNN(PixelDensity):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The clip is on the gradient of nats per image.
-        return {"main": Optimizer(kind="adam", lr=5e-3, clip=50.0, decay=linear_to_zero)}
+        return {"main": Optimizer(kind="muon", lr=1e-2, clip=50.0, decay=linear_to_zero)}
 
     def begin_drawing(self, n: int) -> PixelCNNDrawing:
         return PixelCNNDrawing(self, n)
