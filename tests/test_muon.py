@@ -35,25 +35,36 @@ def test_no_gradient_moves_nothing() -> None:
     assert torch.equal(orthogonalised(torch.zeros(3, 5)), torch.zeros(3, 5))
 
 
-@pytest.mark.parametrize("shape", [(6, 3, 3, 3), (30, 2, 3, 3), (12, 5)])
-def test_one_step_is_as_long_as_the_rate_says(shape: tuple[int, ...]) -> None:
-    """Filters count as the matrix [n_out, all else], and a tall one moves by sqrt(n_out / n_in) more."""
+@pytest.mark.parametrize(
+    ("shape", "filters", "matrices"),
+    [
+        ((12, 5), False, (1, 12, 5)),
+        ((6, 3, 3, 3), True, (1, 6, 27)),
+        ((30, 2, 3, 3), True, (1, 30, 18)),
+        ((2, 3, 8, 4), False, (6, 8, 4)),
+    ],
+)
+def test_one_step_is_as_long_as_the_rate_says(
+    shape: tuple[int, ...], filters: bool, matrices: tuple[int, int, int]
+) -> None:
+    """Whatever the lengths of the gradients of a stack; a tall matrix moves by sqrt(m / n) more."""
     torch.manual_seed(0)
-    parameter = torch.nn.Parameter(torch.zeros(shape))
-    parameter.grad = torch.randn(shape)
-    Muon([parameter], lr=0.1).step()
-    step = parameter.detach().flatten(1)
-    expected = 0.1 * max(1, step.shape[0] / step.shape[1]) ** 0.5
-    values = torch.linalg.svdvals(step)
-    assert 0.6 * expected < values.min() and values.max() < 1.3 * expected
-    assert (step * parameter.grad.flatten(1)).sum() < 0  # downhill
+    parameter = nn.Parameter(torch.zeros(shape))
+    lengths = torch.logspace(-2, 2, matrices[0]).view(-1, 1, 1)
+    parameter.grad = (torch.randn(matrices) * lengths).view(shape)
+    Muon([parameter], lr=0.1, filters=filters).step()
+    _, m, n = matrices
+    for step, gradient in zip(parameter.detach().view(matrices), parameter.grad.view(matrices), strict=True):
+        values = torch.linalg.svdvals(step) / (0.1 * max(1, m / n) ** 0.5)
+        assert values.min() > 0.6 and values.max() < 1.3
+        assert (step * gradient).sum() < 0  # downhill
 
 
 def test_momentum_looks_ahead() -> None:
     """Numbers by hand, for a row, which orthogonalisation only makes as long as 1 (about)."""
     torch.manual_seed(0)
     gradients = torch.randn(4, 1, 6)
-    parameter = torch.nn.Parameter(torch.ones(1, 6))
+    parameter = nn.Parameter(torch.ones(1, 6))
     optimizer, average, expected = (
         Muon([parameter], lr=0.1, momentum=0.8, weight_decay=0.5),
         torch.zeros(1, 6),
@@ -69,14 +80,14 @@ def test_momentum_looks_ahead() -> None:
 
 def test_vectors_and_numbers_go_by_adam() -> None:
     torch.manual_seed(0)
-    ours = [torch.nn.Parameter(torch.randn(5)), torch.nn.Parameter(torch.tensor(0.3))]
-    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    ours = [nn.Parameter(torch.randn(5)), nn.Parameter(torch.tensor(0.3)), nn.Parameter(torch.randn(2, 3, 1))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
     optimizers = Muon(ours, lr=0.05, weight_decay=0.5), torch.optim.Adam(theirs, lr=0.05)
     for _ in range(20):
         noise = torch.randn(5)
         for parameters, optimizer in zip((ours, theirs), optimizers, strict=True):
             optimizer.zero_grad()
-            loss = ((parameters[0] - noise) ** 2).sum() + parameters[1] ** 4
+            loss = ((parameters[0] - noise) ** 2).sum() + parameters[1] ** 4 + parameters[2].exp().sum()
             loss.backward()
             optimizer.step()
     for mine, other in zip(ours, theirs, strict=True):
@@ -86,7 +97,7 @@ def test_vectors_and_numbers_go_by_adam() -> None:
 def test_matrices_move_as_with_torch() -> None:
     """torch.optim.Muon has another mean of gradients, which is longer by 1 / (1 - momentum); length does not count."""
     torch.manual_seed(0)
-    ours, theirs = (torch.nn.Parameter(torch.eye(6, 4)) for _ in range(2))
+    ours, theirs = (nn.Parameter(torch.eye(6, 4)) for _ in range(2))
     optimizers: list[Any] = [Muon([ours], lr=0.05), torch.optim.Muon([theirs], lr=0.05, weight_decay=0.0)]
     target = torch.randn(6, 4)
     for _ in range(10):
@@ -102,9 +113,9 @@ def test_the_memory_format_changes_nothing() -> None:
     filters, gradient = torch.randn(8, 3, 3, 3), torch.randn(8, 3, 3, 3)
     moved = []
     for memory_format in (torch.contiguous_format, torch.channels_last):
-        parameter = torch.nn.Parameter(filters.clone(memory_format=memory_format))
+        parameter = nn.Parameter(filters.clone(memory_format=memory_format))
         parameter.grad = gradient.clone(memory_format=memory_format)
-        Muon([parameter], lr=0.1).step()
+        Muon([parameter], lr=0.1, filters=True).step()
         moved.append(parameter.detach())
     assert torch.equal(moved[0], moved[1])
 
@@ -135,3 +146,22 @@ def test_a_checkpoint_holds_all_that_decides_the_next_steps() -> None:
     assert all(torch.equal(a, b) for a, b in zip(go_on(later, resumed), expected, strict=True))
     other = go_on(fresh, LiveOptimizer(fresh, declared))
     assert not any(torch.equal(a, b) for a, b in zip(other, expected, strict=True))
+
+
+def test_a_model_says_what_is_a_filter() -> None:
+    """A convolution's weight is one matrix, any other parameter with more than two axes a stack."""
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(nn.Conv2d(4, 3, 2))
+    model.stack = nn.Parameter(torch.zeros(3, 4, 2, 2))
+    optimizer = LiveOptimizer(model, Optimizer(kind="muon", lr=1.0))
+    before = model[0].weight.detach().clone()
+
+    def closure() -> float:
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        return 0.0
+
+    optimizer.step(closure, 0.0)
+    for matrices in (model[0].weight - before).flatten(1), model.stack.flatten(0, 1):
+        values = torch.linalg.svdvals(matrices.detach())
+        assert values.min() > 0.6 and values.max() < 1.3

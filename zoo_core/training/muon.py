@@ -20,16 +20,24 @@ ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for matrices and filters, Adam for vectors (biases, gains) and numbers, both with the same rate.
+    """Muon for matrices, Adam for vectors (biases, gains) and numbers, both with the same rate.
 
-    A filter bank [n_out, n_in, kH, kW] is the matrix [n_out, n_in kH kW].
+    A parameter [..., m, n] is a stack of matrices, each with a step of its own, and one [..., m, 1] is a vector. In
+    groups with `filters`, a parameter [m, n_in, kH, kW] is one matrix [m, n_in kH kW].
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        filters: bool = False,
     ) -> None:
-        """A step of a matrix has singular values of about `lr`; `weight_decay` (matrices only) is a share of `lr`."""
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        """A step of a matrix has singular values of about `lr`; `weight_decay`, of matrices only, is times `lr`."""
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "filters": filters}
+        super().__init__(params, defaults)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -46,7 +54,7 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                if parameter.ndim > 1:
+                if parameter.ndim > 1 and (group["filters"] or parameter.shape[-1] > 1):
                     _muon(parameter, self.state[parameter], group)
                 else:
                     _adam(parameter, self.state[parameter], group["lr"])
@@ -54,18 +62,19 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """U V' of the singular value decomposition U S V', nearly: [m, n] -> [m, n], singular values about 1 ([1]).
+    """U V' of the singular value decomposition U S V', nearly: [..., m, n] -> same, singular values about 1 ([1]).
 
     Directions whose singular value is below a thousandth of the matrix's norm stay shorter.
     """
     a, b, c = QUINTIC
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.bfloat16().T if tall else matrix.bfloat16()  # rounding errors do not add up: each iteration corrects
-    x = x / (x.norm() + 1e-7)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x: Tensor = matrix.bfloat16()  # rounding errors do not add up: each iteration corrects those before
+    x = x.mT if tall else x
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.T if tall else x).to(matrix.dtype)
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrix.dtype)
 
 
 def _muon(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -74,11 +83,11 @@ def _muon(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> No
         state["momentum"] = torch.zeros_like(parameter)
     average = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
     ahead = parameter.grad.lerp(average, group["momentum"])  # Nesterov's
-    update = orthogonalised(ahead.flatten(1))
-    n_out, n_in = update.shape
+    update = orthogonalised(ahead.flatten(1) if group["filters"] else ahead)
+    m, n = update.shape[-2:]
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-    # A tall matrix lengthens what it maps; so that outputs of every size move alike ([1]).
-    parameter.add_(update.view_as(parameter), alpha=-group["lr"] * max(1, n_out / n_in) ** 0.5)
+    # A tall matrix has more outputs than inputs to make them of: a longer step moves each of them as far ([1]).
+    parameter.add_(update.view_as(parameter), alpha=-group["lr"] * max(1, m / n) ** 0.5)
 
 
 def _adam(parameter: Tensor, state: dict[str, Any], lr: float) -> None:

@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "lbfgs": torch.optim.LBFGS,
 }
 FUSED = ("adam", "adamw", "sgd")  # one pass over all parameters, several times faster on a CPU
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 SCRATCH = ("al",)  # L-BFGS fills it anew in every step
 
 
@@ -52,7 +53,12 @@ class LiveOptimizer:
         options = dict(self.declared.options)
         if self.declared.kind in FUSED and all(p.device.type == "cpu" for p in self.parameters.values()):
             options.setdefault("fused", not options.keys() & {"foreach", "differentiable"})
-        self.torch = KINDS[self.declared.kind](list(self.parameters.values()), lr=self.declared.lr, **options)
+        parameters: list[Any] = list(self.parameters.values())
+        if self.declared.kind == "muon":
+            filters = [p for name, p in self.parameters.items() if _is_filter(model, name)]
+            others = [p for name, p in self.parameters.items() if not _is_filter(model, name)]
+            parameters = [{"params": filters, "filters": True}, {"params": others}]
+        self.torch = KINDS[self.declared.kind](parameters, lr=self.declared.lr, **options)
 
     def step(self, closure: Callable[[], float], progress: float) -> None:
         """One step; `closure` sets the gradients and returns the loss, and L-BFGS calls it several times."""
@@ -95,3 +101,8 @@ class LiveOptimizer:
             if not item:
                 parameter = self.parameters[name]
                 self.torch.state[parameter][key] = copied(place, parameter.device)
+
+
+def _is_filter(model: nn.Module, name: str) -> bool:
+    """Whether this parameter belongs to a convolution."""
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), CONVOLUTIONS)

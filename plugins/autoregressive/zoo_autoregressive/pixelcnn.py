@@ -5,13 +5,13 @@ residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.
 Drawing pixel by pixel is in pixelcnn_drawing.py.
 
 NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); weights
-begin by He's rule (torch's own are so small that the blocks do nothing at first); Muon,
-clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16.
+begin by He's rule (torch's own are so small that the blocks do nothing at first); Adam or Muon, clipped gradients,
+averaged weights and batches of 32 instead of RMSProp and batches of 16.
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -29,6 +29,7 @@ class PixelCNNConfig(PixelConfig, kw_only=True):
     hidden: Annotated[int, Meta(ge=1, le=1024)] = 32  # h, features inside a block; a multiple of the channels
     layers: Annotated[int, Meta(ge=1, le=64)] = 15  # residual blocks
     head: Annotated[int, Meta(ge=1, le=4096)] = 32  # features of the two 1x1 layers before the logits
+    optimizer: Literal["adam", "muon"] = "adam"  # Muon needs fewer steps
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,7 +90,7 @@ class PixelCNN(PixelDensity):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The clip is on the gradient of nats per image.
-        return {"main": Optimizer(kind="muon", lr=1e-2, clip=50.0, decay=linear_to_zero)}
+        return {"main": Optimizer(kind=self.config.optimizer, lr=5e-3, clip=50.0, decay=linear_to_zero)}
 
     def begin_drawing(self, n: int) -> PixelCNNDrawing:
         return PixelCNNDrawing(self, n)

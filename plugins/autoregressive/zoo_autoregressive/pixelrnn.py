@@ -5,15 +5,15 @@ Row LSTM (3.1), the Diagonal BiLSTM (3.2), residual connections (3.3), masked co
 network (table 1). The recurrence of both LSTMs is in lstm_sweep.py, drawing pixel by pixel in pixelrnn_drawing.py.
 
 NOTE, where this differs from [1]: the states before the first pixel are zero, not learned; pixel values enter in [0, 1]
-as they are (the first bias centres them); no multi-scale variant; the convolutions begin by He's rule; Adam, clipped
-gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16.
+as they are (the first bias centres them); no multi-scale variant; the convolutions begin by He's rule; Adam or
+Muon, clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16.
 
 Axes: B batch, C channels, H height, W width, P = H * W pixels, h hidden features; a layer's input and output have 2h.
 Inside the network maps are [features, P * B]: pixels in the order in which the LSTM visits them, the batch innermost,
 so that a step of the LSTM is one contiguous run of columns.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,7 @@ class PixelRNNConfig(PixelConfig, kw_only=True):
     layers: Annotated[int, Meta(ge=1, le=64)] = 7  # LSTM layers
     head: Annotated[int, Meta(ge=1, le=4096)] = 32  # features of the two 1x1 layers before the logits
     residual: bool = True  # whether a layer adds to its input ([1], 3.3), or replaces it
+    optimizer: Literal["adam", "muon"] = "adam"  # Muon needs fewer steps
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,7 +214,8 @@ class PixelRNN(PixelDensity):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The clip is on the gradient of nats per image; the recurrent layers diverge without it now and then.
-        return {"main": Optimizer(kind="adam", lr=3e-3, clip=50.0, decay=linear_to_zero)}
+        lr = {"adam": 3e-3, "muon": 5e-3}[self.config.optimizer]
+        return {"main": Optimizer(kind=self.config.optimizer, lr=lr, clip=50.0, decay=linear_to_zero)}
 
 
 class DiagonalPixelRNN(PixelRNN):
