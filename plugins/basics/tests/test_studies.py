@@ -49,5 +49,5 @@ def test_losses_show_that_the_median_ignores_outliers(tmp_path):
 @pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 def test_optimizers_start_from_the_same_weights(tmp_path):
     (table,) = tables(Optimizers(epochs=0.05), tmp_path)
-    assert [row[0] for row in table["rows"]] == ["sgd", "sgd-decay", "momentum", "adam"]
+    assert [row[0] for row in table["rows"]] == ["sgd", "sgd-decay", "momentum", "adam", "muon"]
     assert all(0.1 < row[2] <= 1 for row in table["rows"])

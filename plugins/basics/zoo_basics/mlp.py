@@ -41,6 +41,7 @@ OPTIMIZERS = {
     "sgd-decay": Optimizer(kind="sgd", lr=0.1, decay=linear_to_zero),
     "momentum": Optimizer(kind="sgd", lr=0.1, options={"momentum": 0.9}, decay=linear_to_zero),
     "adam": Optimizer(kind="adam", lr=1e-3, decay=linear_to_zero),
+    "muon": Optimizer(kind="muon", lr=2e-2, decay=linear_to_zero),
 }
 
 
@@ -50,7 +51,7 @@ class MLPConfig(Record, kw_only=True):
     hidden: tuple[Annotated[int, Meta(ge=1)], ...] = (256, 256)  # units of each hidden layer
     activation: Literal["sigmoid", "tanh", "relu"] = "relu"
     init: Initialisation = "he"
-    optimizer: Literal["sgd", "sgd-decay", "momentum", "adam"] = "adam"
+    optimizer: Literal["sgd", "sgd-decay", "momentum", "adam", "muon"] = "adam"
 
 
 class MLP(Model):

@@ -1,6 +1,7 @@
-"""Four ways down the same hill: SGD, SGD with decay, momentum and Adam.
+"""Five ways down the same hill: SGD, SGD with decay, momentum, Adam and Muon.
 
-Robbins and Monro, 1951 (the decay); Polyak, 1964 (momentum); Kingma and Ba, 2014, arXiv:1412.6980 (Adam).
+Robbins and Monro, 1951 (the decay); Polyak, 1964 (momentum); Kingma and Ba, 2014, arXiv:1412.6980 (Adam); Jordan
+et al., 2024 (Muon).
 """
 
 from typing import Annotated
@@ -18,8 +19,8 @@ class Optimizers(Study, kw_only=True):
     def make(self, report: Report) -> None:
         report.say(
             f"The MLP 784-256-256-10 on {self.data}, {self.epochs:g} epochs from the same weights, with the same "
-            "batches; the learning rates are the model's defaults, 0.1 for SGD and momentum, and 0.001 for Adam. "
-            "Validation split; the test split is not touched."
+            "batches; the learning rates are the model's defaults, 0.1 for SGD and momentum, 0.001 for Adam, and 0.02 "
+            "for Muon. Validation split; the test split is not touched."
         )
         rows = []
         with report.picture("curves", "Over the epochs.", columns=2, size=4) as axes:
