@@ -305,13 +305,15 @@ def test_the_papers_names_of_layers(name, layers):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize("name", SMALL)
-def test_a_few_steps_on_one_batch_make_its_loss_fall(name):
+def test_a_few_steps_on_one_batch_make_its_loss_fall(name, kind):
     torch.manual_seed(0)
     config = {"resnet9": {"filters": 8}, "alexnet-small": {"dropout": 0.0}}.get(name, {})  # dropout hides so few steps
-    model = create(name, features=features(channels=1, size=16), config=config)
+    model = create(name, features=features(channels=1, size=16), config=config | {"optimizer": kind})
     batch = {"image": torch.rand(6, 1, 16, 16), "label": torch.arange(6) % 3}
     (declared,) = model.optimizers().values()
+    assert declared.kind == kind
     optimizer = LiveOptimizer(model, declared)
     model.train()
 

@@ -7,14 +7,12 @@ digits the part that the last pooling layer of Inception plays for photographs i
 NOTE: distances and scores hold for one classifier only: name its release and hash beside them.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo_convnets.schedules import one_cycle
-from zoo_core import Optimizer
 
 FEATURES = 64
 
@@ -26,6 +24,7 @@ class DigitClassifierConfig(ImageClassifierConfig, kw_only=True):
     height: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
     width: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
     classes: Annotated[int, Meta(ge=1)] = 10
+    optimizer: Literal["sgd", "adamw", "muon"] = "adamw"
     filters: Annotated[int, Meta(ge=1)] = 32  # channels of the first convolution; the others have twice as many
 
 
@@ -51,9 +50,6 @@ class DigitClassifier(ImageClassifier):
     def forward(self, x: Tensor) -> Tensor:
         maps = self.convolutions(x)  # [B, 2f, H/8, W/8]
         return self.classifier(self.features(maps))
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.05}, decay=one_cycle)}
 
 
 def halving(c_in: int, c_out: int) -> list[nn.Module]:

@@ -6,14 +6,14 @@ A model writes `forward` (images [B, C, H, W] to logits [B, K]), and names its l
 import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo_convnets.schedules import one_cycle
+from zoo_convnets.optimizers import OPTIMIZERS
 from zoo_core import (
     Field,
     Loss,
@@ -31,7 +31,7 @@ PENULTIMATE = "penultimate"  # what the head sees, as a name of `extract_feature
 
 
 class ImageClassifierConfig(Record, kw_only=True):
-    """What the data decides, and the loss."""
+    """What the data decides, the loss, and the optimizer."""
 
     channels: Annotated[int, Meta(ge=1, le=1024)] = 3  # 1 grey, 3 RGB
     height: Annotated[int, Meta(ge=1, le=4096)] = 224  # pixels
@@ -39,6 +39,7 @@ class ImageClassifierConfig(Record, kw_only=True):
     classes: Annotated[int, Meta(ge=1)] = 1000  # K
     class_names: tuple[str, ...] = ()  # in the order of their numbers, where they are known
     label_smoothing: Annotated[float, Meta(ge=0, le=1)] = 0.0  # share of the target that all classes get alike
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,8 +59,6 @@ class ImageClassifier(Model):
 
     config: Any
     aliases: Mapping[str, str] = {}  # the paper's names of layers -> ours
-    lr = 0.1  # the highest of the cycle
-    weight_decay = 5e-4
 
     def __init__(self, config: ImageClassifierConfig, *, smallest: int = 1) -> None:
         """`smallest` is the number of pixels a side below which nothing would be left for a later layer."""
@@ -152,8 +151,7 @@ class ImageClassifier(Model):
         return {"x": Stream(batch=128)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        options = {"momentum": 0.9, "nesterov": True, "weight_decay": self.weight_decay}
-        return {"main": Optimizer(kind="sgd", lr=self.lr, options=options, decay=one_cycle)}
+        return {"main": OPTIMIZERS[self.config.optimizer]}
 
 
 def fresh(linear: nn.Module, n: int) -> nn.Linear:

@@ -9,14 +9,12 @@ SGD; no half-precision weights, and half of the filters.
 Axes: B batch, C channels, H height, W width, K classes.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo_convnets.schedules import one_cycle
-from zoo_core import Optimizer
 
 
 class ResNet9Config(ImageClassifierConfig, kw_only=True):
@@ -25,6 +23,7 @@ class ResNet9Config(ImageClassifierConfig, kw_only=True):
     filters: Annotated[int, Meta(ge=1)] = 32  # channels of the first convolution; [1] has 64
     logit_scale: Annotated[float, Meta(gt=0)] = 0.125  # without it the high learning rate makes the loss explode
     label_smoothing: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    optimizer: Literal["sgd", "adamw", "muon"] = "muon"
 
 
 class ResNet9(ImageClassifier):
@@ -33,8 +32,6 @@ class ResNet9(ImageClassifier):
     Config = ResNet9Config
     head = "linear"
     augmentation = ("crop:padding=4,mode=reflect", "flip", "cutout:size=8")
-    lr = 0.03
-    weight_decay = 0.05
 
     def __init__(self, config: ResNet9Config) -> None:
         super().__init__(config, smallest=8)
@@ -49,10 +46,6 @@ class ResNet9(ImageClassifier):
     def forward(self, x: Tensor) -> Tensor:
         x = self.layer3(self.layer2(self.layer1(self.prep(x))))
         return self.config.logit_scale * self.linear(self.pool(x).flatten(1))
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        options = {"weight_decay": self.weight_decay}
-        return {"main": Optimizer(kind="muon", lr=self.lr, options=options, decay=one_cycle)}
 
 
 class Residual(nn.Module):

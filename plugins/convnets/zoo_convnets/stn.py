@@ -18,7 +18,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo_convnets.schedules import one_cycle
+from zoo_convnets.optimizers import OPTIMIZERS, one_cycle
 from zoo_core import Optimizer, RecordError, UsageError
 
 
@@ -29,6 +29,7 @@ class STNConfig(ImageClassifierConfig, kw_only=True):
     height: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
     width: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
     classes: Annotated[int, Meta(ge=1)] = 10  # K
+    optimizer: Literal["sgd", "adamw", "muon"] = "adamw"
     transform: Literal["affine", "attention"] = "affine"  # six numbers; or scale and shift, three
     placement: Literal["input", "inner", "parallel", "none"] = "input"  # parallel: several, all on the input
     transformers: Annotated[int, Meta(ge=1)] | None = None  # how many of them are parallel; null: two
@@ -95,7 +96,8 @@ class STN(ImageClassifier):
         return torch.cat([sample(x, affine_grid(theta, *x.shape[2:])) for theta in thetas], 1)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(kind="adamw", lr=2e-3, options={"weight_decay": 0.01}, decay=one_cycle)}
+        gentle = Optimizer(kind="adamw", lr=2e-3, options={"weight_decay": 0.01}, decay=one_cycle)
+        return {"main": gentle if self.config.optimizer == "adamw" else OPTIMIZERS[self.config.optimizer]}
 
 
 class SpatialTransformer(nn.Module):
