@@ -275,6 +275,10 @@ def test_an_entry_that_pins_the_same_files_gets_a_source_more(
     bits, kept = read_manifest(path)
     assert bits.entry.default and bits.entry.sources == [done.source] and bits.entry.summary.startswith("x")
     text = path.read_text()
+    put_entry(
+        path, (done.entry or "").replace('summary = "', 'default = true\nsummary = "x').replace("README", "README2")
+    )
+    assert path.read_text() == text  # a default that says so is one too
     with pytest.raises(ZooError):
         put_entry(path, (done.entry or "").replace("sha256", "sha257"))
     assert path.read_text() == text

@@ -60,7 +60,7 @@ def put_entry(path: Path, entry: str) -> None:
     if before is not None and to_plain(before.files) == new["files"]:
         sources = [*before.sources, *(source for source in new["sources"] if source not in before.sources)]
         lines = [f"sources = {_inline(sources)}" if line.startswith("sources = [") else line for line in old]
-    elif before is not None and before.default:
+    elif before is not None and before.default and "default" not in new:
         lines.insert(1, "default = true")
     blocks = ("\n".join(block).strip("\n") for block in (kept[:place], lines, kept[place:]))
     with replacing(path) as beside:

@@ -44,6 +44,7 @@ from zoo_core.training.optimizers import KINDS
 
 BATCH = 128
 PADDING = 4  # pixels
+AUGMENTATION = (f"crop:padding={PADDING}", "flip")  # on both sides
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 
 
@@ -98,7 +99,7 @@ def hand_written_steps(model: Model, batches: Iterator[Batch], *, bf16: bool, ch
 
 
 def our_loop(model: Model, data: Dataset) -> Loop:
-    augmentation = read_augmentation([parse_step(text) for text in model.augmentation], "the model")
+    augmentation = read_augmentation([parse_step(text) for text in AUGMENTATION], "the benchmark")
     return Loop(model, data, seed=0, steps=10**9, batch=BATCH, augmentation=augmentation)
 
 
@@ -178,7 +179,9 @@ def main() -> None:
     normalise = {"step": "normalize", "mean": MEAN, "std": STD}
     names = arguments.networks or ["resnet9", "resnet20"]
     try:
-        models = {name: create(name, features=data.features, input=[normalise]) for name in names}
+        models = {
+            name: create(name, features=data.features, input=[normalise], config={"optimizer": "sgd"}) for name in names
+        }
     except ZooError as error:
         parser.error(error.message)
     decoded_images, labels = decoded(data)
