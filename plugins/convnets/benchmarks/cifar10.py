@@ -172,6 +172,8 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", help="of this family (default: resnet9 resnet20)")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("--rounds must be at least 2, for ratios with a spread")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     keep_freed_memory()  # as zoo train does

@@ -160,6 +160,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("--rounds must be at least 2, for ratios with a spread")
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(unknown)}")
     torch.set_num_threads(1)
