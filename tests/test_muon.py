@@ -51,10 +51,11 @@ def test_one_step_is_as_long_as_the_rate_says(
     torch.manual_seed(0)
     parameter = nn.Parameter(torch.zeros(shape))
     lengths = torch.logspace(-2, 2, matrices[0]).view(-1, 1, 1)
-    parameter.grad = (torch.randn(matrices) * lengths).view(shape)
-    Muon([parameter], lr=0.1, filters=filters).step()
+    gradients = torch.randn(matrices) * lengths
+    parameter.grad = gradients.view(shape).clone()
+    Muon([parameter], lr=0.1, filters=[parameter] if filters else []).step()
     _, m, n = matrices
-    for step, gradient in zip(parameter.detach().view(matrices), parameter.grad.view(matrices), strict=True):
+    for step, gradient in zip(parameter.detach().view(matrices), gradients, strict=True):
         values = torch.linalg.svdvals(step) / (0.1 * max(1, m / n) ** 0.5)
         assert values.min() > 0.6 and values.max() < 1.3
         assert (step * gradient).sum() < 0  # downhill
@@ -115,7 +116,7 @@ def test_the_memory_format_changes_nothing() -> None:
     for memory_format in (torch.contiguous_format, torch.channels_last):
         parameter = nn.Parameter(filters.clone(memory_format=memory_format))
         parameter.grad = gradient.clone(memory_format=memory_format)
-        Muon([parameter], lr=0.1, filters=True).step()
+        Muon([parameter], lr=0.1, filters=[parameter]).step()
         moved.append(parameter.detach())
     assert torch.equal(moved[0], moved[1])
 

@@ -53,12 +53,13 @@ class LiveOptimizer:
         options = dict(self.declared.options)
         if self.declared.kind in FUSED and all(p.device.type == "cpu" for p in self.parameters.values()):
             options.setdefault("fused", not options.keys() & {"foreach", "differentiable"})
-        parameters: list[Any] = list(self.parameters.values())
         if self.declared.kind == "muon":
-            filters = [p for name, p in self.parameters.items() if _is_filter(model, name)]
-            others = [p for name, p in self.parameters.items() if not _is_filter(model, name)]
-            parameters = [{"params": filters, "filters": True}, {"params": others}]
-        self.torch = KINDS[self.declared.kind](parameters, lr=self.declared.lr, **options)
+            options["filters"] = [
+                parameter
+                for name, parameter in self.parameters.items()
+                if isinstance(model.get_submodule(name.rpartition(".")[0]), CONVOLUTIONS)
+            ]
+        self.torch = KINDS[self.declared.kind](list(self.parameters.values()), lr=self.declared.lr, **options)
 
     def step(self, closure: Callable[[], float], progress: float) -> None:
         """One step; `closure` sets the gradients and returns the loss, and L-BFGS calls it several times."""
@@ -101,8 +102,3 @@ class LiveOptimizer:
             if not item:
                 parameter = self.parameters[name]
                 self.torch.state[parameter][key] = copied(place, parameter.device)
-
-
-def _is_filter(model: nn.Module, name: str) -> bool:
-    """Whether this parameter belongs to a convolution."""
-    return isinstance(model.get_submodule(name.rpartition(".")[0]), CONVOLUTIONS)

@@ -96,8 +96,8 @@ class STN(ImageClassifier):
         return torch.cat([sample(x, affine_grid(theta, *x.shape[2:])) for theta in thetas], 1)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        gentle = Optimizer(kind="adamw", lr=2e-3, options={"weight_decay": 0.01}, decay=one_cycle)
-        return {"main": gentle if self.config.optimizer == "adamw" else OPTIMIZERS[self.config.optimizer]}
+        adamw = Optimizer(kind="adamw", lr=2e-3, options={"weight_decay": 0.01}, decay=one_cycle)
+        return {"main": (OPTIMIZERS | {"adamw": adamw})[self.config.optimizer]}
 
 
 class SpatialTransformer(nn.Module):
