@@ -8,8 +8,8 @@ Variants:
     batch-norm  torchvision's, whose published weights fit: batch normalisation after every convolution (Ioffe and
                 Szegedy, 2015), and 3x3 where [1] has 5x5; 6,624,904 parameters, 13,004,888 with the auxiliary ones.
     2014        as in [1]: 5x5, biases, local response normalisation; 6,998,552 and 13,378,280 parameters.
-    small       for images of 32 x 32: one 3x3 convolution as the stem, modules 3a to 4e at half the width with batch
-                normalisation and 5x5, and one auxiliary classifier.
+    small       for images of 32 x 32: one 3x3 convolution as the stem, modules 3a to 4e and one auxiliary classifier,
+                at half the width, with batch normalisation and 5x5.
 
 NOTE: weights of torchvision that came from TensorFlow want images from -1 to 1: a `normalize` step with mean and std
 0.5. The auxiliary classifiers see 4 x 4 places by adaptive pooling, where [1] has 5x5 pooling with stride 3.
@@ -96,7 +96,8 @@ class GoogLeNet(ImageClassifier):
             channels = module.channels
             if config.auxiliary and name in self.taps:
                 dropout = 0.7 if config.auxiliary_dropout is None else config.auxiliary_dropout
-                auxiliary = AuxiliaryClassifier(channels, config.classes, dropout, batch_norm=not paper)
+                width = 512 if small else 1024
+                auxiliary = AuxiliaryClassifier(channels, width, config.classes, dropout, batch_norm=not paper)
                 self.add_module(self.taps[name], auxiliary)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout((0.4 if paper else 0.2) if config.dropout is None else config.dropout)
@@ -172,17 +173,17 @@ class Inception(nn.Module):
 
 
 class AuxiliaryClassifier(nn.Module):
-    """[B, C, H, W] -> [B, K] ([1], section 5)."""
+    """[B, C, H, W] -> [B, K] ([1], section 5, where the width is 1024)."""
 
-    def __init__(self, c_in: int, classes: int, dropout: float, *, batch_norm: bool) -> None:
+    def __init__(self, c_in: int, width: int, classes: int, dropout: float, *, batch_norm: bool) -> None:
         super().__init__()
-        self.conv = Convolution(c_in, 128, 1, batch_norm=batch_norm)
-        self.fc1 = nn.Linear(128 * 4 * 4, 1024)
+        self.conv = Convolution(c_in, width // 8, 1, batch_norm=batch_norm)
+        self.fc1 = nn.Linear(2 * width, width)
         self.dropout = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(1024, classes)
+        self.fc2 = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(F.adaptive_avg_pool2d(x, 4)).flatten(1)  # [B, 2048]
+        x = self.conv(F.adaptive_avg_pool2d(x, 4)).flatten(1)  # [B, 2 width]
         return self.fc2(self.dropout(F.relu(self.fc1(x))))
 
 
