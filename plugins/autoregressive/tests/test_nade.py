@@ -1,6 +1,7 @@
 """NADE: the equations, the fast recurrence and its backward pass, orderings, and the checks of every density."""
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo_autoregressive import nade_drawing, nade_recurrence
+from zoo_autoregressive import nade_recurrence
 from zoo_autoregressive.nade import NADE, NADEConfig
 from zoo_autoregressive.nade_recurrence import nade_logits
 from zoo_core import RecordError
@@ -82,12 +83,22 @@ def test_logits_equal_loops_over_values_and_units(sizes, ordering):
 @pytest.mark.parametrize("block", [1, 3, 7, 100])
 def test_no_result_depends_on_the_size_of_a_block(block, monkeypatch):
     model = small(height=4, width=5).double()
-    x, uniforms = images(model), noise(6, 1, 4, 5)
-    before = model(x), torch.autograd.grad(model.log_prob(x).sum(), list(model.parameters())), model.draw(uniforms)
+    x = images(model)
+    before = model(x), torch.autograd.grad(model.log_prob(x).sum(), list(model.parameters()))
     monkeypatch.setattr(nade_recurrence, "BLOCK", block)
-    monkeypatch.setattr(nade_drawing, "AHEAD", block)
-    after = model(x), torch.autograd.grad(model.log_prob(x).sum(), list(model.parameters())), model.draw(uniforms)
+    after = model(x), torch.autograd.grad(model.log_prob(x).sum(), list(model.parameters()))
     torch.testing.assert_close(after, before, rtol=1e-12, atol=1e-12)
+
+
+def test_hidden_units_that_are_far_off_and_weights_in_half_precision_can_be_drawn_from():
+    model = small().float()
+    with torch.no_grad():
+        model.b.fill_(-1000)  # exp(1000) is infinite
+        model.W.zero_()
+        model.c.fill_(0.5)
+    drawn = model.draw(noise(2000, 1, 3, 4).float())
+    assert drawn.mean().item() == pytest.approx(1 / (1 + math.exp(-0.5)), abs=0.01)
+    assert set(model.bfloat16().draw(noise(20, 1, 3, 4)).unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("levels", [2, 3])

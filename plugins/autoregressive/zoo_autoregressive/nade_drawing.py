@@ -1,11 +1,12 @@
-"""Drawing from NADE: activations and hidden layers are kept, and change only where a value that is not 0 was drawn.
+"""Drawing from NADE: activations a and hidden layers are kept, and change only where a value that is not 0 was drawn.
 
 Axes: B batch, D values, h hidden features, L logits a value.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +14,6 @@ from zoo_autoregressive.sequence_density import SequenceDrawing
 
 if TYPE_CHECKING:
     from zoo_autoregressive.nade import NADE
-
-AHEAD = 14  # bits that are tried at once; no result depends on it
 
 
 class NADEDrawing(SequenceDrawing):
@@ -38,25 +37,24 @@ class NADEDrawing(SequenceDrawing):
 def draw_bits(model: "NADE", thresholds: Tensor, progress: Callable[[float], None]) -> Tensor:
     """Bits that are 1 where V_i h_i is greater than the threshold: [D, B] -> [D, B].
 
-    A few bits ahead are tried with the layers as they are: up to the first that is 1 in some image, they are right.
+    In NumPy, on the CPU: a step is so little work that its calls take most of the time, and NumPy's take the least.
     """
-    W, V, b = model.W.detach(), model.V.detach()[:, 0], model.b.detach()
-    a = b.repeat(thresholds.shape[1], 1)  # [B, h]
-    hidden = torch.sigmoid(a)
-    bits = []
-    for w, v, threshold in zip(W.split(AHEAD), V.split(AHEAD), thresholds.split(AHEAD), strict=True):
-        tried = v @ hidden.T > threshold  # [T, B]
-        zeros = int(tried.any(1).int().cumsum(0).eq(0).sum())
-        bits += tried[:zeros].unbind()
-        for w_i, v_i, threshold_i in zip(
-            w[zeros:].unbind(), v[zeros:].unbind(), threshold[zeros:].unbind(), strict=True
-        ):
-            bit = torch.mv(hidden, v_i) > threshold_i  # [B]
-            changed = bit.nonzero().view(-1)
-            if changed.numel():
-                a_changed = a.index_select(0, changed).add_(w_i)
-                a.index_copy_(0, changed, a_changed)
-                hidden.index_copy_(0, changed, a_changed.sigmoid_())
-            bits.append(bit)
-        progress(len(bits) / len(thresholds))
-    return torch.stack(bits).to(thresholds)
+
+    def array(x: Tensor) -> "np.ndarray[Any, Any]":
+        x = x.detach().cpu()
+        return x.to(torch.promote_types(x.dtype, torch.float32)).numpy()  # NumPy has no bfloat16
+
+    W, V, b, limits = array(model.W), array(model.V[:, 0]), array(model.b), array(thresholds)
+    bits = np.zeros_like(limits)
+    with np.errstate(over="ignore"):  # of exp(-a) for a far below 0: 1 / inf is right
+        a = np.tile(b, (limits.shape[1], 1))  # [B, h]
+        hidden = 1 / (1 + np.exp(-a))
+        for i in range(len(bits)):
+            (ones,) = (hidden @ V[i] > limits[i]).nonzero()
+            if len(ones):
+                changed = a[ones] + W[i]
+                a[ones], hidden[ones] = changed, 1 / (1 + np.exp(-changed))
+                bits[i, ones] = 1
+            if (i + 1) % (len(bits) // model.config.height) == 0:
+                progress((i + 1) / len(bits))
+    return torch.from_numpy(bits).to(thresholds)
