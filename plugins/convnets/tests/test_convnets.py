@@ -305,6 +305,26 @@ def test_the_papers_names_of_layers(name, layers):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "rate"),
+    [
+        ("alexnet", {}, 0.01),
+        ("alexnet-small", {}, 0.02),
+        ("vgg16", {}, 0.01),
+        ("vgg16-bn", {}, 0.1),
+        ("googlenet", {}, 0.1),
+        ("googlenet", {"variant": "2014"}, 0.01),
+        ("resnet20", {}, 0.1),
+        ("stn", {"optimizer": "sgd"}, 0.1),
+        ("stn", {}, 0.002),
+        ("alexnet", {"optimizer": "muon"}, 0.03),
+    ],
+)
+def test_gradient_descent_is_slower_without_batch_normalisation(name, config, rate):
+    (declared,) = outline(name, **config).optimizers().values()
+    assert declared.lr == rate
+
+
 @pytest.mark.parametrize("kind", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize("name", SMALL)
 def test_a_few_steps_on_one_batch_make_its_loss_fall(name, kind):

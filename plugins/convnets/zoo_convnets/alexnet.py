@@ -83,7 +83,7 @@ class AlexNet(ImageClassifier):
 
     def __init__(self, config: AlexNetConfig) -> None:
         super().__init__(config, smallest=SMALLEST[config.variant])
-        self.lr = 0.02 if config.variant == "small" else 0.01  # [1], 5
+        self.sgd_lr = 0.02 if config.variant == "small" else 0.01  # [1], 5
         layers: list[nn.Module] = []
         self.aliases = {"fc6": "classifier.2", "fc7": "classifier.5"}
         channels = config.channels

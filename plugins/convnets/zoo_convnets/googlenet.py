@@ -81,7 +81,7 @@ class GoogLeNet(ImageClassifier):
     def __init__(self, config: GoogLeNetConfig) -> None:
         small, paper = config.variant == "small", config.variant == "2014"
         super().__init__(config, smallest=8 if small else 32)
-        self.lr = 0.01 if paper else 0.1
+        self.sgd_lr = 0.01 if paper else 0.1
         conv = partial(Convolution, batch_norm=not paper)
         self.conv1 = conv(config.channels, 64, 3) if small else conv(config.channels, 64, 7, stride=2)
         if not small:

@@ -6,6 +6,7 @@ A model writes `forward` (images [B, C, H, W] to logits [B, K]), and names its l
 import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -56,6 +57,7 @@ class ImageClassifier(Model):
     select_by = "accuracy"
     precision = "bf16"
     channels_last = True
+    sgd_lr = OPTIMIZERS["sgd"].lr  # the highest of the cycle; less without batch normalisation
 
     config: Any
     aliases: Mapping[str, str] = {}  # the paper's names of layers -> ours
@@ -151,7 +153,8 @@ class ImageClassifier(Model):
         return {"x": Stream(batch=128)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": OPTIMIZERS[self.config.optimizer]}
+        chosen = OPTIMIZERS[self.config.optimizer]
+        return {"main": replace(chosen, lr=self.sgd_lr) if chosen.kind == "sgd" else chosen}
 
 
 def fresh(linear: nn.Module, n: int) -> nn.Linear:

@@ -18,7 +18,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnets.image_classifier import ImageClassifier, ImageClassifierConfig
-from zoo_convnets.optimizers import OPTIMIZERS, one_cycle
+from zoo_convnets.optimizers import one_cycle
 from zoo_core import Optimizer, RecordError, UsageError
 
 
@@ -97,7 +97,7 @@ class STN(ImageClassifier):
 
     def optimizers(self) -> dict[str, Optimizer]:
         adamw = Optimizer(kind="adamw", lr=2e-3, options={"weight_decay": 0.01}, decay=one_cycle)
-        return {"main": (OPTIMIZERS | {"adamw": adamw})[self.config.optimizer]}
+        return {"main": adamw} if self.config.optimizer == "adamw" else super().optimizers()
 
 
 class SpatialTransformer(nn.Module):

@@ -55,7 +55,7 @@ class VGG(ImageClassifier):
 
     def __init__(self, config: VGGConfig) -> None:
         super().__init__(config, smallest=2 ** len(config.convolutions))
-        self.lr = 0.1 if config.batch_norm else 0.01  # [1], 3.1
+        self.sgd_lr = 0.1 if config.batch_norm else 0.01  # [1], 3.1
         layers: list[nn.Module] = []
         self.aliases = {}
         channels = config.channels
