@@ -5,8 +5,8 @@
 The peer is the design of pytorch-generative's NADE, restated: one pass in Python over the values, which gives
 probabilities under autograd and, where a value is not known, draws it. It is measured with sigmoid units, as in ours
 and in the paper, where both compute the same (compared before), and with rectified ones, as it has them, which cost
-less. All run in turns; what is printed is the median ratio of CPU seconds over rounds, and the most memory that tensors
-hold at once. Images are those of the static binarised MNIST (train), from ZOO_MIRROR or the network.
+less. All run in turns; what is printed is the median ratio of CPU seconds over rounds, and for training the most memory
+that tensors hold at once. Images are those of the static binarised MNIST (train), from ZOO_MIRROR or the network.
 
 Weights: REFERENCE, say nade, where there is a release; else fresh ones that know how often each pixel is 1. Drawing
 costs more the more ones are drawn.
@@ -106,7 +106,8 @@ def main() -> None:
         sides = {"ours": our_way} | {f"value by value, {name}": partial(peer_way, peers[name]) for name in peers}
         found = in_turns(sides, rounds, calls=1)
         for name, call in sides.items():
-            line(name, 1000 * median(found[name]), 0, f"peak memory {peak_megabytes(call):,.0f} MiB")
+            memory = f"peak memory {peak_megabytes(call):,.0f} MiB" if what.startswith("training") else ""
+            line(name, 1000 * median(found[name]), 0, memory)
         for name in list(sides)[1:]:
             line(f"ratio, {name.split()[-1]}", ratio(found[name], found["ours"]), 1, goal)
 
