@@ -273,7 +273,7 @@ def test_info_answers_the_four_questions(zoo: Zoo) -> None:
     assert (code, err) == (0, "")
     for label in ("data", "model", "loss", "optimizer", "recipe", "licences", "input"):
         assert any(line.startswith(f"{label} ") and not line.endswith(" -") for line in out.splitlines()), label
-    for word in ("toy-bits", "zoo train toy", "sha256", "nats/image", "n = 130", "width", "adam", "CC0-1.0"):
+    for word in ("toy-bits", "zoo train toy", "sha256", "nats/example", "n = 130", "width", "adam", "CC0-1.0"):
         assert word in out
 
 

@@ -65,7 +65,7 @@ def classifiers(registry: Registry, write: Write, tmp_path: Path) -> list[str]:
 def test_the_numbers_are_those_of_eval(scaled: Callable[..., str], registry: Registry) -> None:
     references = ["toy", scaled(2.0)]
     found = compare(references, data="toy-bits", registry=registry)
-    assert found.metrics == ["bits_per_dim", "nll"] and found.best == {"bits_per_dim": 0, "nll": 0}
+    assert found.metrics == ["nll", "bits_per_dim"] and found.best == {"bits_per_dim": 0, "nll": 0}
     for reference, row in zip(references, found.rows, strict=True):
         evaluated = evaluate(reference, data="toy-bits", registry=registry).metrics
         assert row.numbers == {entry.metric: entry for entry in evaluated}
@@ -101,7 +101,7 @@ def test_the_data_is_what_all_have_recorded(scaled: Callable[..., str], registry
 
 def test_the_best_classifier_has_the_highest_accuracy(classifiers: list[str], registry: Registry) -> None:
     found = compare(classifiers, data="toy-grey", registry=registry)
-    assert found.metrics == ["accuracy", "brier", "ece", "log_loss"]
+    assert found.metrics == ["accuracy", "log_loss", "brier", "ece"]
     accuracy = [row.numbers["accuracy"].value for row in found.rows]
     log_loss = [row.numbers["log_loss"].value for row in found.rows]
     assert accuracy[0] != accuracy[1]
@@ -234,7 +234,7 @@ def test_what_a_model_cannot_do_is_left_out(
     )
     references = [density, str(classifier)]
     with pytest.raises(
-        UsageError, match=r"no metric that all .* has bits_per_dim, nll; .* has accuracy, brier, ece, log_loss"
+        UsageError, match=r"no metric that all .* has nll, bits_per_dim; .* has accuracy, log_loss, brier, ece"
     ):
         compare(references, data="toy-grey", registry=registry)
     with pytest.raises(UsageError, match="no metric that all"):
@@ -249,7 +249,7 @@ def test_what_a_model_cannot_do_is_left_out(
     assert [sorted(row.numbers) for row in found.rows] == [["nll"], ["accuracy", "nll"]]
     assert found.rows[1].flops == 0  # of the metric that both have
     header, rows = plain_table(found)
-    assert header[4:] == ["accuracy [fraction]", "nll [nats/image]", "minus the best"]
+    assert header[4:] == ["accuracy [fraction]", "nll [nats/example]", "minus the best"]
     assert [row[4] == "-" for row in rows] == [True, False]
     assert sum(line.count(r"\mathbf") for line in latex_table(found).splitlines()) == 1  # nothing to be better than
 

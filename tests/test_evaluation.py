@@ -51,6 +51,11 @@ def test_numbers_are_those_of_the_closed_form(registry: Registry, model: Model) 
         assert found[name].stderr == pytest.approx(per_example.std().item() / math.sqrt(130), rel=1e-5)
 
 
+def test_metrics_come_in_the_order_in_which_a_plugin_declares_them(model: Model, registry: Registry) -> None:
+    """The first is what lists show."""
+    assert list(fitting_metrics(model, registry))[:2] == ["nll", "bits_per_dim"]
+
+
 @pytest.mark.parametrize("size", [1, 7, 130, 1000])
 @pytest.mark.parametrize("steps", ["as it is", "random"])
 def test_the_result_does_not_depend_on_the_batch_size(
@@ -109,7 +114,7 @@ def test_the_protocol_is_recorded(registry: Registry, model: Model) -> None:
     chosen = random_step(registry, model, 5)
     measured = measure(chosen, data, "validation", fitting_metrics(chosen, registry, ["nll"]), limit=20)
     (entry,) = entries(chosen, data, "validation", measured, registry)
-    assert (entry.metric, entry.unit) == ("nll", "nats/image")
+    assert (entry.metric, entry.unit) == ("nll", "nats/example")
     assert entry.protocol == Protocol(
         dataset="toy-grey",
         split="validation",
@@ -123,7 +128,7 @@ SHA = "0" * 64
 ENTRY = MetricEntry(
     metric="nll",
     value=80.0,
-    unit="nats/image",
+    unit="nats/example",
     tolerance=0.01,
     protocol=Protocol(dataset="d", split="test", n=10, data_sha256=SHA),
 )

@@ -252,7 +252,7 @@ def recorded(vae: Model, registry: Registry, write: Callable[..., Path], tmp_pat
         protocol = Protocol(
             dataset="toy-grey", split="test", n=130, data_sha256=data.data_sha256("test"), estimator=ways[metric]
         )
-        return MetricEntry(metric=metric, value=value, unit="nats/image", tolerance=1e-3, protocol=protocol)
+        return MetricEntry(metric=metric, value=value, unit="nats/example", tolerance=1e-3, protocol=protocol)
 
     write(vae, "vae", tmp_path / "unmeasured")
     found = evaluate(str(tmp_path / "unmeasured"), data="toy-grey", metrics=["iwae_nll"], registry=registry)

@@ -34,7 +34,7 @@ default = {default}
 [["{name}".metrics]]
 metric = "nll"
 value = 80.9
-unit = "nats/image"
+unit = "nats/example"
 stderr = 0.6
 tolerance = 0.01
 reproduce = {{seeds = 3, mean = 81.0, std = 0.1}}
@@ -62,7 +62,7 @@ def test_a_good_manifest_is_read(written: Callable[..., Path]) -> None:
     assert pinned.entry.files["model.safetensors"].sha256 == SHA
     (metric,) = pinned.entry.metrics
     assert metric.reproduce is not None and metric.reproduce.mean == 81.0
-    assert metric.text() == "nll 80.9 ± 0.6 nats/image (toy-bits test)"
+    assert metric.text() == "nll 80.9 ± 0.6 nats/example (toy-bits test)"
 
 
 WRONG = {

@@ -18,7 +18,7 @@ SHA = "0" * 64
 ENTRY = MetricEntry(
     metric="nll",
     value=80.0,
-    unit="nats/image",
+    unit="nats/example",
     tolerance=0.01,
     protocol=Protocol(dataset="d", split="test", n=10, data_sha256=SHA),
 )

@@ -64,12 +64,13 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     recorded = [entry.metric for entry in release.metrics if entry.metric in installed]
     quick = [name for name in recorded if not registry.new_metric(name).on_request]
     only = f" --metric {quick[0]}" if 0 < len(quick) < len(recorded) else ""  # the others are slow to measure
-    for command in _next(reference, spec.capabilities, f"zoo eval {reference} --check{only}"):
+    capabilities = spec.capabilities if "image" in model.signature() else ()
+    for command in _next(reference, capabilities, f"zoo eval {reference} --check{only}"):
         click.echo(f"  {command}{from_there}")
 
 
 def _next(reference: str, capabilities: tuple[str, ...], check: str) -> list[str]:
-    """Three commands that this model is good for; `check` is the one that measures it again."""
+    """Three commands for a model with these capabilities for images; `check` is the one that measures it again."""
     uses = {
         "Sampler": f"zoo sample {reference} -n 64 -o samples.png",
         "Classifier": f"zoo predict {reference} IMAGES…",

@@ -20,7 +20,10 @@ def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[
         if not isinstance(model, capabilities.PROTOCOLS[needed]):
             raise UsageError(f"'{reference}' is no {needed}", f"Run 'zoo list --capability {needed}' to see which are.")
     if "image" not in model.signature():
-        raise UsageError(f"'{reference}' is for {' and '.join(model.signature())}, not for images")
+        raise UsageError(
+            f"'{reference}' is for {' and '.join(model.signature())}, not for images",
+            f"Use it from Python: zoo_core.load('{reference}').",
+        )
     if model.cpu_threads and device == "cpu":
         torch.set_num_threads(model.cpu_threads)
     assert model.load_report is not None

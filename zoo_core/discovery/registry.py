@@ -48,8 +48,8 @@ class Registry:
         return self._offers("zoo_datasets")
 
     def metrics(self) -> list[Offer[MetricSpec]]:
-        """All metrics, by name."""
-        return self._offers("zoo_metrics")
+        """All metrics, plugin by plugin, each in the order that it declares: the most telling first."""
+        return [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared["zoo_metrics"]]
 
     def studies(self) -> list[Offer[StudySpec]]:
         """All studies, by name."""

@@ -93,11 +93,12 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
     return download(local_files_only=False)
 
 
-def missing_data(what: str, why: str, *, also: str = "") -> DataError:
-    """The error for data that no source has; `also` is one more way to get it, a sentence."""
+def missing_data(what: str, why: str, *, published: bool = True, also: str = "") -> DataError:
+    """The error for data that no source has; `published`: the network has it; `also` is one more way, a sentence."""
     mirror = os.environ.get("ZOO_MIRROR")
     place = f"not in ZOO_MIRROR ({mirror})" if mirror else "ZOO_MIRROR is not set"
-    hint = "Connect to the network, or set ZOO_MIRROR to a folder that holds datasets/<repo>/<file>, as on the hub."
+    ways = "Connect to the network, or set" if published else "Set"
+    hint = f"{ways} ZOO_MIRROR to a folder that holds datasets/<repo>/<file>, as on the hub."
     return DataError(f"data file '{what}' is missing: {place}, {why}", f"{hint} {also}".rstrip())
 
 

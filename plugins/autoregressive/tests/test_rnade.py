@@ -292,6 +292,8 @@ def test_bad_input_is_refused():
         rnade().complete(noise(2, 4), torch.tensor([True, True, False]))
     with pytest.raises(UsageError, match="known must be a bool tensor"):
         rnade().complete(noise(2, 4), torch.ones(4))
+    with pytest.raises(UsageError, match="x and known go together"):
+        rnade().draw(torch.rand(2, 4, 2), x=noise(2, 4))
     with pytest.raises(RecordError, match="components"):
         RNADEConfig(components=0)
 

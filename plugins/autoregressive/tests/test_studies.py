@@ -18,7 +18,7 @@ from zoo_autoregressive.studies.orders import Orders
 from zoo_autoregressive.studies.outliers import Outliers, Simpler
 from zoo_autoregressive.studies.parameters import Parameters
 from zoo_autoregressive.studies.receptive_fields import ReceptiveFields
-from zoo_core import Report, info, load
+from zoo_core import Report, UsageError, default_registry, info, load
 
 needs_data = pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 
@@ -108,6 +108,19 @@ def test_orderings_are_trained_on_the_same_batches(tmp_path):
     (table,) = made(Orderings(epochs=0.02), tmp_path)
     assert [row[0] for row in table["rows"]] == list(ORDERINGS)
     assert len({row[1] for row in table["rows"]}) == len(ORDERINGS)
+
+
+@needs_data
+def test_images_are_shown_to_a_model_as_it_takes_them():
+    """joint-table sees 4x4 pixels."""
+    data = default_registry().open_dataset("binarized-mnist")
+    found = outliers.simpler(load("joint-table"), data)
+    assert 0 < found.blank_wins < 1 < found.blank_nll < found.thinner_nll
+
+
+def test_colours_are_refused_where_there_are_none(tmp_path):
+    with pytest.raises(UsageError, match="those of 'digits' have none"):
+        made(Colours(data="digits"), tmp_path)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def zoo_models() -> list[ModelSpec]:
             "joint_table:JointTable",
             "The whole table: one probability for every possible (tiny) image",
             "textbook",
-            "levels^D, one of them not free: 2^D - 1 for bits",
+            "levels^D, with D values, one of them not free: 2^D - 1 for bits",
             "table",
         ),
         _model(
@@ -50,7 +50,7 @@ def zoo_models() -> list[ModelSpec]:
             "markov:Markov",
             "Markov chain of order k: a table with the contexts of the last k values, for every value",
             "textbook",
-            "K (1 + levels + … + levels^(k-1) + (D - k) levels^k); 2D - 1 for bits and k = 1",
+            f"K (1 + levels + … + levels^(k-1) + (D - k) levels^k){_VALUES}; 2D - 1 for bits and k = 1",
             "markov-chain",
         ),
         _model(
@@ -82,7 +82,7 @@ def zoo_models() -> list[ModelSpec]:
             "gaussian:Gaussian",
             "One Gaussian with full covariance over the numbers of a row",
             "textbook",
-            "D^2, of which D (D + 1) / 2 are used",
+            "D^2, with D numbers, of which D (D + 1) / 2 are used",
             "multivariate-gaussian",
         ),
         _model(

@@ -84,6 +84,8 @@ class VectorDensity(Model):
     @torch.no_grad()
     def draw(self, uniforms: Tensor, *, x: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Rows [B, D] from uniforms [B, D, 2] in [0, 1); where `known` is True, the number of `x` is taken."""
+        if (x is None) != (known is None):
+            raise UsageError("x and known go together")
         self._require_fitted()
         uniforms = uniforms.to(self.mean)
         z = uniforms.new_zeros(len(uniforms), 0)

@@ -93,7 +93,7 @@ class MLPClassifierConfig(MLPConfig, kw_only=True):
     width: Annotated[int, Meta(ge=1, le=4096)] = 28  # pixels
     classes: Annotated[int, Meta(ge=1)] = 10  # K
     class_names: tuple[str, ...] = ()  # in the order of their numbers, where they are known
-    loss: Literal["cross_entropy", "mse", "l1"] = "cross_entropy"
+    loss: Literal["cross_entropy", "mse", "l1"] = "cross_entropy"  # gaussian is for numbers: mlp-regressor
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,7 +18,7 @@ def zoo_models() -> list[ModelSpec]:
             paper="textbook",
             capabilities=("Regressor",),
             aliases=("least-squares",),
-            parameter_count="T (D + 1)",
+            parameter_count="T (D + 1), with D inputs, T targets",
         ),
         ModelSpec(
             name="mlp",
@@ -27,7 +27,7 @@ def zoo_models() -> list[ModelSpec]:
             task="classification",
             paper=_MLP,
             capabilities=("Classifier",),
-            parameter_count="sum over the layers of n_out (n_in + 1)",
+            parameter_count="sum over the layers of n_out (n_in + 1), with n_in inputs and n_out units of a layer",
         ),
         ModelSpec(
             name="mlp-regressor",
@@ -36,7 +36,7 @@ def zoo_models() -> list[ModelSpec]:
             task="regression",
             paper=_MLP,
             capabilities=("Regressor", "Uncertain"),
-            parameter_count="sum over the layers of n_out (n_in + 1)",
+            parameter_count="sum over the layers of n_out (n_in + 1), with n_in inputs and n_out units of a layer",
         ),
     ]
 
@@ -59,7 +59,7 @@ def zoo_studies() -> list[StudySpec]:
         StudySpec(
             name="optimizers",
             target="zoo_basics.studies.optimizers:Optimizers",
-            summary="SGD, SGD with decay, momentum and Adam on the same network",
+            summary="SGD, SGD with decay, momentum, Adam and Muon on the same network",
             minutes=3,
         ),
     ]

@@ -7,8 +7,8 @@ halves the channels between blocks (C). The names of the tensors are torchvision
 2017 and have older ones.
 
 NOTE: [1] trains with weight decay 1e-4, batches of 64 for 32 x 32 pixels, and divides the rate by 10 after a half and
-three quarters of 300 epochs (4.2); here, as in all of this family, weight decay is 5e-4, a batch is 128, and the rate
-follows one cycle, which is made for few epochs (`image_classifier.py`).
+three quarters of 300 epochs (4.2); here, as in all of this family, a batch is 128, the rate follows one cycle, which is
+made for few epochs, and weight decay goes with the optimizer, 5e-4 with SGD (`optimizers.py`).
 
 Axes: B batch, C channels, H height, W width, K classes.
 """

@@ -5,8 +5,8 @@ layers of its table 1 for photographs, and the narrow networks of 6n + 2 layers 
 with the plain ones beside them that have no shortcuts. The names of the tensors are torchvision's.
 
 NOTE: [1] trains with weight decay 1e-4 and divides the rate by 10 where the error stops falling (3.4) or after fixed
-numbers of steps (4.2); here, as in all of this family, weight decay is 5e-4, momentum is Nesterov's, and the rate
-follows one cycle, which is made for few epochs (`image_classifier.py`).
+numbers of steps (4.2); here, as in all of this family, the rate follows one cycle, which is made for few epochs,
+momentum is Nesterov's, and weight decay goes with the optimizer, 5e-4 with SGD (`optimizers.py`).
 
 NOTE: by default a bottleneck that halves the size does so in its 3x3 convolution, as for all published weights of
 torchvision and timm; [1] does so in its first 1x1: `stride_in=1x1` has the same tensors, and is another function.

@@ -430,6 +430,7 @@ def test_data_that_is_nowhere_is_one_clear_line(
         assert ("no hub has it" if kind is Cifar10Jpeg75 else "HF_HUB_OFFLINE") in missing.value.message
         assert (mirror or "ZOO_MIRROR is not set") in missing.value.message
         assert "ZOO_MIRROR" in missing.value.hint
+        assert ("network" in missing.value.hint) == (kind is not Cifar10Jpeg75)
 
 
 @needs_mirror

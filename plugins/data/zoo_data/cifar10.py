@@ -80,9 +80,8 @@ class Cifar10Jpeg75(PinnedDataset):
     def decode(self, split: str) -> dict[str, Tensor]:
         file = find_in_mirror(self.name, _path(split))
         if file is None:
-            raise missing_data(
-                f"{self.name}/{_path(split)}", "and no hub has it", also="The hub's CIFAR-10 is 'cifar10'."
-            )
+            what = f"{self.name}/{_path(split)}"
+            raise missing_data(what, "and no hub has it", published=False, also="The hub's CIFAR-10 is 'cifar10'.")
         return read_images(file, rows=_rows(split), column="img", label="label")
 
 

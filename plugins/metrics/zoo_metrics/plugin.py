@@ -13,7 +13,7 @@ def zoo_metrics() -> list[MetricSpec]:
             target="zoo_metrics.likelihood:NegativeLogLikelihood",
             summary="mean negative log-likelihood of an exact density",
             requires="Density",
-            unit="nats/image",
+            unit="nats/example",
             higher_is_better=False,
         ),
         MetricSpec(
@@ -85,7 +85,7 @@ def zoo_metrics() -> list[MetricSpec]:
             target="zoo_metrics.bounds:Elbo",
             summary="mean evidence lower bound on the log-likelihood",
             requires="LowerBound",
-            unit="nats/image",
+            unit="nats/example",
             higher_is_better=True,
         ),
         MetricSpec(
@@ -93,7 +93,7 @@ def zoo_metrics() -> list[MetricSpec]:
             target="zoo_metrics.bounds:ImportanceWeightedNll",
             summary="mean negative log-likelihood, its importance-weighted estimate",
             requires="LowerBound",
-            unit="nats/image",
+            unit="nats/example",
             higher_is_better=False,
         ),
         MetricSpec(

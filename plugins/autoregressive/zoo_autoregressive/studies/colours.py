@@ -12,9 +12,10 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import Dataset, Model, Report, Study
+from zoo_core import Dataset, Model, Report, Study, UsageError
 
 LEVELS = 256
+CHANNELS = 3
 SIDE = 6  # the picture shows so many images, squared, of each kind
 
 
@@ -28,6 +29,9 @@ class Colours(Study, kw_only=True):
     pixelrnn_layers: Annotated[int, Meta(ge=1)] = 3
 
     def make(self, report: Report) -> None:
+        data = report.registry.open_dataset(self.data)
+        if data.features["image"].shape[0] != CHANNELS:
+            raise UsageError(f"colours needs images in R, G and B, and those of '{self.data}' have none")
         network = {"hidden": self.hidden, "head": self.head}
         runs: dict[str, tuple[str, float, Mapping[str, Any]]] = {
             "one histogram a channel": ("independent", 1, {"shared": True}),
@@ -56,11 +60,10 @@ class Colours(Study, kw_only=True):
             rows.append([name, f"{sum(p.numel() for p in run.model.parameters()):,}", run.best["bits_per_dim"]])
             if model in ("pixelcnn", "pixelrnn"):
                 images[name] = run.model.sample(SIDE**2, generator=torch.Generator().manual_seed(self.seed))
-        data = report.registry.open_dataset(self.data)
         train, validation = (values_of(run.model, data, split) for split in ("train", "validation"))
         d = train.shape[1]
         rows.insert(3, ["Gaussian", f"{d + d * (d + 1) // 2:,}", gaussian_bits(train, validation)])
-        images["validation images"] = (validation[: SIDE**2] / (LEVELS - 1)).unflatten(1, (3, self.size, self.size))
+        images["validation images"] = (validation[: SIDE**2] / (LEVELS - 1)).unflatten(1, (CHANNELS, self.size, self.size))
         report.table(["model", "parameters", "validation bits/dim"], rows)
         with report.picture("samples", "Drawn with one seed, and real ones.", columns=len(images), size=3.6) as axes:
             for ax, (name, drawn) in zip(axes[0], images.items(), strict=True):

@@ -77,7 +77,7 @@ def simpler(model: Model, data: Dataset) -> Simpler:
     """Over the whole test split."""
     digits, thinned = [], []
     for indices in torch.arange(data.size("test")).split(BATCH):
-        x = data.batch("test", indices)["image"]
+        x = model.preprocess(data.batch("test", indices))["image"]
         digits.append(model.log_prob(x).double())
         thinned.append(model.log_prob(thinner(x)).double())
     before, after = torch.cat(digits), torch.cat(thinned)

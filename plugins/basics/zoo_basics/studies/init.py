@@ -22,7 +22,7 @@ KINDS: tuple[Initialisation, ...] = get_args(Initialisation)
 class Init(Study, kw_only=True):
     rows: Annotated[int, Meta(ge=2)] = 1000
     width: Annotated[int, Meta(ge=2)] = 100  # inputs, and units of every layer
-    depth: Annotated[int, Meta(ge=1)] = 5  # hidden layers
+    depth: Annotated[int, Meta(ge=2)] = 5  # hidden layers; the gradient of the second is looked at
 
     def make(self, report: Report) -> None:
         x = torch.randn(self.rows, self.width, generator=torch.Generator().manual_seed(self.seed))
