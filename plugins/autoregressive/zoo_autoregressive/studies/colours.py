@@ -63,7 +63,8 @@ class Colours(Study, kw_only=True):
         train, validation = (values_of(run.model, data, split) for split in ("train", "validation"))
         d = train.shape[1]
         rows.insert(3, ["Gaussian", f"{d + d * (d + 1) // 2:,}", gaussian_bits(train, validation)])
-        images["validation images"] = (validation[: SIDE**2] / (LEVELS - 1)).unflatten(1, (CHANNELS, self.size, self.size))
+        real = validation[: SIDE**2] / (LEVELS - 1)  # [N, D]
+        images["validation images"] = real.unflatten(1, (CHANNELS, self.size, self.size))
         report.table(["model", "parameters", "validation bits/dim"], rows)
         with report.picture("samples", "Drawn with one seed, and real ones.", columns=len(images), size=3.6) as axes:
             for ax, (name, drawn) in zip(axes[0], images.items(), strict=True):
