@@ -95,6 +95,17 @@ def test_a_folder_of_something_else_is_left_alone(report: Report, registry: Regi
     assert [path.name for path in report.folder.iterdir()] == ["thesis.txt"]
 
 
+class Refusing(Study, kw_only=True):
+    def make(self, report: Report) -> None:
+        raise UsageError("not with these values")
+
+
+def test_a_study_that_is_refused_leaves_nothing(report: Report, registry: Registry) -> None:
+    with pytest.raises(UsageError, match="not with these values"):
+        report.write("refusing", Refusing())
+    assert not report.folder.exists()
+
+
 def test_other_values_need_another_folder(report: Report, registry: Registry) -> None:
     report.write("two rates", TwoRates())
     with pytest.raises(UsageError, match="holds something else than this study with these values"):

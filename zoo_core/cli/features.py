@@ -23,8 +23,8 @@ BATCH = 32  # images at a time
 def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], output: Path, device: str) -> None:
     """Write what layers of REFERENCE make of IMAGES: a tensor [N, …] for each --layer, in the order of the images.
 
-    A layer is "penultimate", which is what the head sees, a submodule (`zoo summary REFERENCE` lists them), or goes by
-    the paper's name where that has one: conv4_2 of VGG, fc7 of AlexNet. The names of the files are in the metadata
+    A layer is "penultimate", which is what the head sees, a submodule (`zoo summary REFERENCE` lists them), or what
+    the paper calls it, such as conv4_2, where the model knows that. The names of the files are in the metadata
     ("files", JSON).
     """
     import torch

@@ -27,7 +27,7 @@ def zoo_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_metrics() -> list[MetricSpec]:  # type: ignore[empty-body]
-    """The metrics of this plugin."""
+    """The metrics of this plugin, the most telling first: lists show the first that a model has."""
 
 
 @hookspec

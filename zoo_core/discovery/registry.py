@@ -48,7 +48,7 @@ class Registry:
         return self._offers("zoo_datasets")
 
     def metrics(self) -> list[Offer[MetricSpec]]:
-        """All metrics, plugin by plugin, each in the order that it declares: the most telling first."""
+        """All metrics, plugin by plugin, each in the order that it declares."""
         return [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared["zoo_metrics"]]
 
     def studies(self) -> list[Offer[StudySpec]]:

@@ -84,7 +84,13 @@ class Report:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(mark, json.dumps(values, indent=1))
-        study.make(self)
+        try:
+            study.make(self)
+        except BaseException:
+            if list(self.folder.iterdir()) == [mark]:  # refused before there was anything to go on with
+                mark.unlink()
+                self.folder.rmdir()
+            raise
         write_atomically(self.folder / NUMBERS, json.dumps({**values, "tables": self.tables}, indent=1))
         write_atomically(self.folder / REPORT, "\n\n".join([f"# {title}", *self.parts, ""]))
 

@@ -118,9 +118,10 @@ def test_images_are_shown_to_a_model_as_it_takes_them():
     assert 0 < found.blank_wins < 1 < found.blank_nll < found.thinner_nll
 
 
-def test_colours_are_refused_where_there_are_none(tmp_path):
-    with pytest.raises(UsageError, match="those of 'digits' have none"):
-        made(Colours(data="digits"), tmp_path)
+@pytest.mark.parametrize("data", ["digits", "wine"])
+def test_colours_are_refused_where_there_are_none(tmp_path, data):
+    with pytest.raises(UsageError, match=f"which '{data}' does not have"):
+        made(Colours(data=data), tmp_path)
 
 
 @pytest.mark.slow

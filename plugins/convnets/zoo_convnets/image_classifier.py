@@ -57,7 +57,7 @@ class ImageClassifier(Model):
     select_by = "accuracy"
     precision = "bf16"
     channels_last = True
-    sgd_lr = OPTIMIZERS["sgd"].lr  # the highest of the cycle; networks that it makes diverge have a lower one
+    sgd_lr = OPTIMIZERS["sgd"].lr  # the highest of the cycle; some networks have a lower one
 
     config: Any
     aliases: Mapping[str, str] = {}  # the paper's names of layers -> ours

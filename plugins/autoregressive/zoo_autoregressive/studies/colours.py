@@ -30,8 +30,12 @@ class Colours(Study, kw_only=True):
 
     def make(self, report: Report) -> None:
         data = report.registry.open_dataset(self.data)
-        if data.features["image"].shape[0] != CHANNELS:
-            raise UsageError(f"colours needs images in R, G and B, and those of '{self.data}' have none")
+        image = data.features.get("image")
+        if image is None or image.shape[0] != CHANNELS:
+            raise UsageError(
+                f"colours needs images in R, G and B, which '{self.data}' does not have",
+                "Choose such data: --set data=cifar10.",
+            )
         network = {"hidden": self.hidden, "head": self.head}
         runs: dict[str, tuple[str, float, Mapping[str, Any]]] = {
             "one histogram a channel": ("independent", 1, {"shared": True}),
