@@ -174,6 +174,17 @@ def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.Monke
     assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err
 
 
+@pytest.mark.parametrize("native, said", [(False, True), (True, False), (None, False)])
+def test_train_says_where_bfloat16_is_the_slower_precision(
+    native: bool | None, said: bool, zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {} if native is None else {"avx512_bf16": native}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    command = "train toy --data toy-bits --steps 1 --device cpu -o"
+    assert ("--precision fp32" in zoo(*command.split(), "rough", "--precision", "bf16").err) is said
+    assert "--precision" not in zoo(*command.split(), "exact").err  # fp32, its own
+
+
 def test_data_that_is_missing_says_how_to_get_it(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZOO_MIRROR", raising=False)
     monkeypatch.setenv("ZOO_CACHE", str(desk / "cache"))

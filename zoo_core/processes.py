@@ -97,6 +97,13 @@ class Processes:
         self.gather(None)
 
 
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is slower than single precision there: an x86 processor that has no instructions for it."""
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch cannot tell
+        return False
+    return torch.cpu.get_capabilities().get("avx512_bf16") is False  # other kinds of processor have no such entry
+
+
 def check_device(device: str) -> torch.device:
     """The torch device of that name.
 

@@ -62,6 +62,7 @@ def train(
     from zoo_core.discovery.registry import default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.interfaces.preprocessing import parse_step
+    from zoo_core.processes import emulates_bfloat16
     from zoo_core.training.arguments import RunArguments, parse_augmentation
     from zoo_core.training.run import Run
 
@@ -110,5 +111,7 @@ def train(
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
+            talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
     train_and_watch(run)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
