@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 16  # T; no result depends on it
+BLOCK = 32  # T; no result depends on it. With 16 or 56 a step of 64 digits takes 1.2 times as long
 
 
 def nade_logits(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
