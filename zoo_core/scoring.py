@@ -135,7 +135,7 @@ def surprise(model: Model, x: Tensor) -> Tensor:
         UsageError: the model knows no likelihood of single pixels.
     """
     if not isinstance(model, Conditionals):
-        raise UsageError(f"a {type(model).__name__} does not tell how likely a single pixel is")
+        raise UsageError(f"{type(model).__name__} does not tell how likely a single pixel is")
     parts = [model.conditional_log_prob(part).cpu().double() for part in _batches(x.to(model.device))]
     return -torch.cat(parts).sum(1)
 

@@ -46,7 +46,7 @@ def study(
     from zoo_core.training.study import REPORT, Report
 
     values = read_assignments(assignments, kind)
-    talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} minutes on one core)")
+    talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} min on one core)")
     report = Report(output, registry=registry, run_one=lambda run: train_and_watch(run, test=False))
     report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
     if as_json:

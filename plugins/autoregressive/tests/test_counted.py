@@ -192,6 +192,12 @@ def test_the_model_is_a_density_and_its_sampler_exact(build, sizes):
     check_sampler(model, n=40 if sizes["height"] == 1 else 5)  # a single bit is soon the same with another seed
 
 
+def test_an_order_beyond_the_image_is_drawn_from_too():
+    model = randomise(markov(order=24, channels=3, height=1, width=1, levels=16))
+    model.fitted.fill_(True)
+    check_sampler(model, n=20)
+
+
 @pytest.mark.parametrize(("build", "size"), [(independent, 6), (markov, 6), (joint_table, 3)])
 def test_noise_is_not_predicted(build, size):
     model = build(height=size, width=size)

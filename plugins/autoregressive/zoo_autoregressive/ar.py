@@ -16,8 +16,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
-from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
 from zoo_core import Dataset, Optimizer, Stage, Stream, linear_to_zero
 
 

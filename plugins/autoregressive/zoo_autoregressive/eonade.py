@@ -26,8 +26,8 @@ from msgspec import Meta
 from torch import Generator, Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
-from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
 from zoo_core import Dataset, Loss, Optimizer, Stage, Stream, linear_to_zero
 
 BLOCK = 16  # T, values whose hidden layers are computed together; no result depends on it

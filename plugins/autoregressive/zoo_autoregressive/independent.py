@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, count_levels, counted_logits
-from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDrawing, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
+from zoo_autoregressive.sequence_density import SequenceDrawing
 
 
 class IndependentConfig(PixelConfig, kw_only=True):

@@ -15,8 +15,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, counted_logits
-from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDrawing, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
+from zoo_autoregressive.sequence_density import SequenceDrawing
 from zoo_core import RecordError
 
 LARGEST_TABLE = 2**26  # contexts
@@ -80,7 +80,7 @@ class MarkovDrawing(SequenceDrawing):
     def __init__(self, model: Markov, n: int) -> None:
         self.model = model
         self.past = torch.zeros(n, dtype=torch.int64, device=model.order.device)  # [B]
-        self.contexts = model.config.levels**model.config.order
+        self.contexts = model.config.levels ** min(model.config.order, len(model.order))
 
     def next_logits(self, i: int) -> Tensor:
         return self.model.logit[:, self.model.start[i] + self.past]  # [L, B]

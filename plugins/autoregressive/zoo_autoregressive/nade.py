@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.nade_drawing import NADEDrawing, draw_bits
 from zoo_autoregressive.nade_recurrence import nade_logits
-from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDensity, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
+from zoo_autoregressive.sequence_density import SequenceDensity
 from zoo_core import Optimizer, Stream, linear_to_zero
 
 

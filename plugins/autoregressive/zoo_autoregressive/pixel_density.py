@@ -29,6 +29,11 @@ class PixelConfig(Record, kw_only=True):
     levels: Annotated[int, Meta(ge=2, le=256)] = 2  # values a channel can take, evenly spaced in [0, 1]
 
 
+def logits_per_value(levels: int) -> int:
+    """Two levels need one logit."""
+    return 1 if levels == 2 else levels
+
+
 def check_groups(channels: int, **features: int) -> None:
     """RecordError unless every map can be split into one group a channel."""
     for name, count in features.items():

@@ -18,7 +18,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_autoregressive.masks import MaskedConv2d
-from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value
 from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
 from zoo_core import Optimizer, Stream, linear_to_zero
 
@@ -70,7 +70,7 @@ class PixelCNN(PixelDensity):
         self.layers = nn.ModuleList(ResidualBlock(config) for _ in range(config.layers))
         self.head1 = MaskedConv2d(width, config.head, 1, groups=c, mask="B")
         self.head2 = MaskedConv2d(config.head, config.head, 1, groups=c, mask="B")
-        self.output = MaskedConv2d(config.head, c * (config.levels if config.levels > 2 else 1), 1, groups=c, mask="B")
+        self.output = MaskedConv2d(config.head, c * logits_per_value(config.levels), 1, groups=c, mask="B")
         for layer in self.layers:
             for conv, gain in ((layer.down, 2), (layer.conv, 2), (layer.up, 2 / config.layers)):
                 conv.start(gain)  # the sum of all blocks is then as large as what comes in

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
-from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value
 from zoo_autoregressive.pixelrnn_drawing import DiagonalDrawing, RowDrawing
 from zoo_core import Optimizer, Stream, linear_to_zero
 
@@ -182,7 +182,7 @@ class PixelRNN(PixelDensity):
         self.layers = nn.ModuleList(ResidualLayer(self.LSTM(config), config) for _ in range(config.layers))
         self.head1 = MaskedLinear(width, config.head, groups=c)
         self.head2 = MaskedLinear(config.head, config.head, groups=c)
-        self.output = MaskedLinear(config.head, c * (config.levels if config.levels > 2 else 1), groups=c)
+        self.output = MaskedLinear(config.head, c * logits_per_value(config.levels), groups=c)
         self.register_buffer("order", self.pixel_order(config.height, config.width), persistent=False)
         for layer, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
             layer.start(gain)  # 2 after a ReLU, which halves the mean square
@@ -214,8 +214,10 @@ class PixelRNN(PixelDensity):
 
     def optimizers(self) -> dict[str, Optimizer]:
         # The clip is on the gradient of nats per image; the recurrent layers diverge without it now and then.
-        lr = {"adam": 3e-3, "muon": 5e-3}[self.config.optimizer]
-        return {"main": Optimizer(kind=self.config.optimizer, lr=lr, clip=50.0, decay=linear_to_zero)}
+        # The weight decay of Muon is that of PixelCNN.
+        kind = self.config.optimizer
+        lr, options = {"adam": (3e-3, {}), "muon": (5e-3, {"weight_decay": 0.1})}[kind]
+        return {"main": Optimizer(kind=kind, lr=lr, clip=50.0, decay=linear_to_zero, options=options)}
 
 
 class DiagonalPixelRNN(PixelRNN):

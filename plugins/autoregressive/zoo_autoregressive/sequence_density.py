@@ -64,8 +64,3 @@ class SequenceDensity(PixelDensity):
     def places(self) -> list[tuple[int, int, int]]:
         raster = super().places()
         return [raster[k] for k in self.order.tolist()]
-
-
-def logits_per_value(levels: int) -> int:
-    """L: two levels need one logit."""
-    return 1 if levels == 2 else levels

@@ -400,6 +400,8 @@ def test_values_that_would_have_no_effect_are_refused():
         STNConfig(transform="attention", placement="none")
     with pytest.raises(RecordError, match="stride_in = 1x1 is for bottleneck"):
         create("resnet18", config={"stride_in": "1x1"})
+    with pytest.raises(RecordError, match="zero_start needs shortcuts"):
+        create("plain20", config={"zero_start": True})
     with pytest.raises(RecordError, match="auxiliary_dropout is for auxiliary"):
         create("googlenet", config={"auxiliary": False, "auxiliary_dropout": 0.5})
     assert len(STN(STNConfig(placement="parallel", filters=2, transformers=3)).transformer) == 3

@@ -42,6 +42,10 @@ class ResNetConfig(ImageClassifierConfig, kw_only=True):
         super().__post_init__()
         if self.stride_in == "1x1" and not self.bottleneck:
             raise RecordError("stride_in = 1x1 is for bottleneck = true; other blocks have no 1x1 convolution")
+        if self.zero_start and self.shortcut == "none":
+            raise RecordError(
+                "zero_start needs shortcuts: without them every block would give 0, and nothing would learn"
+            )
 
 
 class ResNet(ImageClassifier):
