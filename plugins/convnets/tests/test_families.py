@@ -70,15 +70,15 @@ def test_auxiliary_classifiers_see_4a_and_4d_and_count_in_training_only():
     torch.testing.assert_close(found.value, expected, rtol=1e-3, atol=1e-3)
 
 
-def residual_blocks(**config: object) -> Iterator[Block]:
+def blocks_of(**config: object) -> Iterator[Block]:
     torch.manual_seed(0)
-    model = ResNet(ResNetConfig(filters=4, blocks=(2, 1), classes=2, height=32, width=32, zero_start=True, **config))
+    model = ResNet(ResNetConfig(filters=4, blocks=(2, 1), classes=2, height=32, width=32, **config))
     yield from (module for module in model.modules() if isinstance(module, Block))
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
 def test_a_residual_block_that_starts_as_zero_is_its_rectified_shortcut(bottleneck):
-    blocks = list(residual_blocks(bottleneck=bottleneck))
+    blocks = list(blocks_of(bottleneck=bottleneck, zero_start=True))
     inner = blocks[1]
     x = torch.randn(2, inner.channels, 6, 6)
     assert torch.equal(inner(x.clone()), x.relu())
@@ -87,7 +87,7 @@ def test_a_residual_block_that_starts_as_zero_is_its_rectified_shortcut(bottlene
 
 
 def test_a_padded_shortcut_takes_every_second_pixel_and_adds_channels_of_zeros():
-    block = list(residual_blocks(bottleneck=False, shortcut="padding"))[2]
+    block = list(blocks_of(bottleneck=False, shortcut="padding", zero_start=True))[2]
     x = torch.randn(2, 4, 6, 6)
     out = block(x)
     assert torch.equal(out[:, :4], x[:, :, ::2, ::2].relu())
@@ -95,8 +95,9 @@ def test_a_padded_shortcut_takes_every_second_pixel_and_adds_channels_of_zeros()
 
 
 def test_a_plain_block_has_no_shortcut():
-    block = list(residual_blocks(bottleneck=False, shortcut="none"))[1]
-    assert torch.equal(block(torch.randn(2, 4, 6, 6)), torch.zeros(2, 4, 6, 6))
+    block = list(blocks_of(bottleneck=False, shortcut="none"))[1]
+    x = torch.randn(2, 4, 6, 6)
+    assert torch.equal(block(x.clone()), block.residual(x).relu())
 
 
 def test_a_dense_block_adds_growth_channels_a_layer_and_keeps_its_input_in_front():
