@@ -18,9 +18,9 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_autoregressive.masks import MaskedConv2d
-from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
 from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
-from zoo_core import Optimizer, Stream, linear_to_zero
+from zoo_core import Optimizer, Stream
 
 
 class PixelCNNConfig(PixelConfig, kw_only=True):
@@ -89,10 +89,7 @@ class PixelCNN(PixelDensity):
         return {"x": Stream(batch=32)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # The clip is on the gradient of nats per image. Without weight decay, Muon learns the train split by heart.
-        kind = self.config.optimizer
-        options = {"weight_decay": 0.1} if kind == "muon" else {}
-        return {"main": Optimizer(kind=kind, lr=5e-3, clip=50.0, decay=linear_to_zero, options=options)}
+        return {"main": pixel_optimizer(self.config.optimizer, adam_lr=5e-3)}
 
     def begin_drawing(self, n: int) -> PixelCNNDrawing:
         return PixelCNNDrawing(self, n)

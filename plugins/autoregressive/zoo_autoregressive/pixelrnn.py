@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
-from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
 from zoo_autoregressive.pixelrnn_drawing import DiagonalDrawing, RowDrawing
-from zoo_core import Optimizer, Stream, linear_to_zero
+from zoo_core import Optimizer, Stream
 
 
 class PixelRNNConfig(PixelConfig, kw_only=True):
@@ -213,11 +213,7 @@ class PixelRNN(PixelDensity):
         return {"x": Stream(batch=32)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # The clip is on the gradient of nats per image; the recurrent layers diverge without it now and then.
-        # The weight decay of Muon is that of PixelCNN.
-        kind = self.config.optimizer
-        lr, options = {"adam": (3e-3, {}), "muon": (5e-3, {"weight_decay": 0.1})}[kind]
-        return {"main": Optimizer(kind=kind, lr=lr, clip=50.0, decay=linear_to_zero, options=options)}
+        return {"main": pixel_optimizer(self.config.optimizer, adam_lr=3e-3)}
 
 
 class DiagonalPixelRNN(PixelRNN):
