@@ -24,7 +24,7 @@ from sides import line, ratio
 
 from zoo_core import Model, ModelSpec, Record, Registry
 from zoo_core.discovery.loader import Plugin
-from zoo_core.weights.release import MODEL, Licence
+from zoo_core.releases.release import MODEL, Licence
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "toy"))
 from zoo_toy.peer import Peer  # the hub of the tests
@@ -36,7 +36,7 @@ def write(folder: Path) -> None:
     """A release of one large tensor."""
     import torch
 
-    from zoo_core.publishing.writing import write_release
+    from zoo_core.releases.writing import write_release
 
     class Wide(Model):
         Config = Record

@@ -27,8 +27,8 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core import Model, ModelSpec, Record, Registry, load
 from zoo_core.discovery.loader import Plugin
-from zoo_core.publishing.writing import write_release
-from zoo_core.weights.release import MODEL, Licence
+from zoo_core.releases.release import MODEL, Licence
+from zoo_core.releases.writing import write_release
 
 PAGE = 4096  # bytes
 

@@ -19,8 +19,8 @@ from zoo_core.discovery.loader import Plugin, load_plugins
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
-from zoo_core.publishing.writing import write_release
-from zoo_core.weights.release import Licence
+from zoo_core.releases.release import Licence
+from zoo_core.releases.writing import write_release
 
 TESTS = Path(__file__).parent
 LICENCE = Licence(code="Apache-2.0", weights="CC0-1.0", data="CC0-1.0")
@@ -302,7 +302,7 @@ def gate_here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def files_of() -> Callable[[Path], dict[str, bytes]]:
     """The files of a release, as a hub has them."""
-    from zoo_core.weights.release import read_release
+    from zoo_core.releases.release import read_release
 
     return lambda folder: {name: (folder / name).read_bytes() for name in (*read_release(folder).files, "config.json")}
 
@@ -312,7 +312,7 @@ def big_release(toy_release: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Writes a release of so many MiB, without golden output or numbers."""
     import json
 
-    from zoo_core.weights.tensors import save_tensors
+    from zoo_core.releases.tensors import save_tensors
 
     def write(size: int) -> Path:
         folder = tmp_path_factory.mktemp("big")

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 import zoo_core
-from zoo_core import evaluation
 from zoo_core.discovery.loader import load_plugins
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
+from zoo_core.measuring import evaluation
 from zoo_core.processes import Processes
+from zoo_core.releases.tensors import save_tensors
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import MeanLoss, Observer, Run
-from zoo_core.weights.tensors import save_tensors
 
 
 class Case(NamedTuple):

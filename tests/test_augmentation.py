@@ -12,15 +12,16 @@ from torch import Generator, Tensor
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UsageError
-from zoo_core.evaluation import evaluation_batches
-from zoo_core.interfaces.augmentation import AnyAugmentation, Cutout, Flip, RandomCrop, read_augmentation
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.preprocessing import Step, parse_step, step_text
 from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import Step
+from zoo_core.measuring.evaluation import evaluation_batches
+from zoo_core.releases.release import read_release
+from zoo_core.steps.augmentation import AnyAugmentation, Cutout, Flip, RandomCrop, read_augmentation
+from zoo_core.steps.notation import parse_step, step_text
 from zoo_core.training.arguments import RunArguments, parse_augmentation, read_command
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
-from zoo_core.weights.release import read_release
 
 
 def seeded(seed: int = 0) -> Generator:

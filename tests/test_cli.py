@@ -168,7 +168,7 @@ def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.Monke
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setattr("zoo_core.weights.catalogue.list_models", explode)
+    monkeypatch.setattr("zoo_core.catalogue.listing.list_models", explode)
     code, out, err = zoo("list")
     assert (code, out) == (1, "")
     assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core.cli.compare import escape, latex_table, plain_table, with_error
-from zoo_core.comparison import Comparison, _Timed, compare, count_flops, paired_difference
+from zoo_core.cli.measure.compare import escape, latex_table, plain_table, with_error
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import NotComparable, UsageError
-from zoo_core.evaluation import entries, evaluate, fitting_metrics, measure
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import read_record, to_plain
-from zoo_core.summary import flop_counter
+from zoo_core.measuring.comparison import Comparison, _Timed, compare, count_flops, paired_difference
+from zoo_core.measuring.evaluation import entries, evaluate, fitting_metrics, measure
+from zoo_core.measuring.summary import flop_counter
 
 Write = Callable[..., Path]
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
@@ -119,7 +119,7 @@ def test_flops_are_those_of_one_example(registry: Registry) -> None:
 
 def test_speed_is_the_median_batch_without_the_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 20.0, 21.0, 30.0, 32.0, 40.0, 44.0])  # batches of 10, 1, 2 and 4 seconds
-    monkeypatch.setattr("zoo_core.comparison.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("zoo_core.measuring.comparison.time.perf_counter", lambda: next(clock))
     timed, model = _Timed(registry.new_metric("nll")), zoo_core.create("toy", registry=registry)
     for _ in range(4):
         timed.update(model, {"image": torch.zeros(8, 1, 4, 4)})
@@ -138,7 +138,7 @@ def test_each_model_has_its_own_number_of_threads(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(toy_models.IndependentPixels, "cpu_threads", 2)
-    monkeypatch.setattr("zoo_core.comparison.torch.set_num_threads", asked.append)
+    monkeypatch.setattr("zoo_core.measuring.comparison.torch.set_num_threads", asked.append)
     compare(["toy", "toy"], registry=registry)
     assert asked == [2, 1, 2, 1]  # and back
 
@@ -264,7 +264,7 @@ def test_another_way_of_measuring_is_not_comparable(
         return entries(model, data, split, changed, known)
 
     ways: list[str] = []
-    monkeypatch.setattr("zoo_core.comparison.entries", estimators)
+    monkeypatch.setattr("zoo_core.measuring.comparison.entries", estimators)
     with pytest.raises(NotComparable, match=r"was not measured in one way: k = 0, n = 130 and k = 1, n = 130"):
         compare(["toy", scaled(2.0)], data="toy-bits", registry=registry)
 

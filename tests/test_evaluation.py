@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core import evaluation
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError
-from zoo_core.evaluation import check, check_fields, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.interfaces.dataset import digest
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.weights.release import MetricEntry, Protocol
+from zoo_core.measuring import evaluation
+from zoo_core.measuring.evaluation import check, check_fields, entries, evaluation_batches, fitting_metrics, measure
+from zoo_core.releases.release import MetricEntry, Protocol
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 import zoo_core
-from zoo_core.cli.latents import SIDE, decode_region, principal_components
+from zoo_core.cli.use.latents import SIDE, decode_region, principal_components
 from zoo_core.discovery.registry import Registry
-from zoo_core.evaluation import evaluate, fitting_metrics, measure
 from zoo_core.interfaces.model import Model
-from zoo_core.pictures import GAP, LABEL_HEIGHT, SMALLEST, to_pil
-from zoo_core.weights.release import MetricEntry, Protocol
+from zoo_core.measuring.evaluation import evaluate, fitting_metrics, measure
+from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, SMALLEST, to_pil
+from zoo_core.releases.release import MetricEntry, Protocol
 
 Zoo = Callable[..., Any]
 SIZES = {"height": 4, "width": 4, "convolutions": [], "hidden": [8]}
@@ -104,16 +104,16 @@ def test_an_interpolation_goes_straight_from_code_to_code(steps: int, zoo: Zoo, 
 @pytest.fixture
 def maps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was drawn."""
-    from zoo_core import pictures
+    from zoo_core.pictures import plots
 
     drawn: list[dict[str, Any]] = []
-    original = pictures.save_code_map
+    original = plots.save_code_map
 
     def save(codes: Tensor, path: Path, **options: Any) -> None:
         drawn.append({"codes": codes, **options})
         original(codes, path, **options)
 
-    monkeypatch.setattr(pictures, "save_code_map", save)
+    monkeypatch.setattr(plots, "save_code_map", save)
     return drawn
 
 

@@ -23,11 +23,11 @@ from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
-from zoo_core.weights.golden import check_golden
+from zoo_core.releases.golden import check_golden
+from zoo_core.releases.release import read_release
+from zoo_core.releases.tensors import MAX_HEADER_BYTES, read_header, save_tensors
 from zoo_core.weights.loading import skip_initialisation
 from zoo_core.weights.manifest import Manifest
-from zoo_core.weights.release import read_release
-from zoo_core.weights.tensors import MAX_HEADER_BYTES, read_header, save_tensors
 
 Write = Callable[..., Path]
 
@@ -121,7 +121,7 @@ def test_the_same_model_gives_the_same_bytes_twice_and_in_two_processes(
         assert file.stat().st_mode & 0o777 == 0o644
     code = (
         "import sys; from pathlib import Path; from safetensors.torch import load_file;"
-        "from zoo_core.weights.tensors import save_tensors;"
+        "from zoo_core.releases.tensors import save_tensors;"
         "t = load_file(sys.argv[1]); save_tensors(dict(reversed(t.items())), Path(sys.argv[2]))"
     )
     env = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "7"}

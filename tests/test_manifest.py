@@ -15,9 +15,9 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, WeightsError, ZooError
 from zoo_core.hub.integrity import check_file
 from zoo_core.publishing.manifest_entry import manifest_entry, put_entry
+from zoo_core.releases.release import read_release
 from zoo_core.weights.manifest import Manifest, default_manifest, read_manifest
 from zoo_core.weights.reference import PackageReference, parse_reference
-from zoo_core.weights.release import read_release
 
 ENTRY = """
 ["{name}"]

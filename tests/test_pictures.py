@@ -12,9 +12,11 @@ from PIL import Image
 import zoo_core
 from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.evaluation import fitting_metrics, measure
 from zoo_core.interfaces.fields import Field
-from zoo_core.pictures import GAP, LABEL_HEIGHT, open_image, open_mask, save_curve, save_grid, to_pil
+from zoo_core.measuring.evaluation import fitting_metrics, measure
+from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid, to_pil
+from zoo_core.pictures.plots import save_curve
+from zoo_core.pictures.reading import open_image, open_mask
 
 GREY = Field(kind="image", shape=(1, 3, 5), range=(0, 1), levels=256)
 RGB = Field(kind="image", shape=(3, 3, 5), range=(0, 1), levels=256)

@@ -11,8 +11,8 @@ from safetensors import safe_open
 
 import zoo_core
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.preprocessing import read_steps
-from zoo_core.pictures import open_any
+from zoo_core.pictures.reading import open_any
+from zoo_core.steps.notation import read_steps
 
 
 @pytest.fixture(scope="module")

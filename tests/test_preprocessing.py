@@ -9,21 +9,10 @@ from torch import Tensor
 
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.preprocessing import (
-    AnyStep,
-    Crop,
-    Invert,
-    Normalize,
-    Quantize,
-    Resize,
-    Rotate,
-    Step,
-    evaluation_generator,
-    parse_step,
-    read_steps,
-    step_text,
-)
 from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import Step, evaluation_generator
+from zoo_core.steps.notation import parse_step, read_steps, step_text
+from zoo_core.steps.preprocessing import AnyStep, Crop, Invert, Normalize, Quantize, Resize, Rotate
 
 RGB = {"image": Field(kind="image", shape=(3, 6, 8), range=(0, 1), levels=256)}
 EXAMPLES: dict[str, tuple[str, tuple[int, ...], int | None]] = {  # text -> shape and levels of the field after it

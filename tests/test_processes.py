@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 import zoo_core
-from zoo_core import evaluation
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
+from zoo_core.measuring import evaluation
+from zoo_core.releases.release import read_release
 from zoo_core.training.checkpoint import checkpoints
 from zoo_core.training.run import Run
-from zoo_core.weights.release import read_release
 
 pytestmark = pytest.mark.slow
 

@@ -20,11 +20,11 @@ import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
-from zoo_core.publishing.card import evaluation_results, model_card
 from zoo_core.publishing.manifest_entry import put_entry
 from zoo_core.publishing.push import Pushed, push
+from zoo_core.releases.card import evaluation_results, model_card
+from zoo_core.releases.release import read_release
 from zoo_core.weights.manifest import Manifest, read_manifest
-from zoo_core.weights.release import read_release
 
 # The client's own, of its HTTP library.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -238,7 +238,7 @@ def test_a_dry_run_changes_nothing(hub: Any, zoo: Zoo, toy_release: Path, tmp_pa
 def test_it_asks_at_a_terminal_only(hub: Any, zoo: Zoo, toy_release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     terminal = SimpleNamespace(isatty=lambda: True)
-    monkeypatch.setattr("zoo_core.cli.push.sys", SimpleNamespace(stdin=terminal, stderr=terminal))
+    monkeypatch.setattr("zoo_core.cli.share.push.sys", SimpleNamespace(stdin=terminal, stderr=terminal))
     monkeypatch.setattr("click.confirm", lambda question, err: asked.append(question))
     code, out, err = zoo("push", toy_release, "hf:me/toy")
     assert (code, out) == (0, "") and "Nothing was sent" in err and asked == ["Publish this?"]

@@ -11,8 +11,8 @@ import pytest
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import NotComparable, UsageError
+from zoo_core.releases.release import MetricEntry, Protocol, Reproduction
 from zoo_core.training.reproduce import estimate, judge, reproduce
-from zoo_core.weights.release import MetricEntry, Protocol, Reproduction
 
 SHA = "0" * 64
 ENTRY = MetricEntry(

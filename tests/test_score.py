@@ -17,8 +17,8 @@ from zoo_core import scoring
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import DataError, UsageError
 from zoo_core.interfaces.model import Model
-from zoo_core.pictures import save_histogram, save_maps
-from zoo_core.scoring import ReferenceSample, open_scorer, score, score_sample, surprise
+from zoo_core.measuring.scoring import ReferenceSample, open_scorer, score, score_sample, surprise
+from zoo_core.pictures.plots import save_histogram, save_maps
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
 
@@ -238,7 +238,7 @@ def test_a_map_is_written(zoo: Zoo, desk: Path, registry: Registry, monkeypatch:
             return torch.nn.functional.logsigmoid((2 * x - 1) * self.logit)
 
     scorer.model.__class__ = PixelByPixel
-    monkeypatch.setattr("zoo_core.scoring.open_scorer", lambda *arguments, **options: scorer)
+    monkeypatch.setattr("zoo_core.measuring.scoring.open_scorer", lambda *arguments, **options: scorer)
     assert zoo("score", "toy", "white.png", "ramp.png", "--map", "m.png").code == 0
     assert pixels(desk / "m.png").shape[2] == 3
 
@@ -247,7 +247,7 @@ def test_without_the_data_there_is_a_score_and_no_rank(zoo: Zoo, desk: Path, mon
     def missing(*arguments: Any, **options: Any) -> None:
         raise DataError("the data went away", "Fetch it.")
 
-    monkeypatch.setattr("zoo_core.scoring.score_sample", missing)
+    monkeypatch.setattr("zoo_core.measuring.scoring.score_sample", missing)
     code, out, err = zoo("score", "toy", "white.png")
     assert code == 0 and out.rstrip().endswith("\t-") and out.startswith("white.png\t-")
     assert err.strip().endswith("no rank: the data went away.") and err.count("\n") == 1

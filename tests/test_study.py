@@ -9,8 +9,8 @@ import pytest
 from zoo_core import Report, Study
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
+from zoo_core.releases.release import ReleaseConfig, read_release
 from zoo_core.training.run import Run
-from zoo_core.weights.release import ReleaseConfig, read_release
 
 
 class TwoRates(Study, kw_only=True):

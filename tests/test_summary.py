@@ -15,7 +15,7 @@ import zoo_core
 from zoo_core import Field, Model, Record, UsageError
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.record import to_plain
-from zoo_core.summary import Layer, Summary, random_batch, summarise
+from zoo_core.measuring.summary import Layer, Summary, random_batch, summarise
 
 Zoo = Callable[..., Any]
 
@@ -373,7 +373,7 @@ def test_an_operation_without_a_gradient_costs_only_the_fields() -> None:
 def test_what_would_take_too_long_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     large = summarise(net(conv(1, 1), shape=(1, 4, 600)))
     assert layer(large, "net.0").receptive_field is None and "600" in str(large.no_receptive_fields)
-    monkeypatch.setattr("zoo_core.summary.MAX_FLOPS", 1000)
+    monkeypatch.setattr("zoo_core.measuring.summary.MAX_FLOPS", 1000)
     dear = summarise(net(conv(1, 1)))
     assert layer(dear, "net.0").receptive_field is None and "FLOPs" in str(dear.no_receptive_fields)
 
@@ -569,6 +569,6 @@ def test_a_mistake_is_one_clear_line(command: str, words: tuple[str, ...], zoo: 
     [(0, "0"), (999, "999"), (1000, "1 k"), (1234567, "1.23 M"), (999_600, "1 M"), (3.4e9, "3.4 G"), (5e15, "5 P")],
 )
 def test_numbers_for_people(number: float, text: str) -> None:
-    from zoo_core.cli.summary import _short
+    from zoo_core.cli.measure.summary import _short
 
     assert _short(number) == text

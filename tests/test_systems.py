@@ -17,9 +17,9 @@ from torch import Tensor
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.evaluation import measure
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Optimizer
+from zoo_core.measuring.evaluation import measure
 from zoo_core.training.arguments import RunArguments, read_command
 from zoo_core.training.batches import batch_size, micro_batches, part_of
 from zoo_core.training.checkpoint import checkpoints
@@ -456,7 +456,7 @@ def test_a_validation_loss_is_that_of_the_whole_split(
     model, data = zoo_core.create(name, registry=registry).eval(), registry.open_dataset(DATA[name])
     loss = model.loss(data.batch("validation", torch.arange(25)))
     expected = loss.item() if isinstance(loss, Tensor) else (loss.value / loss.weight).item()
-    monkeypatch.setattr("zoo_core.evaluation.BATCH", 10)
+    monkeypatch.setattr("zoo_core.measuring.evaluation.BATCH", 10)
     (found,) = measure(model, data, "validation", {"loss": MeanLoss()}).values()
     assert found.value == pytest.approx(expected, rel=1e-6) and found.n == 25
 
@@ -555,7 +555,7 @@ def test_a_command_keeps_every_digit(values: dict[str, Any]) -> None:
 
 
 def test_a_command_has_only_options_that_zoo_train_knows() -> None:
-    from zoo_core.cli.train import train
+    from zoo_core.cli.train.train import train
 
     known = {option for parameter in train.params for option in parameter.opts}
     for values in COMMANDS:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zoo_core.comparison import compare
+    from zoo_core.catalogue.information import info
+    from zoo_core.catalogue.listing import list_models
     from zoo_core.discovery.hookspecs import hookimpl
     from zoo_core.discovery.registry import Registry, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
-    from zoo_core.evaluation import chosen_examples, evaluate
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.interfaces.capabilities import Uncertainty
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream, constant, linear_to_zero
     from zoo_core.interfaces.record import Record
-    from zoo_core.summary import summarise
+    from zoo_core.measuring.comparison import compare
+    from zoo_core.measuring.evaluation import chosen_examples, evaluate
+    from zoo_core.measuring.summary import summarise
     from zoo_core.training.reproduce import estimate, reproduce
     from zoo_core.training.study import Report, Study
     from zoo_core.training.train import train
-    from zoo_core.weights.catalogue import list_models
     from zoo_core.weights.create import create
-    from zoo_core.weights.information import info
     from zoo_core.weights.loading import load
 
 _HOME = {
@@ -44,8 +44,8 @@ _HOME = {
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
-    "zoo_core.comparison": ("compare",),
-    "zoo_core.evaluation": ("chosen_examples", "evaluate"),
+    "zoo_core.measuring.comparison": ("compare",),
+    "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.interfaces.capabilities": ("Uncertainty",),
@@ -57,13 +57,13 @@ _HOME = {
         "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
-    "zoo_core.summary": ("summarise",),
+    "zoo_core.measuring.summary": ("summarise",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.study": ("Report", "Study"),
     "zoo_core.training.train": ("train",),
-    "zoo_core.weights.catalogue": ("list_models",),
+    "zoo_core.catalogue.listing": ("list_models",),
     "zoo_core.weights.create": ("create",),
-    "zoo_core.weights.information": ("info",),
+    "zoo_core.catalogue.information": ("info",),
     "zoo_core.weights.loading": ("load",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

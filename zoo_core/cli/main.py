@@ -8,37 +8,46 @@ import click
 from zoo_core import __version__
 from zoo_core.errors import UnknownName, ZooError
 
-# name -> (where the command is, the line that help shows)
-COMMANDS = {
-    "load": ("zoo_core.cli.load:load", "Verify and build a pretrained model; say what it is, and what next."),
-    "list": ("zoo_core.cli.list:list_command", "List models and their pretrained weights."),
-    "info": ("zoo_core.cli.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
-    "summary": ("zoo_core.cli.summary:summary", "The layers of a model: parameters, FLOPs, receptive fields."),
-    "code": ("zoo_core.cli.code:code", "Print the one file that is the model."),
-    "sample": ("zoo_core.cli.sample:sample", "Draw new examples into a PNG."),
-    "complete": ("zoo_core.cli.complete:complete", "Fill in the unknown part of an image."),
-    "predict": ("zoo_core.cli.predict:predict", "The classes that a classifier sees in images."),
-    "features": ("zoo_core.cli.features:features", "What the layers of a model make of images, as safetensors."),
-    "reconstruct": ("zoo_core.cli.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
-    "interpolate": ("zoo_core.cli.interpolate:interpolate", "Decode the way from one image to another."),
-    "traverse": ("zoo_core.cli.traverse:traverse", "Decode what each number of an image's code does."),
-    "latents": ("zoo_core.cli.latents:latents", "Map the codes of a data set into a PNG."),
-    "score": ("zoo_core.cli.score:score", "How likely images are to a model, and how strange."),
-    "eval": ("zoo_core.cli.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
-    "compare": ("zoo_core.cli.compare:compare_command", "Measure models on the same examples, side by side."),
-    "verify": ("zoo_core.cli.verify:verify", "Check hashes and golden outputs of releases."),
-    "import": ("zoo_core.cli.import_command:import_command", "Make a release from another library's safetensors."),
-    "push": ("zoo_core.cli.push:push", "Publish a release on a hub, or in a folder."),
-    "pull": ("zoo_core.cli.pull:pull", "Fetch and verify releases, to load them without a network."),
-    "search": ("zoo_core.cli.search:search", "List the releases on a hub."),
-    "bundle": ("zoo_core.cli.bundle:bundle_command", "Pack releases, data and wheels for a room without network."),
-    "unbundle": ("zoo_core.cli.bundle:unbundle_command", "Unpack and verify such a bundle."),
-    "doctor": ("zoo_core.cli.doctor:doctor", "Say whether everything works here, and what is missing."),
-    "train": ("zoo_core.cli.train:train", "Train a model; the output folder becomes a release."),
-    "reproduce": ("zoo_core.cli.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
-    "study": ("zoo_core.cli.study:study", "Train and measure to show one thing: a report with pictures."),
-    "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins and what each offers."),
+# section of the help -> name -> (where the command is, below zoo_core.cli; the line that help shows)
+SECTIONS = {
+    "Use models": {
+        "load": ("use.load:load", "Verify and build a pretrained model; say what it is, and what next."),
+        "list": ("use.list:list_command", "List models and their pretrained weights."),
+        "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
+        "code": ("use.code:code", "Print the one file that is the model."),
+        "sample": ("use.sample:sample", "Draw new examples into a PNG."),
+        "complete": ("use.complete:complete", "Fill in the unknown part of an image."),
+        "predict": ("use.predict:predict", "The classes that a classifier sees in images."),
+        "features": ("use.features:features", "What the layers of a model make of images, as safetensors."),
+        "reconstruct": ("use.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
+        "interpolate": ("use.interpolate:interpolate", "Decode the way from one image to another."),
+        "traverse": ("use.traverse:traverse", "Decode what each number of an image's code does."),
+        "latents": ("use.latents:latents", "Map the codes of a data set into a PNG."),
+    },
+    "Measure them": {
+        "summary": ("measure.summary:summary", "The layers of a model: parameters, FLOPs, receptive fields."),
+        "score": ("measure.score:score", "How likely images are to a model, and how strange."),
+        "eval": ("measure.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
+        "compare": ("measure.compare:compare_command", "Measure models on the same examples, side by side."),
+        "verify": ("measure.verify:verify", "Check hashes and golden outputs of releases."),
+    },
+    "Share them": {
+        "import": ("share.import_command:import_command", "Make a release from another library's safetensors."),
+        "push": ("share.push:push", "Publish a release on a hub, or in a folder."),
+        "pull": ("share.pull:pull", "Fetch and verify releases, to load them without a network."),
+        "search": ("share.search:search", "List the releases on a hub."),
+        "bundle": ("share.bundle:bundle_command", "Pack releases, data and wheels for a room without network."),
+        "unbundle": ("share.bundle:unbundle_command", "Unpack and verify such a bundle."),
+        "doctor": ("share.doctor:doctor", "Say whether everything works here, and what is missing."),
+        "plugins": ("share.plugins:plugins", "List the plugins and what each offers."),
+    },
+    "Train your own": {
+        "train": ("train.train:train", "Train a model; the output folder becomes a release."),
+        "reproduce": ("train.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
+        "study": ("train.study:study", "Train and measure to show one thing: a report with pictures."),
+    },
 }
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -49,7 +58,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
-            return _import(COMMANDS[name][0])
+            return _import(f"zoo_core.cli.{COMMANDS[name][0]}")
         from zoo_core.discovery.registry import default_registry
 
         registry = default_registry()
@@ -70,8 +79,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        widest = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in commands.items()])
         formatter.write("\nPlugins add more: zoo plugins --commands\n")
 
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from zoo_core.cli.output import progress_bar, talk
+from zoo_core.releases.release import ReleaseConfig
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.run import Observer, Run
-from zoo_core.weights.release import ReleaseConfig
 
 LOG_SECONDS = 30.0
 

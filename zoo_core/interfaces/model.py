@@ -8,8 +8,8 @@ from torch import Generator, Tensor, nn
 
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.objectives import Loss, Objective, Optimizer, Stage, Stream
-from zoo_core.interfaces.preprocessing import Step
 from zoo_core.interfaces.record import Record
+from zoo_core.interfaces.step import Step
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset

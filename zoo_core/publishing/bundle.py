@@ -23,15 +23,15 @@ from pathlib import Path
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import DataError, UsageError, WeightsError, ZooError
-from zoo_core.evaluation import recorded_metrics
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.hub.datafiles import recorded_data_files
 from zoo_core.hub.endpoint import check_space
 from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
+from zoo_core.measuring.evaluation import recorded_metrics
+from zoo_core.releases.release import CONFIG
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.reference import HubReference, parse_reference
-from zoo_core.weights.release import CONFIG
 from zoo_core.weights.sources import Located, locate
 
 LIST = "bundle.json"

@@ -31,8 +31,8 @@ def pass_gate(reference: str, *, measure: bool) -> None:
 def _check(reference: str, measure: bool) -> None:
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import DataError
-    from zoo_core.evaluation import evaluate, recorded_metrics
-    from zoo_core.weights.golden import check_golden
+    from zoo_core.measuring.evaluation import evaluate, recorded_metrics
+    from zoo_core.releases.golden import check_golden
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 

@@ -13,8 +13,8 @@ from typing import Any
 from zoo_core.hub.atomic import replacing
 from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces.record import to_plain
+from zoo_core.releases.release import CONFIG, read_release
 from zoo_core.weights.manifest import read_manifest
-from zoo_core.weights.release import CONFIG, read_release
 
 
 def manifest_entry(folder: Path, name: str, sources: list[str], *, default: bool = False) -> str:

@@ -19,13 +19,13 @@ from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.endpoint import Endpoint, current_endpoint
 from zoo_core.hub.integrity import FileEntry, is_git_blob, sha256_of
 from zoo_core.hub.repository import explained, guard_headers
-from zoo_core.publishing.card import evaluation_results, model_card
 from zoo_core.publishing.gate import pass_gate
 from zoo_core.publishing.manifest_entry import manifest_entry
+from zoo_core.releases.card import evaluation_results, model_card
+from zoo_core.releases.release import CARD, CONFIG, ReleaseConfig
 from zoo_core.weights.fetching import check_names
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.reference import FolderReference, HubReference, UrlReference, parse_reference
-from zoo_core.weights.release import CARD, CONFIG, ReleaseConfig
 from zoo_core.weights.sources import Located, locate
 
 

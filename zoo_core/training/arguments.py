@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from zoo_core.errors import RecordError, UsageError
-from zoo_core.interfaces.preprocessing import parse_step, step_text
 from zoo_core.interfaces.record import Record, to_plain
-from zoo_core.weights.release import check_licence
+from zoo_core.releases.release import check_licence
+from zoo_core.steps.notation import parse_step, step_text
 
 NO_AUGMENTATION = "none"  # on the command line
 

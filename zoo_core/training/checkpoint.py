@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo_core.hub.atomic import sync_folder, write_atomically
-from zoo_core.weights.tensors import save_tensors
+from zoo_core.releases.tensors import save_tensors
 
 PREFIX = "checkpoint-"
 

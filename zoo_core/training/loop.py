@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Objective, Stream
-from zoo_core.interfaces.preprocessing import Steps
+from zoo_core.interfaces.step import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device

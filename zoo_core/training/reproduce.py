@@ -13,14 +13,14 @@ import msgspec
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import NotComparable, UsageError
-from zoo_core.evaluation import BATCH, recorded_metrics
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.record import Record
+from zoo_core.measuring.evaluation import BATCH, recorded_metrics
 from zoo_core.processes import Processes
+from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.training.arguments import RunArguments, read_command
 from zoo_core.training.run import Observer, Run
 from zoo_core.weights.manifest import Manifest
-from zoo_core.weights.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.weights.sources import Located, locate
 
 ESTIMATE_SECONDS = 5.0

@@ -14,25 +14,26 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
 from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
-from zoo_core.interfaces.augmentation import read_augmentation
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss
-from zoo_core.interfaces.preprocessing import Steps, parse_step, plain_step, step_text
 from zoo_core.interfaces.record import Record, read_record, to_plain
-from zoo_core.pictures import save_curve
+from zoo_core.interfaces.step import Steps
+from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
+from zoo_core.pictures.plots import save_curve
 from zoo_core.processes import Processes
-from zoo_core.publishing.writing import code_licence, round_to, write_release
+from zoo_core.releases.release import CONFIG, Licence, ReleaseConfig, read_release
+from zoo_core.releases.writing import code_licence, round_to, write_release
+from zoo_core.steps.augmentation import read_augmentation
+from zoo_core.steps.notation import parse_step, plain_step, step_text
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.batches import batch_size, to_device
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.weights.create import create
-from zoo_core.weights.release import CONFIG, Licence, ReleaseConfig, read_release
 
 CHECKPOINT_SECONDS = 240.0
 

@@ -24,10 +24,10 @@ from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.releases.release import ReleaseConfig, read_release
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.run import Run
 from zoo_core.weights.loading import load
-from zoo_core.weights.release import ReleaseConfig, read_release
 
 REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.releases.release import ReleaseConfig
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.run import Observer, Run
-from zoo_core.weights.release import ReleaseConfig
 
 
 def train(

@@ -9,8 +9,8 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.preprocessing import read_steps
 from zoo_core.interfaces.record import read_record
+from zoo_core.steps.notation import read_steps
 
 
 def create(

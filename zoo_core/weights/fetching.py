@@ -20,8 +20,8 @@ from zoo_core.hub.cache import cache_folder
 from zoo_core.hub.endpoint import Endpoint, check_space, current_endpoint, is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, check_file, is_git_blob, sha256_of
 from zoo_core.hub.repository import commit_of, digest_of_hub, discard, download
+from zoo_core.releases.release import CONFIG, read_release
 from zoo_core.weights.reference import HubReference, UrlReference
-from zoo_core.weights.release import CONFIG, read_release
 
 MAX_CONFIG_BYTES = 1_000_000
 KINDS = (".safetensors", ".json", ".md", ".png")  # what a release may consist of; never a pickle, never code

@@ -18,13 +18,13 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
 from zoo_core.interfaces.model import LoadReport, Model
-from zoo_core.interfaces.preprocessing import read_steps
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
+from zoo_core.releases.release import CONFIG, MODEL
+from zoo_core.releases.tensors import TensorInfo, read_header
+from zoo_core.steps.notation import read_steps
 from zoo_core.weights.manifest import Manifest, install_hint
-from zoo_core.weights.release import CONFIG, MODEL
 from zoo_core.weights.sources import Located, locate
-from zoo_core.weights.tensors import TensorInfo, read_header
 
 HALF = ("float16", "bfloat16")  # dtypes that by default are for storage alone
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}

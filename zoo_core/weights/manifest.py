@@ -14,7 +14,7 @@ from zoo_core.discovery.registry import Registry, normalise, unknown
 from zoo_core.errors import RecordError, UnknownName, WeightsError
 from zoo_core.hub.integrity import FileEntry
 from zoo_core.interfaces.record import Record, read_record
-from zoo_core.weights.release import CONFIG, MODEL, Licence, MetricEntry
+from zoo_core.releases.release import CONFIG, MODEL, Licence, MetricEntry
 
 
 class ManifestEntry(Record, kw_only=True):

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UnknownName, WeightsError
+from zoo_core.releases.release import Licence
 from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import NameReference, parse_reference
-from zoo_core.weights.release import Licence
 from zoo_core.weights.sources import Located, find_pinned, locate
 
 # What lets anybody use, change and pass on weights, for any purpose, with attribution at most. SPDX.

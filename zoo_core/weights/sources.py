@@ -13,6 +13,7 @@ from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
 from zoo_core.hub.endpoint import is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, check_file, remember
 from zoo_core.hub.repository import discard
+from zoo_core.releases.release import CONFIG, MODEL, ReleaseConfig, read_release
 from zoo_core.weights.fetching import OnBytes, fetch
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 from zoo_core.weights.reference import (
@@ -24,7 +25,6 @@ from zoo_core.weights.reference import (
     UrlReference,
     parse_reference,
 )
-from zoo_core.weights.release import CONFIG, MODEL, ReleaseConfig, read_release
 
 
 class Located(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo_core import load
 from zoo_core.cli.main import main
-from zoo_core.pictures import LABEL_HEIGHT
+from zoo_core.pictures.grids import LABEL_HEIGHT
 
 
 @pytest.fixture

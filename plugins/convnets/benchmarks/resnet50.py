@@ -36,8 +36,8 @@ from loading import private_mib, touch
 from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_core import create, default_registry, load
-from zoo_core.publishing.writing import write_release
-from zoo_core.weights.release import MODEL, Licence
+from zoo_core.releases.release import MODEL, Licence
+from zoo_core.releases.writing import write_release
 
 HOW = "Run it with the interpreter of an environment that has both; its first lines say how to make one."
 SIZE = 224  # pixels a side

@@ -1,0 +1,1 @@
+"""What there is: listing, information and search; none of it imports torch."""

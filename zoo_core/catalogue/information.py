@@ -1,0 +1,97 @@
+"""`info`: everything that is known of a model or a release, read without torch."""
+
+from pathlib import Path
+from typing import Any
+
+from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.errors import UnknownName, ZooError
+from zoo_core.interfaces.record import to_plain
+from zoo_core.releases.release import ReleaseConfig, read_release
+from zoo_core.weights.fetching import fetch
+from zoo_core.weights.manifest import Manifest, default_manifest
+from zoo_core.weights.reference import HubReference, NameReference, Reference, UrlReference, parse_reference
+from zoo_core.weights.sources import find_pinned, folder_of
+
+
+def info(reference: str, *, registry: Registry | None = None, manifest: Manifest | None = None) -> dict[str, Any]:
+    """What is known of a reference, as plain data: the model, and the release if there is one.
+
+    Nothing is verified here; `load` and `zoo verify` do that.
+    """
+    registry = registry or default_registry()
+    parsed = parse_reference(reference)
+    if not isinstance(parsed, NameReference):
+        folder, source = _folder(parsed)
+        return _release(read_release(folder), registry) | {"reference": reference, "source": source}
+    manifest = manifest or default_manifest(registry)
+    try:
+        pinned = find_pinned(parsed, registry, manifest)
+    except UnknownName:
+        if parsed.tag is not None:
+            raise
+        return _model(str(parsed), registry) | {"reference": reference, "weights": None}
+    entry = pinned.entry
+    found = _model(str(parsed._replace(tag=None)), registry) | {
+        "reference": pinned.name,
+        "default": manifest.default(pinned.model) is pinned,
+        "summary": entry.summary,
+        "plugin": entry.plugin,
+        "licence": to_plain(entry.licence),
+        "recipe": entry.recipe,
+        "metrics": to_plain(entry.metrics),
+        "files": to_plain(entry.files),
+        "sources": entry.sources,
+        "manifest": pinned.path.name,
+    }
+    for source in entry.sources:
+        try:
+            release = read_release(_folder(parse_reference(source))[0])
+        except ZooError:
+            continue
+        found["recipe"] = entry.recipe or release.recipe
+        return found | {"config": release.config, "input": release.input, "training": release.training}
+    return found
+
+
+def _folder(reference: Reference) -> tuple[Path, str]:
+    """Where a release's config.json is; from elsewhere only that is fetched. And what to call the place."""
+    if isinstance(reference, HubReference | UrlReference):
+        found = fetch(reference, {})
+        return found.folder, found.source
+    folder = folder_of(reference)
+    return folder, str(folder)
+
+
+def _model(name: str, registry: Registry, distribution: str | None = None) -> dict[str, Any]:
+    offer = registry.model(name, distribution)
+    spec = offer.spec
+    return {
+        "model": spec.name,
+        "description": spec.summary,
+        "task": spec.task,
+        "paper": spec.paper,
+        "capabilities": list(spec.capabilities),
+        "aliases": list(spec.aliases),
+        "parameter_count": spec.parameter_count,
+        "preset": spec.preset,
+        "plugin": offer.plugin.label,
+        "class": spec.target,
+    }
+
+
+def _release(release: ReleaseConfig, registry: Registry) -> dict[str, Any]:
+    try:
+        model = _model(release.zoo.model, registry, release.zoo.plugin)
+    except UnknownName:
+        model = {"model": release.zoo.model}
+    return model | {
+        "summary": release.summary,
+        "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
+        "licence": to_plain(release.licence),
+        "recipe": release.recipe,
+        "metrics": to_plain(release.metrics),
+        "files": to_plain(release.files),
+        "config": release.config,
+        "input": release.input,
+        "training": release.training,
+    }

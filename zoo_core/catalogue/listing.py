@@ -1,0 +1,137 @@
+"""What there is: every model of every plugin and every release of every manifest, read without torch."""
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple, get_args
+
+from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
+from zoo_core.discovery.specs import Capability, ModelSpec
+from zoo_core.releases.release import MetricEntry
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
+
+
+class Listing(NamedTuple):
+    """One row: a model with one of its releases, or without any."""
+
+    reference: str
+    model: str
+    tag: str | None
+    default: bool
+    summary: str
+    task: str
+    capabilities: tuple[str, ...]
+    plugin: str
+    install: str | None  # how to get the plugin, where it is not here
+    metrics: list[MetricEntry]
+
+    def metric(self, name: str) -> MetricEntry | None:
+        """The entry of a metric, if it was measured."""
+        return next((entry for entry in self.metrics if entry.metric == name), None)
+
+
+def list_models(
+    pattern: str = "*",
+    *,
+    task: str | None = None,
+    data: str | None = None,
+    capability: str | None = None,
+    sort: str | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+) -> list[Listing]:
+    """All models and releases whose reference matches the glob, filtered.
+
+    Args:
+        task: "density-estimation", "classification", …
+        data: the data set that a release was measured on.
+        capability: what the model must be able to do: "Sampler", …
+        sort: a metric, best first, numbers of different protocols apart; rows without it are left out.
+
+    Raises:
+        UnknownName: no such task, data set, capability or metric.
+    """
+    from zoo_core.discovery.registry import default_registry
+
+    registry = registry or default_registry()
+    manifest = manifest or default_manifest(registry)
+    rows: list[Listing] = []
+    for offer in registry.models():
+        releases: list[Pinned | None] = [*manifest.of_model(offer.spec.name)]
+        default = manifest.default(offer.spec.name)
+        rows += [_listing(offer, pinned, pinned is not None and pinned is default) for pinned in releases or [None]]
+    here = {row.model for row in rows}
+    rows += [_not_installed(pinned) for pinned in manifest.pinned.values() if pinned.model not in here]
+
+    _check_names(rows, registry, task, data, capability)
+    wanted = normalise(pattern)
+    rows = [row for row in rows if fnmatchcase(row.reference, wanted) or fnmatchcase(row.model, wanted)]
+    if task is not None:
+        rows = [row for row in rows if row.task == normalise(task)]
+    if data is not None:
+        rows = [row for row in rows if any(entry.protocol.dataset == normalise(data) for entry in row.metrics)]
+    if capability is not None:
+        rows = [row for row in rows if capability.lower() in {name.lower() for name in row.capabilities}]
+    if sort is not None:
+        sign = -1 if registry.metric(sort).spec.higher_is_better else 1
+        measured = [(entry, row) for row in rows if (entry := row.metric(sort.replace("-", "_")))]
+        measured.sort(key=lambda pair: (_protocol(pair[0]), sign * pair[0].value))
+        return [row for _, row in measured]
+    return sorted(rows, key=lambda row: (row.model, not row.default, row.reference))
+
+
+def _check_names(
+    rows: list[Listing], registry: Registry, task: str | None, data: str | None, capability: str | None
+) -> None:
+    """Tell a name that nothing has from one that only finds nothing."""
+    tasks = {row.task for row in rows if row.task}  # where the plugin is not installed, it is not known
+    if task is not None and normalise(task) not in tasks:
+        raise unknown("task", task, tasks)
+    datasets = {offer.spec.name for offer in registry.datasets()}
+    datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
+    if data is not None and split_path(normalise(data))[0] not in datasets:
+        raise unknown("data set", data, datasets)
+    capabilities = get_args(Capability)
+    if capability is not None and capability.lower() not in map(str.lower, capabilities):
+        raise unknown("capability", capability, capabilities)
+
+
+def releases_here(registry: Registry | None = None) -> list[str]:
+    """The names of all releases whose plugin is installed."""
+    return [row.reference for row in list_models(registry=registry) if row.tag and not row.install]
+
+
+def _protocol(entry: MetricEntry) -> str:
+    protocol = entry.protocol
+    return (
+        f"{protocol.dataset} {protocol.split} {protocol.n} {protocol.data_sha256} {protocol.estimator} {protocol.input}"
+    )
+
+
+def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> Listing:
+    spec = offer.spec
+    return Listing(
+        reference=pinned.name if pinned else spec.name,
+        model=spec.name,
+        tag=pinned.tag if pinned else None,
+        default=default,
+        summary=pinned.entry.summary if pinned else spec.summary,
+        task=spec.task,
+        capabilities=spec.capabilities,
+        plugin=offer.plugin.distribution,
+        install=None,
+        metrics=pinned.entry.metrics if pinned else [],
+    )
+
+
+def _not_installed(pinned: Pinned) -> Listing:
+    return Listing(
+        reference=pinned.name,
+        model=pinned.model,
+        tag=pinned.tag,
+        default=pinned.entry.default,
+        summary=pinned.entry.summary,
+        task="",
+        capabilities=(),
+        plugin=pinned.entry.plugin,
+        install=install_hint(pinned.entry.plugin),
+        metrics=pinned.entry.metrics,
+    )

@@ -1,0 +1,132 @@
+"""zoo eval"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+
+if TYPE_CHECKING:
+    from zoo_core.measuring.evaluation import Check
+
+
+class Result(NamedTuple):
+    """One row: a number of a reference, or why there is none."""
+
+    reference: str
+    verdict: str  # that of the check; "no data", "not measurable", "FAILED"
+    check: "Check | None"
+    error: str | None
+    metric: str | None = None  # the one that is not measurable
+
+
+@click.command("eval")
+@click.argument("references", metavar="REFERENCE…", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every release whose plugin is here.")
+@click.option("--data", help="By default the data set that the release was measured on.")
+@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("--split", default="test", show_default=True)
+@click.option("--metric", "metrics", multiple=True, help="By default all that fit, slow ones where recorded.")
+@click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
+@click.option(
+    "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
+)
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="A folder for confusion matrix, calibration, …"
+)
+@device_option
+@hub_options
+@json_option
+def eval_command(
+    references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any
+) -> None:
+    """Measure each REFERENCE, and compare with the numbers that its release records."""
+    from zoo_core.catalogue.listing import releases_here
+    from zoo_core.errors import DataError, UsageError, ZooError
+    from zoo_core.measuring.evaluation import evaluate
+
+    if everything == bool(references):
+        raise UsageError("name what to measure, or give --all", "For example: zoo eval pixelrnn --check")
+    if options["pictures"] is not None and len(references) != 1:
+        raise UsageError("--pictures are of one release", "Name one.")
+    results: list[Result] = []
+    with progress_bar("measuring") as show:
+        for reference in releases_here() if everything else references:
+            say_which(reference)
+
+            def on_batch(done: int, total: int, name: str = reference) -> None:
+                show(done / total, f"{name}: {done} of {total}")
+
+            try:
+                found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
+                results += [Result(reference, one.verdict, one, None) for one in found.checks]
+                results += [
+                    Result(reference, "not measurable", None, why, metric) for metric, why in found.unmeasurable.items()
+                ]
+            except ZooError as error:
+                if not everything and len(references) == 1:
+                    raise
+                verdict = "no data" if isinstance(error, DataError) else "FAILED"
+                results.append(Result(reference, verdict, None, error.message))
+    if as_json:
+        print_json([_plain(result) for result in results])
+    else:
+        print_table(
+            ["reference", "metric", "measured", "unit", "protocol", "recorded", "verdict"],
+            [_row(result) for result in results],
+        )
+    sys.exit(_exit_code(results, check))
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    from zoo_core.interfaces.record import to_plain
+
+    measured, recorded, _, beside = result.check or (None, None, None, {})
+    return {
+        "reference": result.reference,
+        "metric": measured.metric if measured else result.metric,
+        "verdict": result.verdict,
+        "measured": to_plain(measured),
+        "beside": to_plain(beside),
+        "recorded": to_plain(recorded),
+        "error": result.error,
+    }
+
+
+def _row(result: Result) -> list[str]:
+    if result.check is None:
+        return [result.reference, result.metric or "-", "-", "-", result.error or "-", "-", result.verdict]
+    measured, recorded, verdict, beside = result.check
+    protocol = measured.protocol
+    return [
+        result.reference,
+        measured.metric,
+        f"{measured.value:.6g}"
+        + (f" ± {measured.stderr:.2g}" if measured.stderr is not None else "")
+        + (f" ({', '.join(f'{name} {number:.3g}' for name, number in beside.items())})" if beside else ""),
+        measured.unit,
+        f"{protocol.dataset} {protocol.split}, n = {protocol.n}, {protocol.estimator}",
+        f"{recorded.value:.6g}" if recorded else "-",
+        verdict,
+    ]
+
+
+def _exit_code(results: list[Result], check: bool) -> int:
+    """1: something failed, or gives another number; 3: something cannot be compared; 0: all is well."""
+    by_reference: dict[str, set[str]] = {}
+    for result in results:
+        by_reference.setdefault(result.reference, set()).add(result.verdict)
+    code = 0
+    for reference, verdicts in by_reference.items():
+        if "FAILED" in verdicts:
+            code = 1
+        elif check and "different" in verdicts:
+            talk(f"Error: '{reference}' does not give the number that is recorded for it")
+            code = 1
+        elif check and "same" not in verdicts:
+            talk(f"Error: nothing recorded for '{reference}' was measured in this way: {', '.join(sorted(verdicts))}")
+            code = code or 3
+    return code

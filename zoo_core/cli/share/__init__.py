@@ -1,0 +1,1 @@
+"""Commands that publish, fetch and pack releases."""

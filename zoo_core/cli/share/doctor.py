@@ -1,0 +1,122 @@
+"""zoo doctor"""
+
+import os
+import sys
+from typing import NamedTuple
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import json_option, print_json, print_table
+
+
+class Finding(NamedTuple):
+    """One thing that a lesson needs."""
+
+    reference: str
+    what: str  # plugin, weights, data …
+    ok: bool
+    details: str
+
+
+@click.command()
+@click.argument("references", metavar="[REFERENCE…]", nargs=-1)
+@click.option("--offline", is_flag=True, help="As if the cable were out.")
+@hub_options
+@json_option
+def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
+    """Say whether the plugin, the weights and the data of each REFERENCE are here, and name what is missing.
+
+    Default: every release whose plugin is here. REFERENCE may be a glob: 'pixelrnn*'.
+    """
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.weights.pull import matching
+
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    registry = default_registry()
+    found = [Finding("-", f"plugin {p.label}", False, f"{p.error}; fix: {p.fix}") for p in registry.broken]
+    found += _packages()
+    for reference in matching(references or ["*"]):
+        found += _examine(reference)
+    if as_json:
+        print_json([finding._asdict() for finding in found])
+    else:
+        rows = [[f.reference, f.what, "ok" if f.ok else "MISSING", f.details] for f in found]
+        print_table(["reference", "what", "verdict", "details"], rows)
+    if not all(finding.ok for finding in found):
+        sys.exit(1)
+
+
+def _packages() -> list[Finding]:
+    """Distributions that a plugin requires and that are not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from packaging.requirements import Requirement
+
+    from zoo_core.discovery.registry import default_registry
+
+    found = []
+    for owner in sorted({"zoo-core", *(plugin.distribution for plugin in default_registry().plugins)}):
+        missing = []
+        try:
+            requirements = distribution(owner).requires or []
+        except PackageNotFoundError:
+            requirements = []
+        for text in requirements:
+            requirement = Requirement(text)
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                version = distribution(requirement.name).version
+                if not requirement.specifier.contains(version, prereleases=True):
+                    missing.append(f"{requirement} (here is {version})")
+            except PackageNotFoundError:
+                missing.append(str(requirement))
+        found.append(Finding("-", f"packages of {owner}", not missing, ", ".join(missing) or "all installed"))
+    return found
+
+
+def _examine(reference: str) -> list[Finding]:
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.errors import ZooError
+    from zoo_core.measuring.evaluation import recorded_metrics
+    from zoo_core.weights.sources import locate
+
+    registry = default_registry()
+    found = []
+    names: set[str] = set()
+    try:
+        located = locate(reference, registry)
+        found.append(Finding(reference, "weights", True, located.source))
+        names |= {entry.protocol.dataset for entry in recorded_metrics(located)}
+        names |= {located.release.training["data"]} if "data" in located.release.training else set()
+        registry.model(located.release.zoo.model)
+    except ZooError as error:
+        found.append(Finding(reference, "plugin" if found else "weights", False, error.message))
+        names |= _measured_on(reference)
+    for name in sorted(names):
+        try:
+            data = registry.open_dataset(name)
+            sizes = ", ".join(f"{split} {data.size(split)}" for split in data.splits)
+            found.append(Finding(reference, f"data {name}", True, sizes))
+        except ZooError as error:
+            found.append(Finding(reference, f"data {name}", False, error.message))
+    return found
+
+
+def _measured_on(reference: str) -> set[str]:
+    """The data sets that a manifest tells of, where the release itself is not here to say."""
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.errors import ZooError
+    from zoo_core.weights.manifest import default_manifest
+    from zoo_core.weights.reference import NameReference, parse_reference
+
+    try:
+        parsed = parse_reference(reference)
+        if not isinstance(parsed, NameReference):
+            return set()
+        pinned = default_manifest(default_registry()).find(parsed.model, parsed.tag)
+    except ZooError:
+        return set()
+    return {entry.protocol.dataset for entry in pinned.entry.metrics}

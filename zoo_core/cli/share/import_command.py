@@ -1,0 +1,48 @@
+"""zoo import"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.assignments import read_assignments, set_option
+from zoo_core.cli.output import as_reference, talk
+
+
+@click.command("import")
+@click.argument("model")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder: the release.")
+@click.option("--names", default="same", show_default=True, help="Whose names FILE has: torchvision, timm; same: ours.")
+@set_option
+@click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing that goes with the weights.")
+@click.option("--summary", help="One line for the release.")
+@click.option("--licence", default="NOASSERTION", help="Of the weights, SPDX: BSD-3-Clause.")
+def import_command(
+    model: str,
+    file: Path,
+    output: Path,
+    names: str,
+    assignments: tuple[str, ...],
+    input_steps: tuple[str, ...],
+    summary: str | None,
+    licence: str,
+) -> None:
+    """Make a release of MODEL from FILE, a safetensors file of another library. Every tensor must find its place."""
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.publishing.foreign import import_weights
+    from zoo_core.steps.notation import parse_step
+
+    registry = default_registry()
+    kind = registry.model_class(registry.model(model)).Config
+    release = import_weights(
+        model,
+        file,
+        output,
+        names=names,
+        config=read_assignments(assignments, kind),
+        input=[parse_step(text) for text in input_steps],
+        summary=summary,
+        licence=licence,
+        registry=registry,
+    )
+    talk(f"'{output}' is a release: {release.summary}. Measure it: zoo eval {as_reference(output)} --data NAME")

@@ -1,0 +1,25 @@
+"""zoo search"""
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import json_option, print_json, print_table
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@hub_options
+@json_option
+def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Releases on the hub whose name holds WORDS, with the plugin that each needs, and whether it is here."""
+    from zoo_core.catalogue.search import search as search_hub
+
+    found = search_hub(" ".join(words), limit=limit)
+    if as_json:
+        print_json([row._asdict() for row in found])
+        return
+    print_table(
+        ["repository", "model", "plugin", "here", "changed"],
+        [[f"hf:{r.repo}", r.model or "?", r.plugin or "?", "yes" if r.here else "no", r.changed or "?"] for r in found],
+    )

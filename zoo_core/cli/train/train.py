@@ -1,0 +1,117 @@
+"""zoo train"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo_core.cli.assignments import read_assignments, set_option, show_fields
+from zoo_core.cli.output import as_reference, talk
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--data", help="The data set; folder:PATH for images of your own.")
+@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
+@click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@set_option
+@click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
+@click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
+@click.option("--size", type=click.IntRange(min=1), help="Pixels: resize images to a square, before other steps.")
+@click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
+@click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
+@click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
+@click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
+@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@click.option("--summary", help="One line for the release.")
+@click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
+@click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
+@click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@click.pass_context
+def train(
+    context: click.Context,
+    /,
+    model: str | None,
+    data: str | None,
+    data_file: Path | None,
+    output: Path | None,
+    input_steps: tuple[str, ...],
+    assignments: tuple[str, ...],
+    augment: tuple[str, ...],
+    size: int | None,
+    epochs: float | None,
+    resume: Path | None,
+    help_config: bool,
+    device: str,
+    **arguments: Any,
+) -> None:
+    """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
+
+    Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
+    -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
+    """
+    from zoo_core.cli.watching import train_and_watch
+    from zoo_core.discovery.registry import default_registry, split_path
+    from zoo_core.errors import UsageError
+    from zoo_core.processes import emulates_bfloat16
+    from zoo_core.steps.notation import parse_step
+    from zoo_core.training.arguments import RunArguments, parse_augmentation
+    from zoo_core.training.run import Run
+
+    registry = default_registry()
+    if help_config:
+        if model is None:
+            raise UsageError("--help-config needs a model")
+        offer = registry.model(model)
+        show_fields(registry.model_class(offer).Config, offer.spec.preset)
+        return
+    if resume is not None:
+        given = [
+            name
+            for name in context.params
+            if name != "resume" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise UsageError(
+                f"--resume takes nothing else, and there is {', '.join(given)}", "The run has its arguments."
+            )
+        run = Run.resume(resume, registry)
+        if run.released:
+            talk(f"'{resume}' is finished. Load it: zoo load {as_reference(resume)}")
+            return
+        talk(f"Continuing at {run.loop.progress:.1%} of the run.")
+    else:
+        for name, value in {"MODEL": model, "--data": data, "--output": output}.items():
+            if value is None:
+                raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
+        assert model is not None and data is not None and output is not None
+        kind = registry.model_class(registry.model(model)).Config
+        images = [parse_step(text) for text in input_steps]
+        if size is not None and split_path(data)[1] is not None:
+            data = f"{data},size={size}"  # made so while it is read: the images may have many sizes
+        elif size is not None:
+            images.insert(0, {"step": "resize", "size": size})
+        if epochs is not None and arguments["steps"] is not None:
+            raise UsageError("--epochs and --steps exclude each other")
+        asked = RunArguments(
+            model=model,
+            data=data,
+            epochs=epochs or (10.0 if arguments["steps"] is None else None),
+            config=read_assignments(assignments, kind),
+            input=images,
+            augment=parse_augmentation(augment),
+            **arguments,
+        )
+        run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
+            talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
+    train_and_watch(run)
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")

@@ -1,0 +1,76 @@
+"""zoo complete"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, progress_bar, talk
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@click.option("--keep-rows", type=click.IntRange(min=0), help="Only so many rows at the top are known.")
+@click.option("--mask", type=click.Path(dir_okay=False, path_type=Path), help="White is known; the image's size.")
+@click.option("-n", "--number", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@device_option
+@hub_options
+def complete(
+    reference: str,
+    image: Path,
+    output: Path,
+    keep_rows: int | None,
+    mask: Path | None,
+    number: int,
+    seed: int,
+    temperature: float | None,
+    device: str,
+) -> None:
+    """Fill in the unknown part of IMAGE several times, into one labelled PNG.
+
+    Transparent pixels are unknown, and those that --mask or --keep-rows leaves out.
+    """
+    import torch
+
+    from zoo_core.cli.models import load_for, with_options
+    from zoo_core.errors import UsageError
+    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.reading import open_image, open_mask
+
+    check_output(output)
+    if keep_rows is not None and mask is not None:
+        raise UsageError("--keep-rows and --mask exclude each other")
+    model, name = load_for("Completer", reference, device)
+    field = model.signature()["image"]
+    _, height, width = field.shape
+    x, known = open_image(image, field)
+    if keep_rows is not None:
+        if keep_rows > height:
+            raise UsageError(f"--keep-rows {keep_rows}: the image has only {height} rows")
+        known = known & (torch.arange(height)[:, None] < keep_rows)
+    if mask is not None:
+        known = known & open_mask(mask, height, width)
+    if known.all():
+        raise UsageError("every pixel is known", "Give --keep-rows or --mask, or make pixels transparent.")
+    with progress_bar("completing") as show:
+        drawn = with_options(
+            model.complete,
+            x.expand(number, -1, -1, -1),
+            known.expand(number, -1, -1, -1),
+            generator=torch.Generator().manual_seed(seed),
+            temperature=temperature,
+            progress=lambda done: show(done, ""),
+        )
+    shown = torch.where(known, x, torch.full_like(x, 0.5))
+    labels = ["given", "known", *(f"#{k + 1}" for k in range(number))]
+    save_grid(
+        torch.cat([x[None], shown[None], drawn.cpu()]),
+        output,
+        title=f"{name}: {image.name}, seed {seed}",
+        labels=labels,
+    )
+    talk(f"Wrote {output}: {number} completion{'s' if number > 1 else ''}.")

@@ -1,0 +1,53 @@
+"""zoo features"""
+
+import json
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, talk
+
+BATCH = 32  # images at a time
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("images", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A safetensors file."
+)
+@device_option
+@hub_options
+def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], output: Path, device: str) -> None:
+    """Write what layers of REFERENCE make of IMAGES: a tensor [N, …] for each --layer, in the order of the images.
+
+    A layer is "penultimate", which is what the head sees, a submodule (`zoo summary REFERENCE` lists them), or what
+    the paper calls it, such as conv4_2, where the model knows that. The names of the files are in the metadata
+    ("files", JSON).
+    """
+    import torch
+    from safetensors.torch import save
+
+    from zoo_core.cli.models import load_for
+    from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import write_atomically
+    from zoo_core.pictures.grids import check_parent
+    from zoo_core.pictures.reading import open_any
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")
+    check_parent(output)
+    model, _ = load_for("FeatureExtractor", reference, device)
+    parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+    with torch.no_grad():
+        for start in range(0, len(images), BATCH):
+            x = torch.cat([open_any(path, model)[1] for path in images[start : start + BATCH]])
+            for layer, values in model.extract_features(x, list(layers)).items():
+                parts[layer].append(values.cpu())
+    tensors = {layer: torch.cat(values).contiguous() for layer, values in parts.items()}
+    names = {"format": "pt", "files": json.dumps([str(path) for path in images])}
+    write_atomically(output, save(tensors, metadata=names))
+    shapes = ", ".join(f"{layer} {list(tensor.shape)}" for layer, tensor in tensors.items())
+    talk(f"Wrote {output}: {shapes}.")

@@ -1,0 +1,125 @@
+"""zoo latents"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, progress_bar, talk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo_core.interfaces.dataset import Dataset
+
+SIDE = 20  # decoded images along each axis
+BATCH = 500
+
+
+@click.command()
+@click.argument("reference")
+@click.option("--data", "data_name", required=True, help="The data set whose codes are shown.")
+@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("--split", default="validation", show_default=True)
+@click.option("-n", "--number", type=click.IntRange(2, 100_000), default=5000, show_default=True, help="At most.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of which examples are shown.")
+@device_option
+@hub_options
+def latents(
+    reference: str,
+    data_name: str,
+    data_file: Path | None,
+    split: str,
+    number: int,
+    output: Path,
+    seed: int,
+    device: str,
+) -> None:
+    """Plot the codes that REFERENCE gives to examples of a data set, coloured by their label.
+
+    Of codes with more than two numbers, the first two principal components. Codes of two are also decoded, on a grid
+    over the prior.
+    """
+    import torch
+
+    from zoo_core.cli.models import load_for
+    from zoo_core.discovery.registry import default_registry, normalise
+    from zoo_core.errors import UsageError
+    from zoo_core.interfaces.capabilities import Decoder
+    from zoo_core.measuring.evaluation import check_fields
+    from zoo_core.pictures.grids import check_output
+    from zoo_core.pictures.plots import save_code_map
+
+    check_output(output)
+    data = default_registry().open_dataset(normalise(data_name), data_file)
+    shown = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:number]
+    model, name = load_for("Encoder", reference, device)
+    check_fields(model, data)
+    with torch.no_grad():
+        codes, labels = encode(model, data, split, shown)
+        width = codes.shape[1]
+        if width < 2:
+            raise UsageError(f"the codes of '{reference}' have one number, and a map needs two")
+        decoded = decode_region(model, codes) if width == 2 and isinstance(model, Decoder) else None
+    title = f"{name}: codes of {len(codes)} examples of {data.name} {split}"
+    axes = ("code 1", "code 2")
+    if width > 2:
+        title += f"\nfirst two principal components of {width} numbers"
+        codes, axes = principal_components(codes)
+    classes: tuple[str, ...] = ()
+    if labels is not None:
+        classes = data.features["label"].classes or tuple(map(str, range(int(labels.max()) + 1)))
+    save_code_map(codes, output, title=title, axes=axes, labels=labels, classes=classes, decoded=decoded)
+    talk(f"Wrote {output}: {len(codes)} codes of {width} numbers.")
+
+
+def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[Tensor, Tensor | None]":
+    """Codes [n, Z] float64 of the examples at the places `chosen` [n], and their labels [n] if the data has some."""
+    import torch
+
+    from zoo_core.interfaces.step import evaluation_generator
+
+    subject, noise = next(iter(model.signature())), evaluation_generator(model.input)
+    codes, labels = [], []
+    with progress_bar("encoding") as show:
+        for part in torch.split(chosen, BATCH):
+            batch = model.preprocess(data.batch(split, part), generator=noise)
+            codes.append(model.encode(batch[subject].to(model.device)).flatten(1).cpu().double())
+            if "label" in batch:
+                labels.append(batch["label"])
+            show(len(codes) * BATCH / len(chosen), "")
+    return torch.cat(codes), torch.cat(labels) if labels else None
+
+
+def principal_components(codes: "Tensor") -> "tuple[Tensor, tuple[str, str]]":
+    """The first two of codes [n, Z], [n, 2], and what to call them. Signs are chosen so that the largest part of each
+    direction is positive."""
+    import torch
+
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T))  # ascending
+    directions = vectors[:, [-1, -2]]  # [Z, 2]
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    part = (values / values.sum()).flip(0).tolist()
+    points = (codes - codes.mean(0)) @ (directions * largest.sign())
+    return points, tuple(f"component {k + 1} ({part[k]:.0%} of the variance)" for k in range(2))  # type: ignore[return-value]
+
+
+def decode_region(model: Any, codes: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Where the prior has most of its mass, or the codes [n, 2] where there is none: its corners [2, 2], and what is
+    decoded on a grid over it, [K, K, C, H, W]."""
+    import torch
+
+    from zoo_core.errors import ZooError
+
+    try:
+        spread = model.sample_prior(10_000, generator=torch.Generator().manual_seed(0)).cpu().double()
+    except (AttributeError, ZooError):  # no prior, or one that was not fitted
+        spread = codes
+    corners = spread.quantile(torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0)  # [2, 2]
+    steps = (torch.arange(SIDE) + 0.5) / SIDE  # the middle of each cell
+    across, up = (corners[0, k] + steps * (corners[1, k] - corners[0, k]) for k in range(2))
+    grid = torch.cartesian_prod(up, across).flip(1)  # [K * K, 2]; the first index goes up
+    images = model.decode(grid.to(model.device, torch.float32)).cpu()
+    return corners, images.unflatten(0, (SIDE, SIDE))

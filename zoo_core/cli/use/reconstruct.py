@@ -1,0 +1,39 @@
+"""zoo reconstruct"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, talk
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("images", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@device_option
+@hub_options
+def reconstruct(reference: str, images: tuple[Path, ...], output: Path, device: str) -> None:
+    """Show IMAGES above their reconstructions by REFERENCE, with the squared error per pixel, in one PNG."""
+    import torch
+
+    from zoo_core.cli.models import load_for
+    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.reading import open_images
+
+    check_output(output)
+    model, name = load_for("Reconstructor", reference, device)
+    with torch.no_grad():
+        x = open_images(images, model)
+        back = model.reconstruct(x)
+    errors = (back - x).square().flatten(1).mean(1).tolist()
+    save_grid(
+        torch.cat([x, back]).cpu(),
+        output,
+        title=f"{name}: images, reconstructions, squared error per pixel",
+        labels=[""] * len(images) + [f"{error:.4f}" for error in errors],
+        columns=len(images),
+    )
+    count = f"{len(images)} reconstruction{'s' if len(images) > 1 else ''}"
+    talk(f"Wrote {output}: {count}, squared error per pixel {sum(errors) / len(errors):.4g}.")

@@ -1,0 +1,66 @@
+"""zoo traverse"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.output import device_option, talk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST = 8  # rows where no unit is named
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@click.option("--unit", "units", multiple=True, type=click.IntRange(0), help=f"By default the {MOST} that change most.")
+@click.option("--steps", type=click.IntRange(2, 100), default=9, show_default=True, help="Images of each unit.")
+@click.option("--span", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Either way.")
+@device_option
+@hub_options
+def traverse(
+    reference: str, image: Path, output: Path, units: tuple[int, ...], steps: int, span: float, device: str
+) -> None:
+    """Move one number of the code of IMAGE at a time, from -SPAN to SPAN, and decode: a row for each unit.
+
+    All other numbers stay as they are. Units are shown in the order of how much they change the image.
+    """
+    import torch
+
+    from zoo_core.cli.models import load_for
+    from zoo_core.errors import UsageError
+    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.reading import open_images
+
+    check_output(output)
+    model, name = load_for("Encoder", reference, device, "Decoder")
+    values = torch.linspace(-span, span, steps)
+    with torch.no_grad():
+        (code,) = model.encode(open_images([image], model))  # [Z]
+        if wrong := [unit for unit in units if unit >= len(code)]:
+            raise UsageError(f"there is no unit {wrong[0]}: the codes have {len(code)} numbers, from 0")
+        moved = torch.stack([_moved(code, unit, values) for unit in units or range(len(code))])  # [units, steps, Z]
+        rows = torch.stack([model.decode(codes) for codes in moved])  # [units, steps, C, H, W]
+    change = rows.var(1).flatten(1).mean(1)  # [units]
+    chosen = change.argsort(descending=True)[: len(units) or MOST]
+    number = [(units or range(len(code)))[k] for k in chosen.tolist()]
+    save_grid(
+        rows[chosen].flatten(0, 1).cpu(),
+        output,
+        title=f"{name}: one number of the code of {image.name} moved",
+        labels=[f"z{unit}={round(value, 2) + 0:g}" for unit in number for value in values.tolist()],
+        columns=steps,
+    )
+    talk(f"Wrote {output}: {steps} images for each of {len(chosen)} of {len(code)} numbers.")
+
+
+def _moved(code: "Tensor", unit: int, values: "Tensor") -> "Tensor":
+    """The code [Z] once for each of the values [steps], which takes the place of one number: [steps, Z]."""
+    moved = code.repeat(len(values), 1)
+    moved[:, unit] = values.to(moved)
+    return moved

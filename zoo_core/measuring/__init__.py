@@ -1,0 +1,1 @@
+"""Batches for measuring, evaluation, comparison, scores and summaries of models."""

@@ -1,0 +1,319 @@
+"""Measuring a model on a data set."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo_core.discovery.registry import Registry, default_registry, normalise
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.metric import Measurement, Metric
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.step import evaluation_generator
+from zoo_core.pictures.plots import save_drawing
+from zoo_core.processes import Processes
+from zoo_core.releases.release import MetricEntry, Protocol
+from zoo_core.steps.notation import plain_step
+from zoo_core.weights.loading import load_located
+from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.sources import Located, locate
+
+BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
+REPEATABLE = ("log_prob", "logits", "reconstruct", "predict", "segment")  # what capabilities answer of an x alone
+
+
+@torch.no_grad()
+def measure(
+    model: Model,
+    data: Dataset,
+    split: str,
+    metrics: Mapping[str, Metric],
+    *,
+    limit: int | None = None,
+    processes: Processes | None = None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+    on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
+    required: bool = True,
+    pictures: Path | None = None,
+) -> dict[str, Measurement]:
+    """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
+
+    Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
+    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why. What
+    metrics draw is written into the folder `pictures`, by their names.
+
+    Raises:
+        ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
+            were asked for.
+    """
+    if pictures is not None and not any(metric.drawing for metric in metrics.values()):
+        raise UsageError(f"nothing to draw: of {', '.join(metrics)} there is no picture")
+    processes = processes or Processes(str(model.device))
+    training = model.training
+    size = data.size(split) if limit is None else min(limit, data.size(split))
+    model.eval()
+    try:
+        metrics = _begun(model, data, split, size, metrics, on_unmeasurable, required)
+        with _each_method_once(model):
+            for number, batch in enumerate(evaluation_batches(model, data, split, size)):
+                if number % processes.count == processes.rank:
+                    batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                    for metric in metrics.values():
+                        metric.update(model, batch)
+                on_batch(min((number + 1) * BATCH, size), size)
+    finally:
+        model.train(training)
+    first, *others = processes.gather(dict(metrics))
+    for other in others:
+        for name, metric in first.items():
+            metric.merge(other[name])
+    if pictures is not None and processes.is_main:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, metric in first.items():
+            if metric.drawing is not None:
+                title = f"{metric.drawing}: {data.name} {split}, n = {size}"
+                save_drawing(metric, model, pictures / f"{name}.png", title=title)
+    return {name: metric.compute() for name, metric in first.items()}
+
+
+def _begun(
+    model: Model,
+    data: Dataset,
+    split: str,
+    size: int,
+    metrics: Mapping[str, Metric],
+    on_unmeasurable: Callable[[str, ZooError], None],
+    required: bool,
+) -> dict[str, Metric]:
+    """The metrics that could begin; if one is required and none could, the first one's reason is raised."""
+    begun: dict[str, Metric] = {}
+    failed: dict[str, ZooError] = {}
+    for name, metric in metrics.items():
+        try:
+            metric.begin(model, data, split, size)
+            begun[name] = metric
+        except ZooError as error:
+            failed[name] = error
+    if required and failed and not begun:
+        raise next(iter(failed.values()))
+    for name, why in failed.items():
+        on_unmeasurable(name, why)
+    return begun
+
+
+@contextmanager
+def _each_method_once(model: Model) -> Iterator[None]:
+    """Several metrics may ask the model the same: it answers again what it said of the same tensor just before."""
+
+    def remembering(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        asked: Tensor | None = None
+        answer: Tensor
+
+        def ask(x: Tensor) -> Tensor:
+            nonlocal asked, answer
+            if x is not asked:
+                answer, asked = method(x), x
+            return answer
+
+        return ask
+
+    methods = [name for name in REPEATABLE if callable(getattr(type(model), name, None))]
+    for name in methods:
+        setattr(model, name, remembering(getattr(model, name)))
+    try:
+        yield
+    finally:
+        for name in methods:
+            delattr(model, name)
+
+
+def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
+    """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
+    for many splits are sorted by class."""
+    return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
+
+
+def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
+    """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
+    split as "index" [B]."""
+    inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
+    stream = next(iter(model.streams(0.0)))
+    for indices in torch.split(chosen_examples(data, split, size), BATCH):
+        batch = model.preprocess(data.batch(split, indices), generator=inputs)
+        yield batch | model.draw_inputs(stream, len(indices), draws) | {"index": indices}
+
+
+def fitting_metrics(
+    model: Model, registry: Registry, names: Sequence[str] = (), *, recorded: Collection[str] = ()
+) -> dict[str, Metric]:
+    """The named metrics, or all whose capability the model has; of those on request, only the `recorded` ones.
+
+    Raises:
+        UsageError: a named metric asks for a capability that the model lacks, or none fits.
+    """
+    chosen = {}
+    for name in names or [offer.spec.name for offer in registry.metrics()]:
+        spec = registry.metric(name).spec
+        if isinstance(model, capabilities.PROTOCOLS[spec.requires]):
+            metric = registry.new_metric(spec.name)
+            if names or not metric.on_request or spec.name in recorded:
+                chosen[spec.name] = metric
+        elif names:
+            raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
+    if not chosen:
+        raise UsageError("no installed metric fits what this model can do")
+    return chosen
+
+
+def entries(
+    model: Model, data: Dataset, split: str, measured: Mapping[str, Measurement], registry: Registry
+) -> list[MetricEntry]:
+    """Measurements with their protocol, as a release and a manifest record them."""
+    found = []
+    for name, measurement in measured.items():
+        protocol = Protocol(
+            dataset=data.name,
+            split=split,
+            n=measurement.n,
+            data_sha256=data.data_sha256(split),
+            estimator=measurement.estimator,
+            input=[plain_step(step) for step in model.input],
+        )
+        found.append(
+            MetricEntry(
+                metric=name,
+                value=measurement.value,
+                unit=registry.metric(name).spec.unit,
+                stderr=measurement.stderr,
+                tolerance=1e-4 * max(1.0, abs(measurement.value)),  # other processors round differently
+                protocol=protocol,
+            )
+        )
+    return found
+
+
+class Check(NamedTuple):
+    """A number measured now beside the recorded one."""
+
+    measured: MetricEntry
+    recorded: MetricEntry | None
+    verdict: str  # "same", "different", "other data", "not recorded"
+    beside: Mapping[str, float] = {}  # see `Measurement`
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found."""
+
+    located: Located
+    checks: list[Check]
+    unmeasurable: dict[str, str]  # the metrics that cannot be had here, with the reason
+
+    @property
+    def metrics(self) -> list[MetricEntry]:
+        """The numbers measured now."""
+        return [check.measured for check in self.checks]
+
+
+def evaluate(
+    reference: str,
+    *,
+    data: str | None = None,
+    split: str = "test",
+    metrics: Sequence[str] = (),
+    limit: int | None = None,
+    data_file: Path | None = None,
+    device: str = "cpu",
+    pictures: Path | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a release again, and compare with what it and the manifest record.
+
+    Args:
+        reference: as for `load`.
+        data: by default the data set that the release was measured on.
+        metrics: by default all that fit what the model can do, the slow ones only where the release records them.
+        limit: use only so many examples, drawn with seed 0; the result is another protocol then.
+        pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
+
+    Raises:
+        ZooError: there is no such release, no data, or not one of the metrics can be had here.
+    """
+    registry = registry or default_registry()
+    located = locate(reference, registry, manifest)
+    recorded = recorded_metrics(located)
+    name = data or next((entry.protocol.dataset for entry in recorded), None)
+    if name is None:
+        raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
+    processes = Processes(device)
+    model = load_located(located, reference, device=str(processes.device), registry=registry)
+    if model.cpu_threads and processes.device.type == "cpu":
+        torch.set_num_threads(model.cpu_threads)
+    dataset = registry.open_dataset(normalise(name), data_file)
+    same = (dataset.name, split)
+    here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]
+    chosen = fitting_metrics(model, registry, metrics, recorded=here)
+    check_fields(model, dataset)
+    unmeasurable: dict[str, str] = {}
+    measured = measure(
+        model,
+        dataset,
+        split,
+        chosen,
+        limit=limit,
+        processes=processes,
+        on_batch=on_batch,
+        on_unmeasurable=lambda metric, why: unmeasurable.update({metric: why.message}),
+        pictures=pictures,
+    )
+    checks = [
+        check(entry, recorded)._replace(beside=measured[entry.metric].beside)
+        for entry in entries(model, dataset, split, measured, registry)
+    ]
+    return Evaluation(located, checks, unmeasurable)
+
+
+def recorded_metrics(located: Located) -> list[MetricEntry]:
+    """The numbers that the manifest pins, else those of the release itself."""
+    pinned = located.pinned.entry.metrics if located.pinned is not None else []
+    return list(pinned or located.release.metrics)
+
+
+def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
+    """The recorded entry that `measured` can be compared with, and what comes of it."""
+    same_name = [entry for entry in recorded if entry.metric == measured.metric]
+    for entry in same_name:
+        if entry.protocol == measured.protocol:
+            close = abs(entry.value - measured.value) <= entry.tolerance
+            return Check(measured, entry, "same" if close else "different")
+    return Check(measured, same_name[0] if same_name else None, "other data" if same_name else "not recorded")
+
+
+def check_fields(model: Model, data: Dataset) -> None:
+    """The data must give what the model takes.
+
+    Raises:
+        UsageError: a field is missing, or of another shape, number of levels or classes.
+    """
+    fields = dict(data.features)
+    for step in model.input:
+        fields = step.fields(fields)
+    for name, wanted in model.signature().items():
+        field = fields.get(name)
+        if field is None:
+            raise UsageError(f"data set '{data.name}' has no field '{name}', which the model needs")
+        if field.shape != wanted.shape or (wanted.levels and field.levels != wanted.levels):
+            found, needed = f"{field.shape}", f"{wanted.shape}"
+            if wanted.levels:
+                found += f" with {field.levels or 'any number of'} levels"
+                needed += f" with {wanted.levels}"
+            raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
+        if wanted.classes and field.classes and field.classes != wanted.classes:
+            found, needed = (", ".join(f.classes[:5]) + (" …" if len(f.classes) > 5 else "") for f in (field, wanted))
+            raise UsageError(f"data set '{data.name}' has other classes than the model: {found}; not {needed}")

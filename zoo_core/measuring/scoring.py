@@ -1,0 +1,144 @@
+"""Scoring: how likely an image is to a model, and how strange beside images that the model knows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo_core.discovery.registry import Registry, default_registry, normalise
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.step import evaluation_generator
+from zoo_core.measuring.evaluation import BATCH, check_fields, recorded_metrics
+from zoo_core.weights.loading import load_located
+from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.sources import locate
+
+
+class Scorer(NamedTuple):
+    """A pretrained model that can score images."""
+
+    model: Model
+    name: str
+    trained_on: str | None  # a data set, if the release says which
+
+    @property
+    def meaning(self) -> str:
+        """What its outlier score is."""
+        return "the model's own" if isinstance(self.model, OutlierScorer) else "-log p(x), in nats"
+
+
+class Scores(NamedTuple):
+    """What a model says of n images; float64, on the CPU."""
+
+    log_prob: Tensor | None  # [n] nats; None where the model has no exact likelihood
+    outlier_score: Tensor  # [n], larger is stranger
+
+
+class ReferenceSample(NamedTuple):
+    """Images of a known kind, and the outlier scores that the model gives them."""
+
+    dataset: str
+    split: str
+    size: int  # images of the split, from which these were drawn
+    seed: int
+    scores: Tensor  # [n] float64, ascending
+
+    def share_below(self, scores: Tensor) -> Tensor:
+        """The share of the sample that is less strange than each of `scores` [B]; an equal one is not."""
+        return torch.searchsorted(self.scores, scores.double()).double() / len(self.scores)
+
+    def __str__(self) -> str:
+        n = len(self.scores)
+        drawn = f"{n:,} of {self.size:,}, seed {self.seed}" if n < self.size else f"all {n:,}"
+        return f"{self.dataset} {self.split} ({drawn})"
+
+
+def open_scorer(
+    reference: str, *, device: str = "cpu", registry: Registry | None = None, manifest: Manifest | None = None
+) -> Scorer:
+    """The pretrained model of `reference`, as for `load`.
+
+    Raises:
+        UsageError: it gives images no score.
+    """
+    registry = registry or default_registry()
+    located = locate(reference, registry, manifest)
+    model = load_located(located, reference, device=device, registry=registry)
+    if not isinstance(model, Density | OutlierScorer):
+        raise UsageError(
+            f"'{reference}' is no Density and no OutlierScorer", "Run 'zoo list --capability Density' to see which are."
+        )
+    if "image" not in model.signature():
+        raise UsageError(f"'{reference}' is for {' and '.join(model.signature())}, not for images")
+    if model.cpu_threads and device == "cpu":
+        torch.set_num_threads(model.cpu_threads)
+    measured_on = next((entry.protocol.dataset for entry in recorded_metrics(located)), None)
+    return Scorer(model, located.name, located.release.training.get("data", measured_on))
+
+
+@torch.no_grad()
+def score(model: Model, x: Tensor) -> Scores:
+    """Score preprocessed images x [n, C, H, W].
+
+    The outlier score is the model's own where it has one, else -log p(x): to a density, what is improbable is strange.
+    """
+    log_prob, own = [], []
+    for part in _batches(x.to(model.device)):
+        if isinstance(model, Density):
+            log_prob.append(model.log_prob(part).cpu().double())
+        if isinstance(model, OutlierScorer):
+            own.append(model.outlier_score(part).cpu().double())
+    likelihood = torch.cat(log_prob) if log_prob else None
+    return Scores(likelihood, -likelihood if likelihood is not None and not own else torch.cat(own))
+
+
+def score_sample(
+    model: Model,
+    data: str,
+    split: str,
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    data_file: Path | None = None,
+    registry: Registry | None = None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> ReferenceSample:
+    """The scores of `n` images of a split, drawn without replacement; of all, if it has fewer.
+
+    Raises:
+        UnknownName: no data set has that name. DataError: it is missing here.
+        UsageError: it has no such split, or does not fit the model.
+    """
+    dataset = (registry or default_registry()).open_dataset(normalise(data), data_file)
+    check_fields(model, dataset)
+    size, inputs = dataset.size(split), evaluation_generator(model.input)
+    chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:n]
+    found: list[Tensor] = []
+    for indices in _batches(chosen):
+        image = model.preprocess(dataset.batch(split, indices), generator=inputs)["image"]
+        found.append(score(model, image).outlier_score)
+        on_batch(sum(map(len, found)), len(chosen))
+    return ReferenceSample(dataset.name, split, size, seed, torch.cat(found).sort().values)
+
+
+@torch.no_grad()
+def surprise(model: Model, x: Tensor) -> Tensor:
+    """Negative log-probability of every pixel given those before it: x [n, C, H, W] -> [n, H, W] float64, nats.
+
+    The sum over an image is -log p(x).
+
+    Raises:
+        UsageError: the model knows no likelihood of single pixels.
+    """
+    if not isinstance(model, Conditionals):
+        raise UsageError(f"{type(model).__name__} does not tell how likely a single pixel is")
+    parts = [model.conditional_log_prob(part).cpu().double() for part in _batches(x.to(model.device))]
+    return -torch.cat(parts).sum(1)
+
+
+def _batches(x: Tensor) -> list[Tensor]:
+    return [x[start : start + BATCH] for start in range(0, len(x), BATCH)]

@@ -1,0 +1,1 @@
+"""Reading the images of users, and drawing grids and plots."""

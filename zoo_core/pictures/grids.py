@@ -1,0 +1,71 @@
+"""Images as PNG files: one, or many in a grid with a title."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.hub.atomic import replacing
+
+GAP = 2  # pixels between two images of a grid
+
+LABEL_HEIGHT = 16
+
+SMALLEST = 56  # small images are enlarged to at least so many pixels
+
+
+def save_grid(
+    images: Tensor, path: Path, *, title: str, labels: Sequence[str] = (), columns: int | None = None
+) -> None:
+    """Write images [N, C, H, W] in [0, 1] as one PNG with a title, each with its label where there are any."""
+    n, _, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    scale = max(1, math.ceil(SMALLEST / max(height, width)))
+    label_height = LABEL_HEIGHT if labels else 0
+    font = ImageFont.load_default()
+    widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
+    cell_width, cell_height = max(width * scale, widest) + GAP, height * scale + GAP + label_height
+    title_width = int(font.getlength(title)) + 2 * GAP
+    canvas = Image.new(
+        "RGB", (max(columns * cell_width + GAP, title_width), rows * cell_height + GAP + LABEL_HEIGHT), "white"
+    )
+    draw = ImageDraw.Draw(canvas)
+    draw.text((GAP, 2), title, fill="black", font=font)
+    for k, image in enumerate(images):
+        left, top = GAP + k % columns * cell_width, LABEL_HEIGHT + GAP + k // columns * cell_height
+        enlarged = to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        canvas.paste(enlarged, (left, top))
+        if labels:
+            draw.text((left, top + height * scale), labels[k], fill="black", font=font)
+    save_png(canvas, path)
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """One image [1 or 3, H, W] in [0, 1]."""
+    levels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
+
+
+def check_output(path: Path) -> None:
+    """Raise early where a PNG could not be written, before the work whose result it would hold."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"'{path}' must end in .png, for that is what is written")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raise early where a file or folder could not be made, because the one that it would be in does not exist."""
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    check_output(path)
+    with replacing(path) as beside:
+        picture.save(beside, format="PNG")

@@ -1,0 +1,1 @@
+"""The format of a release: its files, golden outputs, tensors and card."""

@@ -1,0 +1,91 @@
+"""The model card: README.md of a release, generated from its config.json alone."""
+
+import json
+
+from zoo_core.releases.release import ReleaseConfig
+
+
+def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
+    """Markdown with the front matter that the hub reads; `unmeasured` says that nobody has checked the numbers."""
+    name = release.zoo.model
+    lines = [
+        "---",
+        "library_name: zoo",
+        f"license: {release.licence.weights.lower()}",
+        f"tags: [zoo, {name}, {release.zoo.plugin}]",
+        *_model_index(release),
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"{release.summary}. A release of `{release.zoo.plugin}` {release.zoo.plugin_version}.",
+        "",
+        "```",
+        "zoo load .        # in this folder: verify and build it",
+        "zoo eval . --check",
+        "```",
+        "",
+        *(line for name in release.files if name.endswith(".png") for line in (f"![{name}]({name})", "")),
+        "## Numbers",
+        "",
+        *_table(release),
+        "",
+        *(["They were **not measured again** when this was published.", ""] if unmeasured else []),
+        "## How it was made",
+        "",
+        f"    {release.recipe or 'not recorded'}",
+        "",
+        *(f"* {key}: {value}" for key, value in release.training.items() if isinstance(value, str | int | float)),
+        "",
+        "Config: `" + json.dumps(release.config) + "`",
+        "",
+        f"Preprocessing: `{json.dumps(release.input)}`" if release.input else "Preprocessing: none.",
+        "",
+        "## Licences",
+        "",
+        f"code {release.licence.code}, weights {release.licence.weights}, training data {release.licence.data} (SPDX).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
+    """The numbers once more as the hub's own files, `.eval_results/<data set>.yaml`, from the same source."""
+    by_data: dict[str, list[str]] = {}
+    for entry in release.metrics:
+        lines = by_data.setdefault(entry.protocol.dataset, [])
+        lines += [
+            f"- dataset: {{id: {entry.protocol.dataset}, split: {entry.protocol.split}}}",
+            f"  metric: {entry.metric}",
+            f"  value: {entry.value!r}",
+        ]
+    return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
+
+
+def _table(release: ReleaseConfig) -> list[str]:
+    if not release.metrics:
+        return ["Not measured."]
+    rows = ["| metric | value | standard error | unit | data | n | estimator |", "|---|---|---|---|---|---|---|"]
+    for entry in release.metrics:
+        error = "" if entry.stderr is None else f"{entry.stderr:.3g}"
+        protocol = entry.protocol
+        rows.append(
+            f"| {entry.metric} | {entry.value:.6g} | {error} | {entry.unit} "
+            f"| {protocol.dataset} {protocol.split} | {protocol.n} | {protocol.estimator} |"
+        )
+    return rows
+
+
+def _model_index(release: ReleaseConfig) -> list[str]:
+    """Metrics as the hub reads them."""
+    if not release.metrics:
+        return []
+    lines = ["model-index:", f"- name: {release.zoo.model}", "  results:"]
+    for entry in release.metrics:
+        data = entry.protocol.dataset
+        lines += [
+            "  - task: {type: other}",
+            f"    dataset: {{type: {data}, name: {data}, split: {entry.protocol.split}}}",
+            "    metrics:",
+            f"    - {{type: {entry.metric}, value: {entry.value!r}}}",
+        ]
+    return lines

@@ -1,0 +1,153 @@
+"""Writing a release: from a model in memory to a folder that describes and verifies itself."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from zoo_core.discovery.hookspecs import API
+from zoo_core.discovery.registry import Offer
+from zoo_core.discovery.specs import ModelSpec
+from zoo_core.errors import UsageError, WeightsError
+from zoo_core.hub.atomic import write_atomically
+from zoo_core.hub.integrity import FileEntry, sha256_of
+from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.record import to_plain
+from zoo_core.pictures.grids import save_grid
+from zoo_core.releases.card import model_card
+from zoo_core.releases.golden import GOLDEN_METHODS, run_golden
+from zoo_core.releases.release import CARD, CONFIG, GOLDEN, MODEL, Golden, Licence, Maker, MetricEntry, ReleaseConfig
+from zoo_core.releases.tensors import save_tensors
+from zoo_core.steps.notation import plain_step
+
+SAMPLES = "samples.png"
+
+
+def write_release(
+    folder: Path,
+    model: Model,
+    offer: Offer[ModelSpec],
+    *,
+    summary: str,
+    licence: Licence,
+    example: Mapping[str, Tensor],
+    recipe: str | None = None,
+    training: Mapping[str, Any] | None = None,
+    metrics: Sequence[MetricEntry] = (),
+    storage: torch.dtype | None = None,
+) -> ReleaseConfig:
+    """Write the files of a release into an existing folder, config.json last; files of other names stay.
+
+    Args:
+        example: a small raw batch, before preprocessing, for golden.safetensors.
+        storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
+            that its outputs are those of the release.
+
+    Raises:
+        WeightsError: a tensor holds NaN or infinity.
+    """
+    if storage is not None:
+        round_to(model, storage)
+    tensors = _stored_tensors(model, storage)
+    (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
+    save_tensors(tensors, folder / MODEL)
+    names = [MODEL]
+    golden = _golden(model)
+    if golden is not None:
+        fields = {name: example[name] for name in model.signature()}
+        output = run_golden(model, golden, fields)
+        save_tensors(
+            {f"input.{name}": tensor for name, tensor in fields.items()} | {f"output.{golden.method}": output},
+            folder / GOLDEN,
+        )
+        names.append(GOLDEN)
+    if (samples := _samples(model)) is not None:
+        save_grid(samples, folder / SAMPLES, title=f"{offer.spec.name}: {len(samples)} samples, seed 0")
+        names.append(SAMPLES)
+    release = ReleaseConfig(
+        zoo=Maker(
+            api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
+        ),
+        config=to_plain(model.config),
+        input=[plain_step(step) for step in model.input],
+        dtype=_dtype(tensors),
+        summary=summary,
+        licence=licence,
+        recipe=recipe,
+        training=dict(training or {}),
+        metrics=list(metrics),
+        golden=golden,
+        files={},
+    )
+    listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone
+    write_atomically(folder / CARD, model_card(msgspec.structs.replace(release, files=listed)))
+    names.append(CARD)
+    files = {name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size) for name in names}
+    release = msgspec.structs.replace(release, files=files)
+    write_atomically(folder / CONFIG, msgspec.json.format(msgspec.json.encode(release), indent=1))
+    return release
+
+
+def code_licence(distribution: str) -> str:
+    """The SPDX licence that a plugin's distribution declares."""
+    declared = metadata(distribution)
+    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
+
+
+@torch.no_grad()
+def round_to(model: Model, storage: torch.dtype) -> None:
+    """Make every floating-point value one that `storage` can hold; the tensors keep their dtype."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.to(storage))
+
+
+@torch.no_grad()
+def _samples(model: Model) -> Tensor | None:
+    """A few images of a model that draws some, [N, C, H, W], for its card."""
+    if not isinstance(model, capabilities.Sampler) or next(iter(model.signature().values())).kind != "image":
+        return None
+    training = model.training
+    model.eval()
+    try:
+        samples = model.sample(16, generator=torch.Generator().manual_seed(0))
+    except UsageError:  # nothing was fitted that could be drawn from
+        return None
+    finally:
+        model.train(training)
+    return samples if samples.ndim == 4 and samples.shape[1] in (1, 3) else None
+
+
+def _stored_tensors(model: Model, storage: torch.dtype | None) -> dict[str, Tensor]:
+    """The model's tensors, each once: of tied parameters the first name is stored."""
+    seen: set[int] = set()
+    tensors = {}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, tensor in model.state_dict().items():
+        if name in parameters:
+            if id(parameters[name]) in seen:
+                continue
+            seen.add(id(parameters[name]))
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"no release was written: '{name}' holds NaN or infinity")
+        tensors[name] = tensor.to(storage) if storage is not None and tensor.is_floating_point() else tensor
+    return tensors
+
+
+def _dtype(tensors: Mapping[str, Tensor]) -> Any:
+    dtypes = {str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()}
+    if len(dtypes) != 1:
+        raise WeightsError(f"a release stores one floating-point dtype, and the model has {', '.join(sorted(dtypes))}")
+    return dtypes.pop()
+
+
+def _golden(model: Model) -> Golden | None:
+    for capability, method in GOLDEN_METHODS.items():
+        if isinstance(model, capabilities.PROTOCOLS[capability]):
+            return Golden(method=method, arguments=tuple(model.signature())[:1], atol=1e-4, rtol=1e-4)
+    return None

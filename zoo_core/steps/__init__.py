@@ -1,0 +1,1 @@
+"""Preprocessing and augmentation: named steps that travel with the weights."""
