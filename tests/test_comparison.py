@@ -244,6 +244,7 @@ def test_what_a_model_cannot_do_is_left_out(
         return -x.flatten(1).sum(1)
 
     monkeypatch.setattr(toy_models.TiedClassifier, "log_prob", log_prob, raising=False)
+    monkeypatch.setattr(toy_models.TiedClassifier, "capabilities", ("Classifier", "Density"))
     found = compare(references, data="toy-grey", metrics=["accuracy", "nll"], registry=registry)
     assert found.metrics == ["accuracy", "nll"] and list(found.best) == ["nll"]
     assert [sorted(row.numbers) for row in found.rows] == [["nll"], ["accuracy", "nll"]]

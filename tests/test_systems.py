@@ -17,11 +17,11 @@ from torch import Tensor
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.batches import batch_size, micro_batches, part_of
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Optimizer
 from zoo_core.measuring.evaluation import measure
 from zoo_core.training.arguments import RunArguments, read_command
-from zoo_core.training.batches import batch_size, micro_batches, part_of
 from zoo_core.training.checkpoint import checkpoints
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop, MicroBatch
@@ -42,6 +42,8 @@ DATA = {  # by system
     "system-boxes": "system-boxes",
 }
 systems = pytest.mark.parametrize("name", DATA)
+
+PACKED = {"boxes": "image_index"}  # which field is packed by which index
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +131,7 @@ def test_a_sum_is_divided_by_the_weight_of_all_parts_and_not_part_by_part(name: 
     loop = new_loop(name, accumulate=3)
     model, before = loop.model, parameters(loop.model)
     batch = loop.data.batch("train", new_loop(name).feeders["x"].next(8))
-    parts = [micro["x"] for micro in micro_batches({"x": batch}, 3, {"x": ["boxes"]})]
+    parts = [micro["x"] for micro in micro_batches({"x": batch}, 3, {"x": PACKED})]
     losses = [model.loss(part) for part in parts]
     total = sum(loss.value for loss in losses) / sum(loss.weight for loss in losses)
     mean_of_means = sum(loss.value / loss.weight for loss in losses) / 3
@@ -237,7 +239,7 @@ def test_clipping_takes_the_norm_of_the_whole_gradient_of_one_optimizer(
         batch = loop._batch(
             "x", loop.model.streams(0.0)["x"], loop.feeders["x"].next(loop.model.streams(0.0)["x"].batch)
         )
-        return [MicroBatch(micro) for micro in micro_batches({"x": batch}, accumulate, {"x": []})]
+        return [MicroBatch(micro) for micro in micro_batches({"x": batch}, accumulate, {"x": {}})]
 
     free, cut, loose = step(None), step(0.01), step(1e3)
     norm = torch.cat([change.flatten() for change in free.values()]).norm()
@@ -492,17 +494,17 @@ def packed_batch() -> dict[str, Tensor]:
 
 
 def test_a_part_of_packed_boxes_keeps_each_box_with_its_image() -> None:
-    part = part_of(packed_batch(), slice(1, 4), ["boxes"])
+    part = part_of(packed_batch(), slice(1, 4), PACKED)
     assert part["image"].tolist() == [10, 20, 30]
     assert part["boxes"].tolist() == [2.0, 3.0, 4.0, 5.0] and part["image_index"].tolist() == [1, 1, 1, 2]
-    empty = part_of(packed_batch(), slice(4, 5), ["boxes"])
+    empty = part_of(packed_batch(), slice(4, 5), PACKED)
     assert empty["image"].tolist() == [40] and len(empty["boxes"]) == len(empty["image_index"]) == 0
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5, 9])
 def test_micro_batches_hold_every_example_and_box_once(parts: int) -> None:
-    found = [micro["x"] for micro in micro_batches({"x": packed_batch()}, parts, {"x": ["boxes"]})]
-    assert len(found) == min(parts, 5) and all(batch_size(part, ["boxes"]) > 0 for part in found)
+    found = [micro["x"] for micro in micro_batches({"x": packed_batch()}, parts, {"x": PACKED})]
+    assert len(found) == min(parts, 5) and all(batch_size(part, PACKED) > 0 for part in found)
     owners = [int(part["image"][index]) // 10 for part in found for index in part["image_index"]]
     assert owners == [0, 0, 2, 2, 2, 3]
     assert torch.equal(torch.cat([part["boxes"] for part in found]), packed_batch()["boxes"])
@@ -511,7 +513,7 @@ def test_micro_batches_hold_every_example_and_box_once(parts: int) -> None:
 
 def test_packed_streams_of_different_sizes_are_cut_into_as_many_parts() -> None:
     plain = {"image": torch.arange(3)}
-    found = micro_batches({"x": packed_batch(), "y": plain}, 4, {"x": ["boxes"], "y": []})
+    found = micro_batches({"x": packed_batch(), "y": plain}, 4, {"x": PACKED, "y": {}})
     assert len(found) == 3 and [len(part["y"]["image"]) for part in found] == [1, 1, 1]
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, ZooError
+from zoo_core.interfaces.batches import as_channels_last
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
 from zoo_core.interfaces.record import Record
@@ -23,7 +24,6 @@ from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.batches import as_channels_last
 from zoo_core.training.feeding import Feeder, derived_seed
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.run import Observer, Run

@@ -1,10 +1,10 @@
 """What there is: every model of every plugin and every release of every manifest, read without torch."""
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
-from zoo_core.discovery.specs import Capability, ModelSpec
+from zoo_core.discovery.specs import ModelSpec
 from zoo_core.releases.release import MetricEntry
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 
@@ -89,7 +89,7 @@ def _check_names(
     datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
     if data is not None and split_path(normalise(data))[0] not in datasets:
         raise unknown("data set", data, datasets)
-    capabilities = get_args(Capability)
+    capabilities = [spec.name for spec in registry.capabilities()]
     if capability is not None and capability.lower() not in map(str.lower, capabilities):
         raise unknown("capability", capability, capabilities)
 

@@ -8,7 +8,6 @@ import torch
 
 from zoo_core.cli.output import say_which
 from zoo_core.errors import UsageError
-from zoo_core.interfaces import capabilities
 from zoo_core.weights.loading import load
 
 
@@ -17,7 +16,7 @@ def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[
     say_which(reference)
     model = load(reference, device=device)
     for needed in (capability, *more):
-        if not isinstance(model, capabilities.PROTOCOLS[needed]):
+        if needed not in model.capabilities:
             raise UsageError(f"'{reference}' is no {needed}", f"Run 'zoo list --capability {needed}' to see which are.")
     if "image" not in model.signature():
         raise UsageError(

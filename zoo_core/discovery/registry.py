@@ -9,16 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from zoo_core.discovery.loader import Plugin, load_plugins
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
+from zoo_core.discovery.specs import (
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    StepSpec,
+    StudySpec,
+)
 from zoo_core.errors import UnknownName, UsageError, ZooError
+from zoo_core.interfaces.capability_table import CAPABILITIES, CapabilitySpec
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset
     from zoo_core.interfaces.metric import Metric
     from zoo_core.interfaces.model import Model
+    from zoo_core.interfaces.record import Record
     from zoo_core.training.study import Study
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec)
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec, CapabilitySpec, StepSpec)
 
 
 class Offer(NamedTuple, Generic[Spec]):
@@ -59,6 +68,15 @@ class Registry:
         """All commands that plugins add, by name."""
         return self._offers("zoo_commands")
 
+    def capabilities(self) -> list[CapabilitySpec]:
+        """What models can do: the table of the core, then what plugins add."""
+        added = [spec for plugin in self.plugins for spec in plugin.declared["zoo_capabilities"]]
+        return [*CAPABILITIES, *added]
+
+    def steps(self) -> list[Offer[StepSpec]]:
+        """All steps that plugins add, by name."""
+        return self._offers("zoo_steps")
+
     def manifests(self) -> list[tuple[Path, Plugin]]:
         """The manifest files that plugins bring along."""
         return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
@@ -85,6 +103,12 @@ class Registry:
         """The class behind a model's spec; this imports torch."""
         model_class: type[Model] = _import_target(offer)
         return model_class
+
+    def build(self, offer: Offer[ModelSpec], config: "Record") -> "Model":
+        """The model of a spec with these Config values, which knows what its spec declares that it can do."""
+        model = self.model_class(offer)(config)
+        model.declare_capabilities(offer.spec.capabilities)
+        return model
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
         """The data set of this name, ready to serve batches; `folder:PATH` says where its data are."""

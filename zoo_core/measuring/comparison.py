@@ -14,7 +14,6 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
-from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -103,7 +102,7 @@ def compare(
     for reference, found in zip(references, located, strict=True):
         model = load_located(found, reference, device=device, registry=registry)
         _check_data(reference, model, dataset)
-        fitting = [spec.name for spec in specs if isinstance(model, capabilities.PROTOCOLS[spec.requires])]
+        fitting = [spec.name for spec in specs if spec.requires in model.capabilities]
         candidates.append(_Candidate(reference, found.name, model, fitting))
     common = _common_metric(candidates, registry)
     _check_inputs(candidates)

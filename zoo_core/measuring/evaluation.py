@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -24,7 +24,6 @@ from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
 BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
-REPEATABLE = ("log_prob", "logits", "reconstruct", "predict", "segment")  # what capabilities answer of an x alone
 
 
 @torch.no_grad()
@@ -108,21 +107,23 @@ def _begun(
 
 @contextmanager
 def _each_method_once(model: Model) -> Iterator[None]:
-    """Several metrics may ask the model the same: it answers again what it said of the same tensor just before."""
+    """Several metrics may ask the model the same: it answers again what it said of the same x just before."""
 
-    def remembering(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        asked: Tensor | None = None
-        answer: Tensor
+    def remembering(method: Callable[..., Any]) -> Callable[..., Any]:
+        asked: Any = None
+        answer: Any = None
 
-        def ask(x: Tensor) -> Tensor:
+        def ask(x: Any, *more: Any, **options: Any) -> Any:
             nonlocal asked, answer
+            if more or options:
+                return method(x, *more, **options)
             if x is not asked:
                 answer, asked = method(x), x
             return answer
 
         return ask
 
-    methods = [name for name in REPEATABLE if callable(getattr(type(model), name, None))]
+    methods = [spec.method for spec in CAPABILITIES if spec.exact and spec.name in model.capabilities]
     for name in methods:
         setattr(model, name, remembering(getattr(model, name)))
     try:
@@ -159,7 +160,7 @@ def fitting_metrics(
     chosen = {}
     for name in names or [offer.spec.name for offer in registry.metrics()]:
         spec = registry.metric(name).spec
-        if isinstance(model, capabilities.PROTOCOLS[spec.requires]):
+        if spec.requires in model.capabilities:
             metric = registry.new_metric(spec.name)
             if names or not metric.on_request or spec.name in recorded:
                 chosen[spec.name] = metric
@@ -308,7 +309,7 @@ def check_fields(model: Model, data: Dataset) -> None:
         field = fields.get(name)
         if field is None:
             raise UsageError(f"data set '{data.name}' has no field '{name}', which the model needs")
-        if field.shape != wanted.shape or (wanted.levels and field.levels != wanted.levels):
+        if not field.fits(wanted) or (wanted.levels and field.levels != wanted.levels):
             found, needed = f"{field.shape}", f"{wanted.shape}"
             if wanted.levels:
                 found += f" with {field.levels or 'any number of'} levels"

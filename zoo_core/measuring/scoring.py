@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer
+from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.measuring.evaluation import BATCH, check_fields, recorded_metrics
@@ -68,7 +68,7 @@ def open_scorer(
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     model = load_located(located, reference, device=device, registry=registry)
-    if not isinstance(model, Density | OutlierScorer):
+    if not (able(model, Density) or able(model, OutlierScorer)):
         raise UsageError(
             f"'{reference}' is no Density and no OutlierScorer", "Run 'zoo list --capability Density' to see which are."
         )
@@ -88,10 +88,10 @@ def score(model: Model, x: Tensor) -> Scores:
     """
     log_prob, own = [], []
     for part in _batches(x.to(model.device)):
-        if isinstance(model, Density):
-            log_prob.append(model.log_prob(part).cpu().double())
-        if isinstance(model, OutlierScorer):
-            own.append(model.outlier_score(part).cpu().double())
+        if density := able(model, Density):
+            log_prob.append(density.log_prob(part).cpu().double())
+        if scorer := able(model, OutlierScorer):
+            own.append(scorer.outlier_score(part).cpu().double())
     likelihood = torch.cat(log_prob) if log_prob else None
     return Scores(likelihood, -likelihood if likelihood is not None and not own else torch.cat(own))
 

@@ -15,13 +15,14 @@ from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.integrity import FileEntry, sha256_of
-from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.batches import pack_texts
+from zoo_core.interfaces.capabilities import Sampler, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
 from zoo_core.pictures.grids import save_grid
 from zoo_core.releases.card import model_card
-from zoo_core.releases.golden import GOLDEN_METHODS, run_golden
-from zoo_core.releases.release import CARD, CONFIG, GOLDEN, MODEL, Golden, Licence, Maker, MetricEntry, ReleaseConfig
+from zoo_core.releases.golden import golden_of, run_golden
+from zoo_core.releases.release import CARD, CONFIG, GOLDEN, MODEL, Licence, Maker, MetricEntry, ReleaseConfig
 from zoo_core.releases.tensors import save_tensors
 from zoo_core.steps.notation import plain_step
 
@@ -57,12 +58,13 @@ def write_release(
     (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
     save_tensors(tensors, folder / MODEL)
     names = [MODEL]
-    golden = _golden(model)
+    golden = golden_of(model)
     if golden is not None:
-        fields = {name: example[name] for name in model.signature()}
+        fields = {name: values for name, values in example.items() if name in _taken(model)} if golden.arguments else {}
         output = run_golden(model, golden, fields)
         save_tensors(
-            {f"input.{name}": tensor for name, tensor in fields.items()} | {f"output.{golden.method}": output},
+            {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
+            | {f"output.{golden.method}": output},
             folder / GOLDEN,
         )
         names.append(GOLDEN)
@@ -110,12 +112,13 @@ def round_to(model: Model, storage: torch.dtype) -> None:
 @torch.no_grad()
 def _samples(model: Model) -> Tensor | None:
     """A few images of a model that draws some, [N, C, H, W], for its card."""
-    if not isinstance(model, capabilities.Sampler) or next(iter(model.signature().values())).kind != "image":
+    sampler = able(model, Sampler)
+    if sampler is None or model.signature()[model.subject].kind != "image":
         return None
     training = model.training
     model.eval()
     try:
-        samples = model.sample(16, generator=torch.Generator().manual_seed(0))
+        samples = sampler.sample(16, generator=torch.Generator().manual_seed(0))
     except UsageError:  # nothing was fitted that could be drawn from
         return None
     finally:
@@ -146,8 +149,7 @@ def _dtype(tensors: Mapping[str, Tensor]) -> Any:
     return dtypes.pop()
 
 
-def _golden(model: Model) -> Golden | None:
-    for capability, method in GOLDEN_METHODS.items():
-        if isinstance(model, capabilities.PROTOCOLS[capability]):
-            return Golden(method=method, arguments=tuple(model.signature())[:1], atol=1e-4, rtol=1e-4)
-    return None
+def _taken(model: Model) -> set[str]:
+    """The names of a batch that the model takes, with the indices of its ragged fields."""
+    fields = model.signature()
+    return {*fields, *(field.index for field in fields.values() if field.index)}

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.batches import Batch, batch_size, micro_batches, packed_fields, part_of, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Objective, Stream
 from zoo_core.interfaces.step import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device
 from zoo_core.training.feeding import Feeder, derived_generator, derived_seed, seed_device
 from zoo_core.training.optimizers import LiveOptimizer
 
@@ -81,10 +81,7 @@ class Loop:
         self.feeders = {
             name: Feeder(self.data_of(stream).size(stream.split), seed, name) for name, stream in streams.items()
         }
-        self.ragged = {
-            name: [key for key, feature in self.data_of(stream).features.items() if feature.ragged]
-            for name, stream in streams.items()
-        }
+        self.packed = {name: packed_fields(self.data_of(stream).features) for name, stream in streams.items()}
         self.main = next(iter(self.feeders))
         declared = model.optimizers()
         if lr is not None and not declared:
@@ -143,7 +140,7 @@ class Loop:
             batches = self._own_part(
                 {name: self._batch(name, stream, indices[name]) for name, stream in streams.items()}
             )
-            parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)]
+            parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.packed)]
         report: dict[str, float] = {}
         for number, objective in due:
             seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
@@ -184,11 +181,11 @@ class Loop:
         ones are idle."""
         own = dict(batches)
         if self.processes.count > 1:
-            sizes = {name: batch_size(batch, self.ragged[name]) for name, batch in batches.items()}
+            sizes = {name: batch_size(batch, self.packed[name]) for name, batch in batches.items()}
             among = min(self.processes.count, *sizes.values())
             self.idle = self.processes.rank >= among
             own = {
-                name: part_of(batch, self.processes.part(sizes[name], among), self.ragged[name])
+                name: part_of(batch, self.processes.part(sizes[name], among), self.packed[name])
                 for name, batch in batches.items()
             }
         return {
@@ -198,8 +195,9 @@ class Loop:
     def _optimise(
         self, objective: Objective, parts: Sequence[MicroBatch], progress: float, seed: int
     ) -> dict[str, float]:
-        optimizer = self.optimizers[objective.optimizer]
-        parameters = list(optimizer.parameters.values())
+        names = (objective.optimizer,) if isinstance(objective.optimizer, str) else objective.optimizer
+        first, *others = (self.optimizers[name] for name in names)
+        parameters = self._trainable(objective, (first, *others))
         report: dict[str, float] = {}
 
         def closure() -> float:
@@ -227,14 +225,28 @@ class Loop:
                 return 0.0
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else laid_out_as(parameter, gradient / weight)
-            if optimizer.declared.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, optimizer.declared.clip)
+            for optimizer in (first, *others):
+                if optimizer.declared.clip is not None:
+                    nn.utils.clip_grad_norm_(optimizer.parameters.values(), optimizer.declared.clip)
             names = [objective.name, *list(sums)[2:]]
             report.update({name: number / weight for name, number in zip(names, [value, *values], strict=True)})
             return report[objective.name]
 
-        optimizer.step(closure, progress)
+        first.step(closure, progress)
+        for other in others:  # the gradients are there already
+            other.step(lambda: report[objective.name], progress)
         return report
+
+    def _trainable(self, objective: Objective, optimizers: Sequence[LiveOptimizer]) -> list[nn.Parameter]:
+        """The parameters that an objective moves: those of its optimizers that are not frozen now.
+
+        Raises:
+            UsageError: all are frozen.
+        """
+        parameters = [p for optimizer in optimizers for p in optimizer.parameters.values() if p.requires_grad]
+        if not parameters:
+            raise UsageError(f"the loss '{objective.name}' has nothing to train: all its parameters are frozen")
+        return parameters
 
     def _requests(self) -> Tensor:
         asked = [self.requests["stop"], self.requests["save"]]
@@ -244,7 +256,7 @@ class Loop:
         """The loss as a sum; a bare tensor is a mean over the batch of the first stream."""
         loss = objective.loss(part.batches, part.shared)
         if isinstance(loss, Tensor):
-            size = batch_size(part.batches[self.main], self.ragged[self.main])
+            size = batch_size(part.batches[self.main], self.packed[self.main])
             loss = Loss(loss * size, size)
         if self.idle:
             loss = Loss(loss.value * 0, loss.weight * 0, {name: value * 0 for name, value in loss.parts.items()})

@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
+from zoo_core.interfaces.batches import batch_size, packed_fields, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -29,7 +30,6 @@ from zoo_core.releases.writing import code_licence, round_to, write_release
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step, plain_step, step_text
 from zoo_core.training.arguments import RunArguments
-from zoo_core.training.batches import batch_size, to_device
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
@@ -71,8 +71,7 @@ class MeanLoss(Metric):
         self.n = 0
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        ragged = [name for name, field in model.signature().items() if field.ragged]
-        loss, n = model.loss(batch), batch_size(batch, ragged)
+        loss, n = model.loss(batch), batch_size(batch, packed_fields(model.signature()))
         loss = Loss(loss * n, n) if isinstance(loss, Tensor) else loss
         self.total += loss.value.item()
         self.weight += float(loss.weight)

@@ -44,6 +44,6 @@ def create(
     for key in values:
         if key not in known:
             raise UsageError(f"{name} has no config value '{key}'", f"It has: {', '.join(known)}.")
-    model = model_class(read_record(model_class.Config, values, f"config of {name}"))
+    model = registry.build(offer, read_record(model_class.Config, values, f"config of {name}"))
     model.input = steps
     return model

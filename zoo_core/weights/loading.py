@@ -72,7 +72,7 @@ def load_located(
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
     model = _build(located, registry)
-    if head is not None and model.head is None:
+    if head is not None and model.head_module is None:
         raise UsageError(f"'{reference}' has no head that could be replaced")
     path = located.folder / MODEL
     aliases = _aliases(model)
@@ -139,7 +139,7 @@ def _build(located: Located, registry: Registry) -> Model:
     except RecordError as error:
         raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
-        model = model_class(config)
+        model = registry.build(offer, config)
     model.input = steps
     return model
 

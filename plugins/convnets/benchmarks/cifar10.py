@@ -35,9 +35,9 @@ sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_core import Dataset, Model, ZooError, create, default_registry
+from zoo_core.interfaces.batches import Batch
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step
-from zoo_core.training.batches import Batch
 from zoo_core.training.loop import Loop
 from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.optimizers import KINDS

@@ -18,6 +18,13 @@ SYSTEMS = [  # one for each way of training
     ("boxes", "Boxes", "A loss by the box, of packed fields"),
 ]
 
+CAPABILITIES = {
+    "staged": ("Classifier",),
+    "averaged": ("Classifier",),
+    "calibrated": ("Classifier",),
+    "boxes": ("Regressor",),
+}
+
 
 @hookimpl
 def zoo_models() -> list[ModelSpec]:
@@ -47,7 +54,12 @@ def zoo_models() -> list[ModelSpec]:
         ),
         ModelSpec(name="toy-gan", target="zoo_toy.models:Gan", summary="Two optimizers", capabilities=("Sampler",)),
         *(
-            ModelSpec(name=f"system-{name}", target=f"zoo_toy.systems:{target}", summary=summary)
+            ModelSpec(
+                name=f"system-{name}",
+                target=f"zoo_toy.systems:{target}",
+                summary=summary,
+                capabilities=CAPABILITIES.get(name, ()),
+            )
             for name, target, summary in SYSTEMS
         ),
     ]

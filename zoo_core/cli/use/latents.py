@@ -81,7 +81,7 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
 
     from zoo_core.interfaces.step import evaluation_generator
 
-    subject, noise = next(iter(model.signature())), evaluation_generator(model.input)
+    subject, noise = model.subject, evaluation_generator(model.input)
     codes, labels = [], []
     with progress_bar("encoding") as show:
         for part in torch.split(chosen, BATCH):
