@@ -16,10 +16,11 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Step
 from zoo_core.measuring.evaluation import evaluation_batches
+from zoo_core.releases.recipe import RunArguments, parse_augmentation, read_command
 from zoo_core.releases.release import read_release
 from zoo_core.steps.augmentation import AnyAugmentation, Cutout, Flip, RandomCrop, read_augmentation
 from zoo_core.steps.notation import parse_step, step_text
-from zoo_core.training.arguments import RunArguments, parse_augmentation, read_command
+from zoo_core.training.finishing import finish, training_record
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
 
@@ -177,7 +178,7 @@ def test_evaluation_never_augments(registry: Registry, tmp_path: Path, monkeypat
     run.train()
     seen = torch.cat([batch["image"] for batch in evaluation_batches(run.model, run.data, "validation", 25)])
     assert torch.equal(seen, run.data.batch("validation", torch.arange(25))["image"])
-    assert run.finish().input == []
+    assert finish(run).input == []
 
 
 def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
@@ -187,14 +188,14 @@ def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
     own = Run.start(tmp_path / "own", arguments(), registry)
     assert own.augmentation == (RandomCrop(padding=1), Flip())
     own.train()
-    own.finish()
+    finish(own)
     release = read_release(tmp_path / "own")
     assert release.training["augmentation"] == "crop:padding=1,mode=zero; flip:p=0.5"
     assert "--augment" not in release.recipe
     asked = Run.start(tmp_path / "asked", arguments(augment=[{"step": "cutout", "size": 2}]), registry)
     assert asked.augmentation == (Cutout(size=2),)
     none = Run.start(tmp_path / "none", arguments(augment=[]), registry)
-    assert none.augmentation == () and none._training_record()["augmentation"] == "none"
+    assert none.augmentation == () and training_record(none)["augmentation"] == "none"
     assert Run.resume(tmp_path / "none", registry).augmentation == ()
 
 

@@ -20,7 +20,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.measuring import evaluation
 from zoo_core.releases.release import read_release
-from zoo_core.training.checkpoint import checkpoints
+from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.run import Run
 
 pytestmark = pytest.mark.slow

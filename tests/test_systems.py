@@ -21,11 +21,14 @@ from zoo_core.interfaces.batches import batch_size, micro_batches, part_of
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Optimizer
 from zoo_core.measuring.evaluation import measure
-from zoo_core.training.arguments import RunArguments, read_command
-from zoo_core.training.checkpoint import checkpoints
+from zoo_core.releases.recipe import RunArguments, read_command
+from zoo_core.releases.run_folder import checkpoints
+from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop, MicroBatch
-from zoo_core.training.run import MeanLoss, Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
+from zoo_core.training.selection import MeanLoss
 
 NewLoop = Callable[..., Loop]
 
@@ -324,11 +327,11 @@ def test_a_run_that_is_stopped_and_resumed_at_any_step_ends_with_the_same_bytes(
         torch.manual_seed(step)  # a resumed run has another state of the global generator
         again = Run.resume(folder, registry)
         # the first step of the second epoch: Ctrl-C comes during the validation where there is one
-        assert again.loop.step_number == (4 if step == 5 and again.select else step)
+        assert again.loop.step_number == (4 if step == 5 and again.selection.metric else step)
         again.train()
         assert last_checkpoint(again) == expected
     if accumulate == 1:
-        whole.finish(), again.finish()
+        finish(whole), finish(again)
         assert (again.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
 
 
@@ -384,7 +387,7 @@ def test_a_run_of_so_many_steps_ends_with_a_row_of_the_curve(
     run.train()
     assert [row["step"] for row in run.curve] == rows and run.loop.progress == 1.0
     assert all("validation" in row for row in run.curve)
-    assert read_command(run.finish().recipe or "") == run.arguments
+    assert read_command(finish(run).recipe or "") == run.arguments
 
 
 @pytest.mark.parametrize("until", [0.5, 1.0, 1.5])
@@ -415,8 +418,8 @@ def test_what_is_fitted_after_training_is_fitted_on_the_best_weights_and_release
     )
     run = Run.start(tmp_path / "run", arguments("system-calibrated", epochs=3), registry)
     scored(run, [3.0, 1.0, 2.0], monkeypatch).train()
-    last, best = parameters(run.model), dict(run.best)
-    release = run.finish()
+    last, best = parameters(run.model), dict(run.selection.weights)
+    release = finish(run)
     (weights,) = at_the_fit
     assert torch.equal(weights["classify.weight"], best["classify.weight"])
     assert not torch.equal(weights["classify.weight"], last["classify.weight"])
@@ -439,7 +442,7 @@ def test_a_moving_average_is_what_a_run_without_validation_releases(
     run.train()
     average = {name: tensor.clone() for name, tensor in run.loop.average.average.items()}
     live = parameters(run.model)
-    run.finish()
+    finish(run)
     stored = load_file(tmp_path / "run" / "model.safetensors")
     assert sorted(average) == ["generator.bias", "generator.weight"]
     for name, tensor in stored.items():

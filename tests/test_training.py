@@ -20,13 +20,15 @@ from zoo_core.interfaces.batches import as_channels_last
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
 from zoo_core.interfaces.record import Record
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
-from zoo_core.training.arguments import RunArguments
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.feeding import Feeder, derived_seed
+from zoo_core.training.finishing import finish
 from zoo_core.training.loop import Loop, MicroBatch
-from zoo_core.training.run import Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 
 NewLoop = Callable[..., Loop]
 
@@ -355,7 +357,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         monkeypatch.setattr(Run, "validate", lambda self, observer: 0.0)
     whole = Run.start(tmp_path / "whole", asked, registry)
     whole.train()
-    whole.finish()
+    finish(whole)
     for step, save in ((1, False), (2, True), (6, False), (9, True)):  # an epoch has four steps
         folder = tmp_path / f"cut-{step}"
         run = Run.start(folder, asked, registry)
@@ -365,7 +367,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         again = Run.resume(folder, registry)
         assert again.loop.step_number == (step if save else step // 4 * 4)
         again.train()
-        again.finish()
+        finish(again)
         assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
         assert again.curve == whole.curve
         assert Run.resume(folder, registry).released
@@ -384,7 +386,7 @@ def test_the_best_epoch_is_chosen_on_validation(
     run = Run.start(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train(Watch())
-    run.finish()
+    finish(run)
     assert [is_best for _, is_best in weights] == [True, True, False]
     assert torch.equal(load_file(tmp_path / "run" / "model.safetensors")["logit"], weights[1][0])
     release = read_release(tmp_path / "run")
@@ -399,7 +401,7 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     run = Run.start(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train()
-    assert run.best_row is not None and run.best_row["epoch"] == 2
+    assert run.selection.row is not None and run.selection.row["epoch"] == 2
 
 
 def test_the_release_of_a_run_says_how_it_was_made(toy_release: Path) -> None:
@@ -419,7 +421,7 @@ def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) 
     for storage in (None, "bfloat16"):
         run = Run.start(tmp_path / str(storage), arguments(storage=storage, lr=0.05), registry)
         run.train()
-        run.finish()
+        finish(run)
     exact, half = (read_release(tmp_path / storage) for storage in ("None", "bfloat16"))
     assert (exact.dtype, half.dtype) == ("float32", "bfloat16")
     (nll,) = (entry.value for entry in half.metrics if entry.metric == "nll")

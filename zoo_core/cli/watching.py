@@ -8,9 +8,11 @@ from typing import Any
 
 from zoo_core.cli.output import progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.memory import keep_freed_memory
-from zoo_core.training.run import Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 
 LOG_SECONDS = 30.0
 
@@ -54,10 +56,11 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
             what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
             talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
             raise
-        release = run.finish(watch, test=test)
+        release = finish(run, watch, test=test)
     loop = run.loop
-    best = "" if run.best_row is None else f"; the best is epoch {run.best_row['epoch']:g} by validation {run.select}"
-    talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{best}")
+    best = run.selection.row
+    chosen = "" if best is None else f"; the best is epoch {best['epoch']:g} by validation {run.selection.metric}"
+    talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{chosen}")
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release

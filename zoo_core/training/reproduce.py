@@ -17,9 +17,12 @@ from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import BATCH, recorded_metrics
 from zoo_core.processes import Processes
+from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
-from zoo_core.training.arguments import RunArguments, read_command
-from zoo_core.training.run import Observer, Run
+from zoo_core.releases.run_folder import RUN
+from zoo_core.training.finishing import finish
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
@@ -83,7 +86,7 @@ def reproduce(
     with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
         for seed in range(arguments.seed, arguments.seed + seeds):
             place = Path(folder) / f"seed-{seed}"
-            if (place / "run.json").exists():
+            if (place / RUN).exists():
                 run = Run.resume(place, registry)
             else:
                 asked = msgspec.structs.replace(arguments, seed=seed)
@@ -193,11 +196,11 @@ def _run_silently(run: Run) -> ReleaseConfig:
     if run.released:
         return read_release(run.folder)
     run.train()
-    return run.finish()
+    return finish(run)
 
 
 def _validation_seconds(run: Run) -> float:
-    if run.select is None:
+    if run.selection.metric is None:
         return 0.0
     began = time.perf_counter()
     run.validate(Observer(), limit=BATCH)

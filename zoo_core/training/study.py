@@ -24,8 +24,10 @@ from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig, read_release
-from zoo_core.training.arguments import RunArguments
+from zoo_core.releases.run_folder import RUN
+from zoo_core.training.finishing import finish
 from zoo_core.training.run import Run
 from zoo_core.weights.loading import load
 
@@ -44,7 +46,7 @@ class Trained(NamedTuple):
 def _train(run: Run) -> ReleaseConfig:
     """Studies compare on the validation split; the test split is not for choosing."""
     run.train()
-    return run.finish(test=False)
+    return finish(run, test=False)
 
 
 class Report:
@@ -126,7 +128,7 @@ class Report:
         """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`."""
         folder = self.folder / "runs" / label
         wanted = RunArguments(model=model, **arguments)
-        if (folder / "run.json").exists():
+        if (folder / RUN).exists():
             run = Run.resume(folder, self.registry)
             if run.arguments != wanted:
                 raise UsageError(
@@ -136,7 +138,7 @@ class Report:
         else:
             run = Run.start(folder, wanted, self.registry)
         release = read_release(folder) if run.released else self.run_one(run)
-        best = run.best_row or (run.curve[-1] if run.curve else {})
+        best = run.selection.row or (run.curve[-1] if run.curve else {})
         return Trained(load(str(folder), registry=self.registry), release, run.curve, best.get("validation", {}))
 
 

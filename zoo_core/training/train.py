@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig
-from zoo_core.training.arguments import RunArguments
-from zoo_core.training.run import Observer, Run
+from zoo_core.training.finishing import finish
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 
 
 def train(
@@ -55,4 +57,4 @@ def train(
     )
     run = Run.start(Path(output), arguments, registry or default_registry(), data_file=data_file, device=device)
     run.train(observer)
-    return run.finish(observer)
+    return finish(run, observer)

@@ -62,8 +62,8 @@ def train(
     from zoo_core.discovery.registry import default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.processes import emulates_bfloat16
+    from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
-    from zoo_core.training.arguments import RunArguments, parse_augmentation
     from zoo_core.training.run import Run
 
     registry = default_registry()

@@ -1,4 +1,4 @@
-"""What decides the result of a training run, and the command that says it."""
+"""The recipe of a release: what decides the result of a training run, and the command that says it."""
 
 import json
 import shlex
