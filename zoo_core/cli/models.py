@@ -8,10 +8,11 @@ import torch
 
 from zoo_core.cli.output import say_which
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.weights.loading import load
 
 
-def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[Any, str]:
+def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[AnyModel, str]:
     """The model of `reference`, which must have the capability, and `more`, and its full name."""
     say_which(reference)
     model = load(reference, device=device)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
-from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.record import Record, to_plain
 from zoo_core.releases.release import ReleaseConfig, read_release
 from zoo_core.training.arguments import RunArguments
@@ -35,7 +35,7 @@ REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
 class Trained(NamedTuple):
     """A run of a study that has ended."""
 
-    model: Model  # the best epoch, in eval mode
+    model: AnyModel  # the best epoch, in eval mode
     release: ReleaseConfig
     curve: list[dict[str, Any]]  # a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}
     best: Mapping[str, float]  # the validation numbers of the best epoch

@@ -17,6 +17,7 @@ from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
@@ -38,7 +39,7 @@ def load(
     head: int | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
-) -> Model:
+) -> AnyModel:
     """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
 
     Args:
@@ -66,7 +67,7 @@ def load_located(
     dtype: str | None = None,
     head: int | None = None,
     registry: Registry,
-) -> Model:
+) -> AnyModel:
     """The model of a release that was found and verified; arguments as for `load`."""
     if dtype is None and located.release.dtype in HALF:
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
@@ -120,7 +121,7 @@ def skip_initialisation() -> Iterator[None]:
         yield
 
 
-def _build(located: Located, registry: Registry) -> Model:
+def _build(located: Located, registry: Registry) -> AnyModel:
     """The model that the release's config.json describes, its parameters not filled."""
     release, where = located.release, str(located.folder / CONFIG)
     if release.zoo.api != API:
