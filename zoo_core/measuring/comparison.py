@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -124,7 +125,7 @@ def compare(
 
 
 @torch.no_grad()
-def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
+def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> int:
     """The floating-point operations that the capability behind `metric` takes for one example.
 
     Matrix products and convolutions, as `zoo summary` counts them; elementwise operations are not.
@@ -157,7 +158,7 @@ class _Candidate(NamedTuple):
 
     reference: str
     name: str
-    model: Model
+    model: AnyModel
     fitting: list[str]  # the metrics that it can be measured by
 
 
@@ -175,10 +176,10 @@ class _Timed(Metric):
         self.metric = metric
         self.rates: list[float] = []  # examples per second, of each batch
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         self.metric.begin(model, data, split, n)
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
         self.rates.append(len(next(iter(batch.values()))) / (time.perf_counter() - began))

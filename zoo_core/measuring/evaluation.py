@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -28,7 +29,7 @@ BATCH = 100  # examples at a time; no result depends on it, but for the draws of
 
 @torch.no_grad()
 def measure(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     metrics: Mapping[str, Metric],
@@ -81,7 +82,7 @@ def measure(
 
 
 def _begun(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     size: int,

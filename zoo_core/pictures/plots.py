@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from zoo_core.hub.atomic import replacing
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.metric import Metric
-from zoo_core.interfaces.model import Model
 from zoo_core.pictures.grids import check_output, to_pil
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def save_maps(images: Tensor, maps: Tensor, path: Path, *, title: str, labels: S
         figure.colorbar(drawn, ax=grid, label=value_name, shrink=0.7)
 
 
-def save_drawing(metric: Metric, model: Model, path: Path, *, title: str) -> None:
+def save_drawing(metric: Metric, model: AnyModel, path: Path, *, title: str) -> None:
     """Write what a metric with a `drawing` draws."""
     with _figure(path, figsize=(6, 5.5), layout="constrained") as figure:
         axes = figure.add_subplot()
