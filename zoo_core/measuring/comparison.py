@@ -24,6 +24,7 @@ from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batc
 from zoo_core.measuring.summary import flop_counter
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
+from zoo_core.torch_state import keeps_torch_state, torch_state_kept, use_threads_of
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
@@ -63,6 +64,7 @@ class Comparison(Record, kw_only=True):
     best: dict[str, int]  # the row of the best, by metric that several models have
 
 
+@keeps_torch_state
 def compare(
     references: Sequence[str],
     *,
@@ -109,18 +111,14 @@ def compare(
     _check_inputs(candidates)
 
     measured = []
-    threads = torch.get_num_threads()
     for number, candidate in enumerate(candidates):
 
         def report(done: int, size: int, number: int = number) -> None:
             on_batch(number * size + done, len(candidates) * size)
 
-        try:
-            if device == "cpu" and candidate.model.cpu_threads:
-                torch.set_num_threads(candidate.model.cpu_threads)
+        with torch_state_kept(device):  # the next model may leave the number of threads to torch
+            use_threads_of(candidate.model)
             measured.append(_measure(candidate, dataset, split, common, registry, limit, report))
-        finally:
-            torch.set_num_threads(threads)  # the next model may leave the choice to torch
     return _side_by_side(specs, measured)
 
 

@@ -18,6 +18,7 @@ from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import BATCH, recorded_metrics
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
+from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.arguments import RunArguments, read_command
 from zoo_core.training.run import Observer, Run
 from zoo_core.weights.manifest import Manifest
@@ -52,6 +53,7 @@ class Reproduced(Record, kw_only=True):
     verdict: Verdict
 
 
+@keeps_torch_state
 def reproduce(
     reference: str,
     *,
@@ -128,6 +130,7 @@ def _distance(ours: float, n: int, theirs: float, m: int, std: float) -> float:
     return abs(ours - theirs) / (std * math.sqrt(1 / n + 1 / m))
 
 
+@keeps_torch_state
 def estimate(
     reference: str,
     *,

@@ -29,6 +29,7 @@ from zoo_core.releases.release import CONFIG, Licence, ReleaseConfig, read_relea
 from zoo_core.releases.writing import code_licence, round_to, write_release
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step, plain_step, step_text
+from zoo_core.torch_state import use_threads_of
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
@@ -114,8 +115,7 @@ class Run:
         ).to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.model.cpu_threads and processes.device.type == "cpu":
-            torch.set_num_threads(self.model.cpu_threads)
+        use_threads_of(self.model)
         check_fields(self.model, data)
         self.others = {
             name: registry.open_dataset(name)

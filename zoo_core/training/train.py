@@ -6,10 +6,12 @@ from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.arguments import RunArguments
 from zoo_core.training.run import Observer, Run
 
 
+@keeps_torch_state
 def train(
     model: str,
     *,

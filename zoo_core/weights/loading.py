@@ -24,6 +24,7 @@ from zoo_core.processes import check_device
 from zoo_core.releases.release import CONFIG, MODEL
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.steps.notation import read_steps
+from zoo_core.torch_state import torch_state_kept
 from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.sources import Located, locate
 
@@ -72,18 +73,19 @@ def load_located(
     if dtype is None and located.release.dtype in HALF:
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
-    model = _build(located, registry)
-    if head is not None and model.head_module is None:
-        raise UsageError(f"'{reference}' has no head that could be replaced")
-    path = located.folder / MODEL
-    aliases = _aliases(model)
-    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
-    _assign(model, path, aliases)
-    if located.fresh:
-        _check_finite(path, model)
-        remember(path, located.release.files[MODEL].sha256)
-    _move(model, target_device, target_dtype)
-    if head is not None:
+    with torch_state_kept():
+        model = _build(located, registry)
+        if head is not None and model.head_module is None:
+            raise UsageError(f"'{reference}' has no head that could be replaced")
+        path = located.folder / MODEL
+        aliases = _aliases(model)
+        _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+        _assign(model, path, aliases)
+        if located.fresh:
+            _check_finite(path, model)
+            remember(path, located.release.files[MODEL].sha256)
+        _move(model, target_device, target_dtype)
+    if head is not None:  # drawn from the caller's random state, as every new layer is
         model.reset_head(head)
         _move(model, target_device, target_dtype)
     model.eval()
