@@ -65,7 +65,7 @@ def test_the_models_of_contributing_train(
 ) -> None:
     from zoo_coins import plugin  # type: ignore[import-not-found]
 
-    gan = ModelSpec(name="gan", target="zoo_coins.gan:Gan", summary="two objectives", capabilities=("Sampler",))
+    gan = ModelSpec(name="gan", target="zoo_coins.gan:Gan", summary="two objectives")
     coins = hand_made("coins", "zoo-toy", zoo_models=[*plugin.zoo_models(), gan])
     known = Registry([*registry.plugins, coins])
     steps = [{"step": "binarize", "mode": "threshold"}]

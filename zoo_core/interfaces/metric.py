@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from msgspec import Meta
 from torch import Tensor
@@ -72,7 +72,7 @@ class Metric(ABC):
         draws that are seeded by them do not depend on which process makes them."""
 
     @abstractmethod
-    def merge(self, other: "Metric") -> None:
+    def merge(self, other: Self) -> None:
         """Take in all that `other` has taken in."""
 
     @abstractmethod
