@@ -138,7 +138,8 @@ def test_each_model_has_its_own_number_of_threads(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(toy_models.IndependentPixels, "cpu_threads", 2)
-    monkeypatch.setattr("zoo_core.measuring.comparison.torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.get_num_threads", lambda: (asked or [1])[-1])
     compare(["toy", "toy"], registry=registry)
     assert asked == [2, 1, 2, 1]  # and back
 

@@ -68,7 +68,7 @@ def built(name: str, config: Mapping[str, Any]) -> tuple[Model, TensorDataset]:
     raise first
 
 
-def train_two_steps(name: str, config: Mapping[str, Any] = {}, precision: str | None = None) -> None:  # noqa: B006
+def train_two_steps(name: str, config: Mapping[str, Any] = {}, precision: str | None = None) -> None:
     """Two steps, each stage begun, and a validation; all losses are numbers."""
     torch.manual_seed(0)
     model, data = built(name, config)

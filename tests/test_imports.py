@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import zoo_core
+from zoo_core.interfaces import capabilities
 
 CORE = Path(zoo_core.__file__).parent
 ROOT = CORE.parent
@@ -27,7 +28,7 @@ def floor(module: str) -> int:
         return 7
     return {
         "interfaces": 1, "errors": 1,
-        "discovery": 2, "hub": 2, "processes": 2, "steps": 2,
+        "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "torch_state": 2,
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4,
         "training": 5, "publishing": 5, "testing": 5,
@@ -153,6 +154,29 @@ def test_declaring_plugins_imports_nothing_heavy() -> None:
 def test_every_public_name_of_the_core_is_there() -> None:
     for name in zoo_core.__all__:
         assert getattr(zoo_core, name) is not None
-    assert dir(zoo_core) == zoo_core.__all__
+    assert dir(zoo_core) == zoo_core.__all__ == sorted(zoo_core.__all__)
     with pytest.raises(AttributeError, match="'lode'"):
         _ = zoo_core.lode
+
+
+def test_type_checkers_and_python_see_the_same_public_names() -> None:
+    """`__all__`, what a type checker imports, and what is imported on first use are three lists of one thing."""
+    tree = ast.parse((CORE / "__init__.py").read_text())
+    (checking,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {
+        alias.name: node.module
+        for node in checking.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is None
+    }
+    assert seen == zoo_core._MODULE_OF
+    assert sorted(seen) == zoo_core.__all__
+
+
+def test_a_model_of_unknown_kind_has_the_methods_of_every_capability() -> None:
+    """`AnyModel` is a class for type checkers only; its bases are read in its file."""
+    tree = ast.parse((CORE / "interfaces" / "any_model.py").read_text())
+    (declared,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    bases = [ast.unparse(base).removeprefix("capabilities.") for base in declared.bases]
+    assert sorted(bases) == sorted(["Model", *capabilities.PROTOCOLS])

@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+# Literal, because a type checker takes for public what it can read here. A test keeps it equal to the two lists below.
+__all__ = [
+    "AnyModel", "CommandSpec", "DataError", "Dataset", "DatasetSpec", "Field", "Loss", "Measurement", "Metric",
+    "MetricSpec", "Model", "ModelSpec", "NotComparable", "Objective", "Optimizer", "Record", "RecordError",
+    "Registry", "Report", "Stage", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName",
+    "UsageError", "WeightsError", "ZooError", "cache_folder", "cached_tensors", "chosen_examples", "compare",
+    "constant", "create", "default_registry", "digest", "estimate", "evaluate", "find_data_file", "find_in_mirror",
+    "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero", "list_models", "load", "missing_data",
+    "reproduce", "summarise", "train",
+]  # fmt: skip
+
 if TYPE_CHECKING:
     from zoo_core.catalogue.information import info
     from zoo_core.catalogue.listing import list_models
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
+    from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.capabilities import Uncertainty
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field, labelled_images
@@ -38,16 +50,17 @@ if TYPE_CHECKING:
     from zoo_core.weights.loading import load
 
 _HOME = {
+    "zoo_core.catalogue.information": ("info",),
+    "zoo_core.catalogue.listing": ("list_models",),
     "zoo_core.discovery.hookspecs": ("hookimpl",),
     "zoo_core.discovery.registry": ("Registry", "default_registry"),
     "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec", "StudySpec"),
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
-    "zoo_core.measuring.comparison": ("compare",),
-    "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
+    "zoo_core.interfaces.any_model": ("AnyModel",),
     "zoo_core.interfaces.capabilities": ("Uncertainty",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field", "labelled_images"),
@@ -57,25 +70,25 @@ _HOME = {
         "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
+    "zoo_core.measuring.comparison": ("compare",),
+    "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.measuring.summary": ("summarise",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.study": ("Report", "Study"),
     "zoo_core.training.train": ("train",),
-    "zoo_core.catalogue.listing": ("list_models",),
     "zoo_core.weights.create": ("create",),
-    "zoo_core.catalogue.information": ("info",),
     "zoo_core.weights.loading": ("load",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE_OF)
 
+if not TYPE_CHECKING:  # a type checker would believe that there is every name
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'zoo_core' has no attribute '{name}'")
-    value = getattr(import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'zoo_core' has no attribute '{name}'")
+        value = getattr(import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

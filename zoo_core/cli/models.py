@@ -8,10 +8,12 @@ import torch
 
 from zoo_core.cli.output import say_which
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.torch_state import use_threads_of
 from zoo_core.weights.loading import load
 
 
-def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[Any, str]:
+def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[AnyModel, str]:
     """The model of `reference`, which must have the capability, and `more`, and its full name."""
     say_which(reference)
     model = load(reference, device=device)
@@ -23,8 +25,7 @@ def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[
             f"'{reference}' is for {' and '.join(model.signature())}, not for images",
             f"Use it from Python: zoo_core.load('{reference}').",
         )
-    if model.cpu_threads and device == "cpu":
-        torch.set_num_threads(model.cpu_threads)
+    use_threads_of(model)
     assert model.load_report is not None
     return model, model.load_report.name
 

@@ -21,9 +21,9 @@ from zoo_core.errors import UnknownName, UsageError, ZooError
 from zoo_core.interfaces.capability_table import CAPABILITIES, CapabilitySpec
 
 if TYPE_CHECKING:
+    from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.dataset import Dataset
     from zoo_core.interfaces.metric import Metric
-    from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.record import Record
     from zoo_core.training.study import Study
 
@@ -99,12 +99,12 @@ class Registry:
         """The study of this name."""
         return self._one("study", name, self.studies())
 
-    def model_class(self, offer: Offer[ModelSpec]) -> "type[Model]":
+    def model_class(self, offer: Offer[ModelSpec]) -> "type[AnyModel]":
         """The class behind a model's spec; this imports torch."""
-        model_class: type[Model] = _import_target(offer)
+        model_class: type[AnyModel] = _import_target(offer)
         return model_class
 
-    def build(self, offer: Offer[ModelSpec], config: "Record") -> "Model":
+    def build(self, offer: Offer[ModelSpec], config: "Record") -> "AnyModel":
         """The model of a spec with these Config values, which knows what its spec declares that it can do."""
         model = self.model_class(offer)(config)
         model.declare_capabilities(offer.spec.capabilities)

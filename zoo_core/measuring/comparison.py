@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -23,6 +24,7 @@ from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batc
 from zoo_core.measuring.summary import flop_counter
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
+from zoo_core.torch_state import keeps_torch_state, torch_state_kept, use_threads_of
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
@@ -62,6 +64,7 @@ class Comparison(Record, kw_only=True):
     best: dict[str, int]  # the row of the best, by metric that several models have
 
 
+@keeps_torch_state
 def compare(
     references: Sequence[str],
     *,
@@ -108,23 +111,19 @@ def compare(
     _check_inputs(candidates)
 
     measured = []
-    threads = torch.get_num_threads()
     for number, candidate in enumerate(candidates):
 
         def report(done: int, size: int, number: int = number) -> None:
             on_batch(number * size + done, len(candidates) * size)
 
-        try:
-            if device == "cpu" and candidate.model.cpu_threads:
-                torch.set_num_threads(candidate.model.cpu_threads)
+        with torch_state_kept(device):  # the next model may leave the number of threads to torch
+            use_threads_of(candidate.model)
             measured.append(_measure(candidate, dataset, split, common, registry, limit, report))
-        finally:
-            torch.set_num_threads(threads)  # the next model may leave the choice to torch
     return _side_by_side(specs, measured)
 
 
 @torch.no_grad()
-def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
+def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> int:
     """The floating-point operations that the capability behind `metric` takes for one example.
 
     Matrix products and convolutions, as `zoo summary` counts them; elementwise operations are not.
@@ -157,7 +156,7 @@ class _Candidate(NamedTuple):
 
     reference: str
     name: str
-    model: Model
+    model: AnyModel
     fitting: list[str]  # the metrics that it can be measured by
 
 
@@ -175,10 +174,10 @@ class _Timed(Metric):
         self.metric = metric
         self.rates: list[float] = []  # examples per second, of each batch
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         self.metric.begin(model, data, split, n)
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
         self.rates.append(len(next(iter(batch.values()))) / (time.perf_counter() - began))

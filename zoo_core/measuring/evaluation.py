@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -19,6 +20,7 @@ from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
 from zoo_core.steps.notation import plain_step
+from zoo_core.torch_state import keeps_torch_state, use_threads_of
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
@@ -28,7 +30,7 @@ BATCH = 100  # examples at a time; no result depends on it, but for the draws of
 
 @torch.no_grad()
 def measure(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     metrics: Mapping[str, Metric],
@@ -81,7 +83,7 @@ def measure(
 
 
 def _begun(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     size: int,
@@ -220,6 +222,7 @@ class Evaluation(NamedTuple):
         return [check.measured for check in self.checks]
 
 
+@keeps_torch_state
 def evaluate(
     reference: str,
     *,
@@ -254,8 +257,7 @@ def evaluate(
         raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
     processes = Processes(device)
     model = load_located(located, reference, device=str(processes.device), registry=registry)
-    if model.cpu_threads and processes.device.type == "cpu":
-        torch.set_num_threads(model.cpu_threads)
+    use_threads_of(model)
     dataset = registry.open_dataset(normalise(name), data_file)
     same = (dataset.name, split)
     here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]

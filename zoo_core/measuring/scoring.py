@@ -74,8 +74,6 @@ def open_scorer(
         )
     if "image" not in model.signature():
         raise UsageError(f"'{reference}' is for {' and '.join(model.signature())}, not for images")
-    if model.cpu_threads and device == "cpu":
-        torch.set_num_threads(model.cpu_threads)
     measured_on = next((entry.protocol.dataset for entry in recorded_metrics(located)), None)
     return Scorer(model, located.name, located.release.training.get("data", measured_on))
 

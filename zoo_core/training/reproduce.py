@@ -20,6 +20,7 @@ from zoo_core.processes import Processes
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.run_folder import RUN
+from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
@@ -55,6 +56,7 @@ class Reproduced(Record, kw_only=True):
     verdict: Verdict
 
 
+@keeps_torch_state
 def reproduce(
     reference: str,
     *,
@@ -131,6 +133,7 @@ def _distance(ours: float, n: int, theirs: float, m: int, std: float) -> float:
     return abs(ours - theirs) / (std * math.sqrt(1 / n + 1 / m))
 
 
+@keeps_torch_state
 def estimate(
     reference: str,
     *,

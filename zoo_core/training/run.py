@@ -22,6 +22,7 @@ from zoo_core.releases.release import CONFIG
 from zoo_core.releases.run_folder import RunRecord, checkpoints, load_checkpoint, read_run, save_checkpoint, write_run
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step
+from zoo_core.torch_state import use_threads_of
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.training.observer import Means, Observer
@@ -46,8 +47,7 @@ class Run:
         ).to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.model.cpu_threads and processes.device.type == "cpu":
-            torch.set_num_threads(self.model.cpu_threads)
+        use_threads_of(self.model)
         check_fields(self.model, data)
         self.others = {
             name: registry.open_dataset(name)

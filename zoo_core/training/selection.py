@@ -32,7 +32,7 @@ class MeanLoss(Metric):
         self.weight += float(loss.weight)
         self.n += n
 
-    def merge(self, other: "MeanLoss") -> None:  # type: ignore[override]
+    def merge(self, other: "MeanLoss") -> None:
         self.total, self.weight, self.n = self.total + other.total, self.weight + other.weight, self.n + other.n
 
     def compute(self) -> Measurement:

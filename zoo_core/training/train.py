@@ -7,11 +7,13 @@ from typing import Any
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
 
 
+@keeps_torch_state
 def train(
     model: str,
     *,

@@ -7,8 +7,8 @@ import msgspec
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.steps.notation import read_steps
 
@@ -20,7 +20,7 @@ def create(
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
-) -> Model:
+) -> AnyModel:
     """A model with fresh weights.
 
     Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set

@@ -17,12 +17,14 @@ from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
 from zoo_core.releases.release import CONFIG, MODEL
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.steps.notation import read_steps
+from zoo_core.torch_state import torch_state_kept
 from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.sources import Located, locate
 
@@ -38,7 +40,7 @@ def load(
     head: int | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
-) -> Model:
+) -> AnyModel:
     """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
 
     Args:
@@ -66,23 +68,24 @@ def load_located(
     dtype: str | None = None,
     head: int | None = None,
     registry: Registry,
-) -> Model:
+) -> AnyModel:
     """The model of a release that was found and verified; arguments as for `load`."""
     if dtype is None and located.release.dtype in HALF:
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
-    model = _build(located, registry)
-    if head is not None and model.head_module is None:
-        raise UsageError(f"'{reference}' has no head that could be replaced")
-    path = located.folder / MODEL
-    aliases = _aliases(model)
-    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
-    _assign(model, path, aliases)
-    if located.fresh:
-        _check_finite(path, model)
-        remember(path, located.release.files[MODEL].sha256)
-    _move(model, target_device, target_dtype)
-    if head is not None:
+    with torch_state_kept():
+        model = _build(located, registry)
+        if head is not None and model.head_module is None:
+            raise UsageError(f"'{reference}' has no head that could be replaced")
+        path = located.folder / MODEL
+        aliases = _aliases(model)
+        _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+        _assign(model, path, aliases)
+        if located.fresh:
+            _check_finite(path, model)
+            remember(path, located.release.files[MODEL].sha256)
+        _move(model, target_device, target_dtype)
+    if head is not None:  # drawn from the caller's random state, as every new layer is
         model.reset_head(head)
         _move(model, target_device, target_dtype)
     model.eval()
@@ -120,7 +123,7 @@ def skip_initialisation() -> Iterator[None]:
         yield
 
 
-def _build(located: Located, registry: Registry) -> Model:
+def _build(located: Located, registry: Registry) -> AnyModel:
     """The model that the release's config.json describes, its parameters not filled."""
     release, where = located.release, str(located.folder / CONFIG)
     if release.zoo.api != API:

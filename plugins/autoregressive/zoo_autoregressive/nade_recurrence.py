@@ -22,7 +22,7 @@ BLOCK = 32  # T; no result depends on it. With 16 or 56 a step of 64 digits take
 
 
 def nade_logits(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
-    """x [B, D], W [D, h], b [h], V [D, L, h] -> [B, D, L]. Autocast is off inside: activations are sums of many weights.
+    """x [B, D], W [D, h], b [h], V [D, L, h] -> [B, D, L]. Autocast is off inside: long sums need all digits.
 
     NOTE: the derivative with respect to an x_i that is exactly 0 is not complete, since its layer is not computed.
     """

@@ -53,6 +53,7 @@ def score(
     from zoo_core.measuring.scoring import score as score_images
     from zoo_core.pictures.grids import check_output
     from zoo_core.pictures.plots import save_histogram, save_maps
+    from zoo_core.torch_state import use_threads_of
 
     if not images:
         raise UsageError("name an image to score", f"For example: zoo score {reference} digit.png")
@@ -60,6 +61,7 @@ def score(
         check_output(output)
     say_which(reference)
     scorer = open_scorer(reference, device=device)
+    use_threads_of(scorer.model)
     x = _open(images, scorer.model)
     scores = score_images(scorer.model, x)
     labels = [path.name for path in images]

@@ -45,9 +45,8 @@ def complete(
     if keep_rows is not None and mask is not None:
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)
-    field = model.signature()["image"]
-    _, height, width = field.shape
-    x, known = open_image(image, field)
+    x, known = open_image(image, model.signature()["image"])
+    height, width = x.shape[1:]
     if keep_rows is not None:
         if keep_rows > height:
             raise UsageError(f"--keep-rows {keep_rows}: the image has only {height} rows")
