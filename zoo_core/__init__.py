@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
+    from zoo_core.hub.atomic import replacing, sync_folder, write_atomically
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
-    from zoo_core.interfaces.capabilities import Uncertainty
+    from zoo_core.interfaces.capabilities import Detections, Uncertainty
+    from zoo_core.interfaces.capability_table import CapabilitySpec
+    from zoo_core.interfaces.conditions import Condition
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field, labelled_images
     from zoo_core.interfaces.metric import Measurement, Metric
@@ -46,9 +49,12 @@ _HOME = {
     ),
     "zoo_core.measuring.comparison": ("compare",),
     "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
+    "zoo_core.hub.atomic": ("replacing", "sync_folder", "write_atomically"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
-    "zoo_core.interfaces.capabilities": ("Uncertainty",),
+    "zoo_core.interfaces.capabilities": ("Detections", "Uncertainty"),
+    "zoo_core.interfaces.capability_table": ("CapabilitySpec",),
+    "zoo_core.interfaces.conditions": ("Condition",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field", "labelled_images"),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from zoo_core.cli.output import say_which
+from zoo_core.cli.printing import say_which
 from zoo_core.errors import UsageError
 from zoo_core.weights.loading import load
 
