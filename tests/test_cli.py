@@ -380,7 +380,7 @@ def test_the_output_is_checked_before_the_work(zoo: Zoo, desk: Path, monkeypatch
     def load(*_: object, **__: object) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("zoo_core.cli.models.load", load)
+    monkeypatch.setattr("zoo_core.cli.loading.load", load)
     for command in (["sample", "toy"], ["complete", "toy", "good.png", "--keep-rows", 1]):
         code, _, err = zoo(*command, "-o", "absent/x.png")
         assert code == 2 and "'absent' does not exist" in err

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def floor(module: str) -> int:
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4,
         "training": 5, "publishing": 5, "testing": 5,
-        "cli": 6,
+        "cli": 6, "command_line": 6,
     }[module.split(".")[1]]  # fmt: skip
 
 
@@ -104,6 +105,22 @@ def test_a_plugin_never_imports_another() -> None:
     assert wrong == []
 
 
+def test_plugins_import_public_names_only() -> None:
+    """Of zoo_core itself, of the kit for tests, and of what commands share."""
+    public = {
+        name: set(import_module(name).__all__) for name in ("zoo_core", "zoo_core.testing", "zoo_core.command_line")
+    }
+    paths = [path for package in PLUGINS.glob("*/zoo_*") for path in package.rglob("*.py")]
+    used = [(path, target) for path in paths for target in imports(path) if target.split(".")[0] == "zoo_core"]
+    assert len(used) > 100
+    wrong = []
+    for path, target in used:
+        module, _, name = target.rpartition(".")
+        if target not in public and name not in public.get(module, ()):
+            wrong.append(f"{path}: {target}")
+    assert wrong == []
+
+
 def run(code: str, *arguments: str) -> list[str]:
     """The modules that are there when a process with this code ends."""
     code += "\nimport sys; print('MODULES', *sys.modules, file=sys.stderr)"
@@ -146,6 +163,8 @@ def test_declaring_plugins_imports_nothing_heavy() -> None:
     names = [f"{path.parent.name}.plugin" for path in sorted(PLUGINS.glob("*/zoo_*/plugin.py"))]
     modules = run(f"import {', '.join(names)}, zoo_core")
     assert [name for name in HEAVY if name in modules] == []
+    shared = run("import zoo_core.command_line")
+    assert [name for name in HEAVY if name in shared] == []
     for name in names:  # and no other module of its own
         package = name.partition(".")[0]
         assert [m for m in modules if m.startswith(f"{package}.") and m != name] == []

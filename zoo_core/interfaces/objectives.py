@@ -54,7 +54,8 @@ def linear_to_zero(progress: float) -> float:
 class Group:
     """Some parameters of an optimizer that are treated differently from the others.
 
-    A parameter belongs to the first group that it fits; those that fit none have the optimizer's own options.
+    A parameter belongs to the first group that it fits; those that fit none have the optimizer's own options. Without
+    weight decay for biases and normalisation layers: Group(vectors=True, options={"weight_decay": 0.0}).
 
     Attributes:
         names: glob patterns of parameter names, such as "backbone.*".
@@ -67,9 +68,6 @@ class Group:
     vectors: bool = False
     lr_factor: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-NO_DECAY_OF_VECTORS = Group(vectors=True, options={"weight_decay": 0.0})  # of biases and normalisation layers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table
+from zoo_core.cli.printing import json_option, print_json, print_table
 
 
 class Finding(NamedTuple):

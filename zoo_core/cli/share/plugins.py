@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, talk
 
 _OFFERS = {
     "zoo_models": "models",

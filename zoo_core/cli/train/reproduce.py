@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -41,7 +41,7 @@ def reproduce_command(
     Exit 0 if they are the same, or agree by the spread over seeds; 1 if they differ; 3 if nothing tells how much other
     seeds differ, or the data are others.
     """
-    from zoo_core.cli.watching import duration
+    from zoo_core.cli.training_progress import duration
     from zoo_core.interfaces.record import to_plain
     from zoo_core.training.reproduce import estimate, reproduce
 
@@ -78,7 +78,7 @@ def reproduce_command(
 
 
 def _watched(reference: str, seeds: int) -> "Callable[[Run], ReleaseConfig]":
-    from zoo_core.cli.watching import train_and_watch
+    from zoo_core.cli.training_progress import train_and_watch
     from zoo_core.releases.release import read_release
 
     def run_one(run: "Run") -> "ReleaseConfig":

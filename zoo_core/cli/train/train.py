@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
-from zoo_core.cli.output import as_reference, talk
+from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command()
@@ -58,7 +58,7 @@ def train(
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
-    from zoo_core.cli.watching import train_and_watch
+    from zoo_core.cli.training_progress import train_and_watch
     from zoo_core.discovery.registry import default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.processes import emulates_bfloat16

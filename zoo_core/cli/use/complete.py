@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
 @click.command()
@@ -36,7 +36,7 @@ def complete(
     """
     import torch
 
-    from zoo_core.cli.models import load_for, with_options
+    from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
     from zoo_core.pictures.grids import check_output, save_grid
     from zoo_core.pictures.reading import open_image, open_mask

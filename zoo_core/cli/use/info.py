@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, say_which
+from zoo_core.cli.printing import json_option, print_json, say_which
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, talk
 
 
 @click.command("list")

@@ -5,7 +5,7 @@ import os
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import bytes_bar, device_option, json_option, print_json, say_which
+from zoo_core.cli.printing import bytes_bar, device_option, json_option, print_json, say_which
 
 
 @click.command()

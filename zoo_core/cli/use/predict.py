@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, print_table, talk
+from zoo_core.cli.printing import device_option, json_option, print_json, print_table, talk
 
 
 @click.command()
@@ -26,7 +26,7 @@ def predict(
     """
     import torch
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
     from zoo_core.pictures.grids import check_output, save_grid
     from zoo_core.pictures.reading import open_any
 

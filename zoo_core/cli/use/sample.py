@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
 @click.command()
@@ -29,7 +29,7 @@ def sample(
     """Draw new examples from the pretrained model REFERENCE into one labelled PNG, or each into its own."""
     import torch
 
-    from zoo_core.cli.models import load_for, with_options
+    from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_new_folder
     from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png, to_pil

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from zoo_core.cli.output import say_which
+from zoo_core.cli.printing import say_which
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.torch_state import use_threads_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from zoo_core.cli.output import progress_bar, talk
+from zoo_core.cli.printing import progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
