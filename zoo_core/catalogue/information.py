@@ -49,7 +49,7 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
         except ZooError:
             continue
         found["recipe"] = entry.recipe or release.recipe
-        return found | {"config": release.config, "input": release.input, "training": release.training}
+        return found | _made_of(release)
     return found
 
 
@@ -84,14 +84,25 @@ def _release(release: ReleaseConfig, registry: Registry) -> dict[str, Any]:
         model = _model(release.zoo.model, registry, release.zoo.plugin)
     except UnknownName:
         model = {"model": release.zoo.model}
-    return model | {
-        "summary": release.summary,
-        "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
-        "licence": to_plain(release.licence),
-        "recipe": release.recipe,
-        "metrics": to_plain(release.metrics),
-        "files": to_plain(release.files),
+    return (
+        model
+        | {
+            "summary": release.summary,
+            "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
+            "licence": to_plain(release.licence),
+            "recipe": release.recipe,
+            "metrics": to_plain(release.metrics),
+            "files": to_plain(release.files),
+        }
+        | _made_of(release)
+    )
+
+
+def _made_of(release: ReleaseConfig) -> dict[str, Any]:
+    """What its config.json alone tells, whatever pins it."""
+    return {
         "config": release.config,
         "input": release.input,
         "training": release.training,
+        "dependencies": to_plain(release.dependencies),
     }

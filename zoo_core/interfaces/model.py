@@ -1,12 +1,12 @@
 """`Model`: a torch module with a Config, that says how it is trained and what a batch holds."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.interfaces.capabilities import implemented_by
 from zoo_core.interfaces.conditions import Condition, check_conditions
 from zoo_core.interfaces.fields import Field
@@ -32,6 +32,8 @@ class LoadReport(Record, kw_only=True):
     parameters: int
     dtype: str
     device: str
+    model_sha256: str  # of the release's model.safetensors
+    config_sha256: str  # of its config.json
     new_head: int | None = None  # outputs of the fresh head, if it was replaced
 
 
@@ -102,7 +104,9 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its parameters and buffers are; the CPU, if it has none."""
-        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        modules = (self, *self.attached.values())
+        tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     # What a batch holds.
 
@@ -248,9 +252,49 @@ class Model(nn.Module):
     # What travels beside the weights.
 
     def artifacts(self) -> dict[str, Any]:
-        """JSON that belongs to the weights: a vocabulary, class names."""
+        """JSON that belongs to the weights, by name: a vocabulary, a table of names. A release has a file for each,
+        artifact.NAME.json; a name is of lower-case letters, digits, - and _."""
         return {}
 
+    def load_artifacts(self, artifacts: Mapping[str, Any]) -> None:
+        """Take back what `artifacts` gave; a model that has some overrides both.
+
+        It is called before the tensors are filled in. Their shapes follow from the config alone: a vocabulary's largest
+        size is a Config value.
+
+        Raises:
+            WeightsError: these artifacts are not this model's.
+        """
+        if artifacts:
+            raise WeightsError(f"{type(self).__name__} takes no artifacts, and there are {', '.join(artifacts)}")
+
+    # What is not copied: other releases that this model holds as they are.
+
     def dependencies(self) -> dict[str, str]:
-        """References to other releases that this model holds frozen, by submodule."""
+        """References to the releases that this model holds frozen, by attribute: {"backbone": "vgg16-features.edges"}.
+
+        They follow from the config. Whoever makes the model (`create`, `load`) attaches them after `__init__`.
+        """
         return {}
+
+    @property
+    def attached(self) -> dict[str, "Model"]:
+        """The models of `dependencies`, as far as they are attached."""
+        return {name: self.__dict__[name] for name in self.dependencies() if name in self.__dict__}
+
+    def attach(self, name: str, dependency: "Model") -> None:
+        """Make a release that this model depends on its attribute, for `self.backbone(x)`.
+
+        It is frozen, and stays in eval mode whatever mode this model is in. It moves with this model between devices
+        and dtypes, and is copied with it; but its tensors are none of this model's parameters, buffers or state dict.
+        """
+        if name in {**self._modules, **self._parameters, **self._buffers} or hasattr(type(self), name):
+            raise ZooError(f"{type(self).__name__} has something else that is called '{name}', like a dependency of it")
+        self.__dict__[name] = dependency.requires_grad_(False).eval()  # by setattr it would become a submodule
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """What `to`, `cuda`, `float` and their like do with every tensor; dependencies come along."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for dependency in self.attached.values():
+            dependency._apply(fn, recurse)
+        return self

@@ -103,7 +103,7 @@ def compare(
     specs = list(dict.fromkeys(registry.metric(name).spec for name in names))
     candidates = []
     for reference, found in zip(references, located, strict=True):
-        model = load_located(found, reference, device=device, registry=registry)
+        model = load_located(found, reference, device=device, registry=registry, manifest=manifest)
         _check_data(reference, model, dataset)
         fitting = [spec.name for spec in specs if spec.requires in model.capabilities]
         candidates.append(_Candidate(reference, found.name, model, fitting))

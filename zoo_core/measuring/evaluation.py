@@ -256,7 +256,7 @@ def evaluate(
     if name is None:
         raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
     processes = Processes(device)
-    model = load_located(located, reference, device=str(processes.device), registry=registry)
+    model = load_located(located, reference, device=str(processes.device), registry=registry, manifest=manifest)
     use_threads_of(model)
     dataset = registry.open_dataset(normalise(name), data_file)
     same = (dataset.name, split)

@@ -67,7 +67,7 @@ def open_scorer(
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
-    model = load_located(located, reference, device=device, registry=registry)
+    model = load_located(located, reference, device=device, registry=registry, manifest=manifest)
     if not (able(model, Density) or able(model, OutlierScorer)):
         raise UsageError(
             f"'{reference}' is no Density and no OutlierScorer", "Run 'zoo list --capability Density' to see which are."

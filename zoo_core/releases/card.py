@@ -41,6 +41,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         "",
         f"Preprocessing: `{json.dumps(release.input)}`" if release.input else "Preprocessing: none.",
         "",
+        *_dependencies(release),
         "## Licences",
         "",
         f"code {release.licence.code}, weights {release.licence.weights}, training data {release.licence.data} (SPDX).",
@@ -59,6 +60,16 @@ def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
             f"  value: {entry.value!r}",
         ]
     return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
+
+
+def _dependencies(release: ReleaseConfig) -> list[str]:
+    if not release.dependencies:
+        return []
+    lines = [
+        f"* {name}: `{dependency.reference}`, model.safetensors with sha256 `{dependency.model_sha256}`"
+        for name, dependency in release.dependencies.items()
+    ]
+    return ["## Needs", "", "Other releases that it holds as they are, and that are loaded with it:", "", *lines, ""]
 
 
 def _table(release: ReleaseConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 model.safetensors     the tensors
 golden.safetensors    input.<field> and output.<method>: what the model must compute on this machine too
+artifact.<name>.json  what belongs to the weights and is no tensor: a vocabulary
 README.md             the model card
 config.json           everything else, written last; it lists the size and sha256 of all the others
 """
@@ -91,7 +92,16 @@ class Golden(Record, kw_only=True):
     rtol: Annotated[float, Meta(ge=0)]
 
 
-class ReleaseConfig(Record, kw_only=True):
+class PinnedRelease(Record, kw_only=True):
+    """Another release that one was made with, and the bytes that it had then."""
+
+    reference: str  # as it was asked for
+    name: str  # model.tag where a manifest knows it, else the model
+    model_sha256: Sha256  # of its model.safetensors
+    config_sha256: Sha256  # of its config.json, which lists all its other files
+
+
+class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     """config.json."""
 
     zoo: Maker
@@ -104,6 +114,7 @@ class ReleaseConfig(Record, kw_only=True):
     training: dict[str, Any] = {}
     metrics: list[MetricEntry] = []
     golden: Golden | None = None
+    dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
     files: dict[str, FileEntry]
 
 

@@ -20,9 +20,20 @@ from zoo_core.interfaces.capabilities import Sampler, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
 from zoo_core.pictures.grids import save_grid
+from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
 from zoo_core.releases.golden import golden_of, run_golden
-from zoo_core.releases.release import CARD, CONFIG, GOLDEN, MODEL, Licence, Maker, MetricEntry, ReleaseConfig
+from zoo_core.releases.release import (
+    CARD,
+    CONFIG,
+    GOLDEN,
+    MODEL,
+    Licence,
+    Maker,
+    MetricEntry,
+    PinnedRelease,
+    ReleaseConfig,
+)
 from zoo_core.releases.tensors import save_tensors
 from zoo_core.steps.notation import plain_step
 
@@ -50,14 +61,15 @@ def write_release(
             that its outputs are those of the release.
 
     Raises:
-        WeightsError: a tensor holds NaN or infinity.
+        WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
+            release.
     """
     if storage is not None:
         round_to(model, storage)
     tensors = _stored_tensors(model, storage)
     (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
     save_tensors(tensors, folder / MODEL)
-    names = [MODEL]
+    names = [MODEL, *write_artifacts(model, folder)]
     golden = golden_of(model)
     if golden is not None:
         fields = {name: values for name, values in example.items() if name in _taken(model)} if golden.arguments else {}
@@ -84,6 +96,7 @@ def write_release(
         training=dict(training or {}),
         metrics=list(metrics),
         golden=golden,
+        dependencies=pinned_dependencies(model),
         files={},
     )
     listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone
@@ -93,6 +106,26 @@ def write_release(
     release = msgspec.structs.replace(release, files=files)
     write_atomically(folder / CONFIG, msgspec.json.format(msgspec.json.encode(release), indent=1))
     return release
+
+
+def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
+    """The releases that are attached to a model, as its own release records them.
+
+    Raises:
+        WeightsError: one is not attached, or came from no release.
+    """
+    found = {}
+    for name, reference in model.dependencies().items():
+        report = model.attached[name].load_report if name in model.attached else None
+        if report is None:
+            raise WeightsError(f"the dependency '{name}' of {type(model).__name__} is not the release '{reference}'")
+        found[name] = PinnedRelease(
+            reference=report.reference,
+            name=report.name,
+            model_sha256=report.model_sha256,
+            config_sha256=report.config_sha256,
+        )
+    return found
 
 
 def code_licence(distribution: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import torch
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
@@ -11,17 +12,20 @@ from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import read_record
 from zoo_core.steps.notation import read_steps
+from zoo_core.weights.loading import attach_dependencies
+from zoo_core.weights.manifest import Manifest
 
 
 def create(
     name: str,
     *,
     registry: Registry | None = None,
+    manifest: Manifest | None = None,
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
 ) -> AnyModel:
-    """A model with fresh weights.
+    """A model with fresh weights, and the releases that it depends on attached.
 
     Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
     (`features`, after the `input` steps), and `config`.
@@ -29,6 +33,7 @@ def create(
     Raises:
         UnknownName: no such model.
         RecordError: a config value that does not fit.
+        ZooError: a dependency is not to be had.
     """
     registry = registry or default_registry()
     offer = registry.model(name)
@@ -46,4 +51,6 @@ def create(
             raise UsageError(f"{name} has no config value '{key}'", f"It has: {', '.join(known)}.")
     model = registry.build(offer, read_record(model_class.Config, values, f"config of {name}"))
     model.input = steps
+    default = str(torch.get_default_dtype()).removeprefix("torch.")
+    attach_dependencies(model, name, registry, manifest, dtype=default)
     return model

@@ -21,10 +21,12 @@ from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
-from zoo_core.releases.release import CONFIG, MODEL
+from zoo_core.releases.artifacts import load_artifacts, read_artifacts
+from zoo_core.releases.release import CONFIG, MODEL, ReleaseConfig
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.steps.notation import read_steps
 from zoo_core.torch_state import torch_state_kept
+from zoo_core.weights.dependencies import Link, extended, locate_for, locate_pinned, needs, pin
 from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.sources import Located, locate
 
@@ -55,9 +57,8 @@ def load(
             random weights, except a head that was asked for.
     """
     registry = registry or default_registry()
-    return load_located(
-        locate(reference, registry, manifest), reference, device=device, dtype=dtype, head=head, registry=registry
-    )
+    located = locate(reference, registry, manifest)
+    return load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry, manifest=manifest)
 
 
 def load_located(
@@ -68,27 +69,37 @@ def load_located(
     dtype: str | None = None,
     head: int | None = None,
     registry: Registry,
+    manifest: Manifest | None = None,
+    chain: tuple[Link, ...] = (),
 ) -> AnyModel:
-    """The model of a release that was found and verified; arguments as for `load`."""
-    if dtype is None and located.release.dtype in HALF:
+    """The model of a release that was found and verified; arguments as for `load`. `chain` is what depends on it."""
+    release = located.release
+    if dtype is None and release.dtype in HALF:
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
+    chain = extended(chain, reference, located)
     with torch_state_kept():
         model = _build(located, registry)
+        artifacts = read_artifacts(located.folder, release.files)
+        load_artifacts(model, artifacts, str(located.folder), _versions(release, registry))
         if head is not None and model.head_module is None:
             raise UsageError(f"'{reference}' has no head that could be replaced")
         path = located.folder / MODEL
         aliases = _aliases(model)
-        _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+        _check_tensors(path, read_header(path), model, aliases, release.dtype)
         _assign(model, path, aliases)
         if located.fresh:
             _check_finite(path, model)
-            remember(path, located.release.files[MODEL].sha256)
+            remember(path, release.files[MODEL].sha256)
         _move(model, target_device, target_dtype)
     if head is not None:  # drawn from the caller's random state, as every new layer is
         model.reset_head(head)
         _move(model, target_device, target_dtype)
+    attach_dependencies(
+        model, reference, registry, manifest, release=release, device=device, dtype=dtype or release.dtype, chain=chain
+    )
     model.eval()
+    digests = pin(located, reference)
     model.load_report = LoadReport(
         reference=reference,
         name=located.name,
@@ -97,11 +108,59 @@ def load_located(
         pinned=located.pinned is not None,
         tensors=len(model.state_dict()),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        dtype=dtype or located.release.dtype,
+        dtype=dtype or release.dtype,
         device=str(target_device),
+        model_sha256=digests.model_sha256,
+        config_sha256=digests.config_sha256,
         new_head=head,
     )
     return model
+
+
+def attach_dependencies(
+    model: Model,
+    who: str,
+    registry: Registry,
+    manifest: Manifest | None = None,
+    *,
+    release: ReleaseConfig | None = None,
+    device: str = "cpu",
+    dtype: str,
+    chain: tuple[Link, ...] = (),
+) -> None:
+    """Load what a model holds frozen, and attach it: what its release records, or what a new model's config names.
+
+    Args:
+        who: what the model is called in messages.
+        chain: the releases from the one that was asked for to this model's.
+
+    Raises:
+        ZooError: a dependency is not to be had, is another one than the release records, or depends on itself.
+    """
+    wanted = model.dependencies()
+    if release is not None and release.dependencies.keys() != wanted.keys():
+        recorded, named = (", ".join(names) or "none" for names in (release.dependencies, wanted))
+        raise WeightsError(
+            f"'{who}' was made with other dependencies than {type(model).__name__} has: {recorded}; not {named}",
+            _versions(release, registry),
+        )
+    for name, reference in wanted.items():
+        if release is None:
+            found = locate_for(needs(who, name), reference, registry, manifest)
+        else:
+            reference = release.dependencies[name].reference  # which the plugin's own may have left behind
+            found = locate_pinned(needs(who, name), release.dependencies[name], registry, manifest, chain=chain)
+        dependency = load_located(
+            found, reference, device=device, dtype=dtype, registry=registry, manifest=manifest, chain=chain
+        )
+        model.attach(name, dependency)
+
+
+def _versions(release: ReleaseConfig, registry: Registry) -> str:
+    """Whose code made a release, and whose is here: what to look at where the two do not fit."""
+    maker = release.zoo
+    here = registry.model(maker.model, maker.plugin).plugin.version
+    return f"It was made by {maker.plugin} {maker.plugin_version}; installed is {here}."
 
 
 class _SkipInitialisation(TorchFunctionMode):
@@ -218,7 +277,7 @@ def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None
     def moved(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-    model._apply(moved)  # type: ignore[no-untyped-call]
+    model._apply(moved)
 
 
 def _dtype(name: str | None) -> torch.dtype | None:

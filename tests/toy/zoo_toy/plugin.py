@@ -62,6 +62,20 @@ def zoo_models() -> list[ModelSpec]:
             )
             for name, target, summary in SYSTEMS
         ),
+        ModelSpec(
+            name="system-vocabulary",
+            target="zoo_toy.parts:Vocabulary",
+            summary="A table whose rows an artifact names",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-probe",
+            target="zoo_toy.parts:Probe",
+            summary="A linear layer on a release that is held frozen",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
     ]
 
 

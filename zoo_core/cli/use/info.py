@@ -44,6 +44,9 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         return [*lines, ("weights", f"none published; train it: zoo train {found['model']} --data DATA -o runs/mine")]
     lines += [(f"  {name}", str(value)) for name, value in found.get("config", {}).items()]
     lines += [("input", ", ".join(map(str, found.get("input", []))) or "as it is"), ("", "")]
+    for name, dependency in found.get("dependencies", {}).items():
+        pinned = f"{dependency['reference']}, model.safetensors sha256 {dependency['model_sha256']}"
+        lines.append(("needs", f"{name}: {pinned}"))
     for entry in found["metrics"]:
         protocol = entry["protocol"]
         error = f" ± {entry['stderr']:.2g}" if entry.get("stderr") is not None else ""
