@@ -127,8 +127,11 @@ def options() -> Iterator[tuple[str, str, Any]]:
 
 
 def is_large(name: str, config: Mapping[str, Any]) -> bool:
-    with torch.device("meta"):
-        model, _ = built(name, config)
+    try:
+        with torch.device("meta"):
+            model, _ = built(name, config)
+    except (RuntimeError, NotImplementedError):  # what looks at its own numbers when it is built is small
+        return False
     return sum(parameter.numel() for parameter in model.parameters()) > LARGEST
 
 
@@ -159,4 +162,4 @@ def test_every_value_that_an_option_offers_trains_or_is_refused() -> None:
             pass
         except Exception as error:
             broken.append(f"{name} --set {option}={value}: {type(error).__name__}: {error}")
-    assert broken == []
+    assert not broken, "\n".join(broken)
