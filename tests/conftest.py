@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -214,6 +215,24 @@ def write(registry: Registry) -> Callable[..., Path]:
             "label": torch.arange(4) % 3,
         }
         write_release(folder, model, registry.model(name), summary="a toy", licence=LICENCE, example=example, **more)
+        return folder
+
+    return release_of
+
+
+@pytest.fixture(scope="session")
+def kind(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes the release of one of zoo-toy's models for a kind of data, such as "told"."""
+
+    @cache
+    def release_of(name: str) -> Path:
+        from zoo_toy.kinds import EXAMPLES
+
+        offer = registry.model(f"kind-{name}")
+        model = registry.build(offer, registry.model_class(offer).Config()).eval()
+        folder = tmp_path_factory.mktemp(name) / name
+        folder.mkdir()
+        write_release(folder, model, offer, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
         return folder
 
     return release_of

@@ -103,6 +103,7 @@ def _made_of(release: ReleaseConfig) -> dict[str, Any]:
     return {
         "config": release.config,
         "input": release.input,
+        "conditions": to_plain(release.conditions),
         "training": release.training,
         "dependencies": to_plain(release.dependencies),
     }

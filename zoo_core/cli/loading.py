@@ -1,7 +1,7 @@
 """What the commands that use a model share."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,9 +30,11 @@ def load_for(capability: str, reference: str, device: str, *more: str) -> tuple[
     return model, model.load_report.name
 
 
-def with_options(method: Callable[..., torch.Tensor], *arguments: Any, **options: Any) -> torch.Tensor:
+def with_options(
+    method: Callable[..., torch.Tensor], *arguments: Any, told: Mapping[str, Any] = {}, **options: Any
+) -> torch.Tensor:
     """Call a capability method with the options it has. `progress` is dropped silently where it has none, and so is an
-    option that was not given; one that was given is refused."""
+    option that was not given; one that was given is refused. `told` are the values of conditions."""
     has = inspect.signature(method).parameters
     if "progress" not in has:
         options.pop("progress", None)
@@ -40,4 +42,4 @@ def with_options(method: Callable[..., torch.Tensor], *arguments: Any, **options
     for name in options:
         if name not in has:
             raise UsageError(f"this model has no option --{name}")
-    return method(*arguments, **options)
+    return method(*arguments, **options, **told)

@@ -23,10 +23,10 @@ class Condition(Record, kw_only=True):
     Attributes:
         kind: "class": one of `values`, given by name or by number, and passed on as its number; "choice": one of
             `values`, passed on as text; "integer", "number": within `low` and `high`; "text": any text.
+        help: what it decides, in one line.
         values: the names of a class or choice, in the order of their numbers.
         low, high: bounds of an integer or a number, both included; None is no bound.
-        default: what holds where nothing is given; None lets the model choose.
-        help: what it decides, in one line.
+        default: what holds where nothing is given, written as it would be given; None lets the model choose.
     """
 
     kind: Literal["class", "choice", "integer", "number", "text"]
@@ -40,6 +40,11 @@ class Condition(Record, kw_only=True):
         super().__post_init__()
         if (self.kind in ("class", "choice")) != bool(self.values):
             raise RecordError(f"condition of kind '{self.kind}': {'no ' * (not self.values)}values are given")
+        if self.default is not None:
+            try:
+                self.check("the default", self.default)
+            except UsageError as error:
+                raise RecordError(f"condition of kind '{self.kind}': {error.message}", error.hint) from None
 
     @property
     def values_text(self) -> str:
@@ -55,6 +60,12 @@ class Condition(Record, kw_only=True):
             bound = f"at least {self.low:g}" if self.low is not None else f"at most {self.high:g}"
             return f"{'an' if self.kind == 'integer' else 'a'} {self.kind} of {bound}"
         return f"{'an' if self.kind == 'integer' else 'a'} {self.kind} from {self.low:g} to {self.high:g}"
+
+    def text(self, name: str) -> str:
+        """All that is declared, in one line: "mode: which part of the prior; an integer from 0 to 9; …"."""
+        values = f"one of {self.values_text}" if self.values else self.values_text
+        default = "by default the model chooses" if self.default is None else f"by default {self.default}"
+        return f"{name}: {self.help}; {values}; {default}"
 
     def check(self, name: str, value: Any) -> int | float | str:
         """`value` as the model takes it.
@@ -96,10 +107,11 @@ def check_conditions(declared: Mapping[str, Condition], given: Mapping[str, Any]
             guess = f". Did you mean '{near[0]}'?" if near else ""
             known = ", ".join(declared) or "nothing"
             raise UsageError(f"{who} has no condition '{name}'{guess}", f"It can be told: {known}.")
-    return {
-        name: condition.default if given.get(name) is None else condition.check(name, given[name])
-        for name, condition in declared.items()
-    }
+    checked: dict[str, Any] = {}
+    for name, condition in declared.items():
+        value = condition.default if given.get(name) is None else given[name]
+        checked[name] = None if value is None else condition.check(name, value)
+    return checked
 
 
 def parse_conditions(texts: tuple[str, ...]) -> dict[str, str]:

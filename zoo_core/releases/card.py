@@ -42,6 +42,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         f"Preprocessing: `{json.dumps(release.input)}`" if release.input else "Preprocessing: none.",
         "",
         *_dependencies(release),
+        *_conditions(release),
         "## Licences",
         "",
         f"code {release.licence.code}, weights {release.licence.weights}, training data {release.licence.data} (SPDX).",
@@ -70,6 +71,13 @@ def _dependencies(release: ReleaseConfig) -> list[str]:
         for name, dependency in release.dependencies.items()
     ]
     return ["## Needs", "", "Other releases that it holds as they are, and that are loaded with it:", "", *lines, ""]
+
+
+def _conditions(release: ReleaseConfig) -> list[str]:
+    if not release.conditions:
+        return []
+    lines = [f"* {condition.text(name)}" for name, condition in release.conditions.items()]
+    return ["## What it can be told", "", "With `--with NAME=VALUE`:", "", *lines, ""]
 
 
 def _table(release: ReleaseConfig) -> list[str]:

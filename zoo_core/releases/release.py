@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from zoo_core.errors import RecordError, UsageError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
+from zoo_core.interfaces.conditions import Condition
 from zoo_core.interfaces.record import Record, read_record
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
@@ -115,6 +116,7 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     metrics: list[MetricEntry] = []
     golden: Golden | None = None
     dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
+    conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
     files: dict[str, FileEntry]
 
 

@@ -97,6 +97,7 @@ def write_release(
         metrics=list(metrics),
         golden=golden,
         dependencies=pinned_dependencies(model),
+        conditions=model.conditions(),
         files={},
     )
     listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone

@@ -18,6 +18,10 @@ SYSTEMS = [  # one for each way of training
     ("boxes", "Boxes", "A loss by the box, of packed fields"),
 ]
 
+KINDS = [  # one for each kind of data and of answer
+    ("told", "Told", "Shows what it was told", ("Sampler",)),
+]
+
 CAPABILITIES = {
     "staged": ("Classifier",),
     "averaged": ("Classifier",),
@@ -75,6 +79,10 @@ def zoo_models() -> list[ModelSpec]:
             summary="A linear layer on a release that is held frozen",
             task="classification",
             capabilities=("Classifier",),
+        ),
+        *(
+            ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
+            for name, target, summary, capabilities in KINDS
         ),
     ]
 

@@ -26,6 +26,9 @@ def info(reference: str, as_json: bool) -> None:
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    from zoo_core.interfaces.conditions import Condition
+    from zoo_core.interfaces.record import read_record
+
     training = found.get("training", {})
     lines = [(found["reference"], found.get("summary") or found.get("description", ""))]
     lines += [
@@ -43,6 +46,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     if "files" not in found:
         return [*lines, ("weights", f"none published; train it: zoo train {found['model']} --data DATA -o runs/mine")]
     lines += [(f"  {name}", str(value)) for name, value in found.get("config", {}).items()]
+    for name, condition in found.get("conditions", {}).items():
+        lines.append(("with", read_record(Condition, condition, name).text(name)))
     lines += [("input", ", ".join(map(str, found.get("input", []))) or "as it is"), ("", "")]
     for name, dependency in found.get("dependencies", {}).items():
         pinned = f"{dependency['reference']}, model.safetensors sha256 {dependency['model_sha256']}"

@@ -33,10 +33,13 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     report, release = model.load_report, located.release
     assert report is not None
     if as_json:
-        print_json(
-            to_plain(report)
-            | {"summary": release.summary, "config": release.config, "metrics": to_plain(release.metrics)}
-        )
+        described = {
+            "summary": release.summary,
+            "config": release.config,
+            "conditions": to_plain(model.conditions()),
+            "metrics": to_plain(release.metrics),
+        }
+        print_json(to_plain(report) | described)
         return
     spec = registry.model(release.zoo.model, release.zoo.plugin).spec
     checked = (
@@ -48,6 +51,8 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     )
     click.echo(f"  paper      {spec.paper}" if spec.paper else "  paper      -")
     click.echo(f"  can        {', '.join(spec.capabilities)}")
+    for name, condition in model.conditions().items():
+        click.echo(f"  with       {condition.text(name)}")
     for entry in release.metrics[:3]:
         click.echo(f"  measured   {entry.text()}")
     click.echo(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
@@ -15,6 +16,7 @@ from zoo_core.cli.printing import device_option, progress_bar, talk
 @click.option("--each", type=click.Path(file_okay=False, path_type=Path), help="A new folder, a PNG of each: 0.png, …")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@with_option
 @device_option
 @hub_options
 def sample(
@@ -24,6 +26,7 @@ def sample(
     each: Path | None,
     seed: int,
     temperature: float | None,
+    told: tuple[str, ...],
     device: str,
 ) -> None:
     """Draw new examples from the pretrained model REFERENCE into one labelled PNG, or each into its own."""
@@ -42,15 +45,18 @@ def sample(
         check_new_folder(each)
         check_parent(each)
     model, name = load_for("Sampler", reference, device)
+    conditions = read_conditions(told, model, reference)
     with progress_bar("sampling") as show:
         images = with_options(
             model.sample,
             number,
+            told=conditions,
             generator=torch.Generator().manual_seed(seed),
             temperature=temperature,
             progress=lambda done: show(done, ""),
         )
     settings = f"{number} samples, seed {seed}" + (f", temperature {temperature:g}" if temperature else "")
+    settings += "".join(f", {condition} {value}" for condition, value in conditions.items())
     if output is not None:
         save_grid(images, output, title=f"{name}: {settings}")
     if each is not None:
