@@ -19,7 +19,12 @@ from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
 from zoo_core.publishing.bundle import bundle, unbundle
 from zoo_core.publishing.push import push
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
+from zoo_core.training.finishing import finish
+from zoo_core.training.interrupt import Interrupted
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 from zoo_core.weights.pull import pull
 
 PROBE, BACKBONE = "system-probe", "system-averaged"
@@ -232,6 +237,58 @@ def test_a_cycle_is_refused_with_its_chain(two: tuple[Path, Path], registry: Reg
     ):
         with pytest.raises(WeightsError, match=pattern):
             ask()
+
+
+# In a run.
+
+
+def arguments(backbone: Path, **more: Any) -> RunArguments:
+    asked = {"model": PROBE, "data": "toy-grey", "epochs": 2, "batch": 16, "config": {"backbone": str(backbone)}}
+    return RunArguments(**(asked | more))
+
+
+class Stop(Observer):
+    """Asks to stop after a step, as the signal handler does."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        self.run, self.step = run, step
+
+    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+        self.run.loop.requests["stop"] = self.run.loop.step_number + 1 == self.step
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_run_with_a_dependency_that_is_stopped_and_resumed_ends_with_the_same_bytes(
+    accumulate: int, backbone: Path, registry: Registry, tmp_path: Path
+) -> None:
+    before = load_file(backbone / "model.safetensors")
+    folders = [tmp_path / "whole", tmp_path / "cut"]
+    for folder in folders:
+        run = Run.start(folder, arguments(backbone, accumulate=accumulate), registry)
+        while folder.name == "cut" and not run.finished:
+            try:
+                run.train(Stop(run, run.loop.step_number + 3))
+            except Interrupted:
+                run = Run.resume(folder, registry)
+        run.train()
+        assert all(torch.equal(before[name], t) for name, t in run.model.backbone.state_dict().items())
+        finish(run)
+    whole, cut = folders
+    for file in ("model.safetensors", "golden.safetensors"):
+        assert (whole / file).read_bytes() == (cut / file).read_bytes()
+    assert read_release(whole).dependencies == read_release(cut).dependencies
+    assert read_release(whole).recipe == read_release(cut).recipe
+
+
+def test_a_run_is_not_resumed_upon_another_dependency(
+    two: tuple[Path, Path], registry: Registry, tmp_path: Path
+) -> None:
+    _, backbone = two
+    Run.start(tmp_path / "run", arguments(backbone), registry)
+    assert Run.resume(tmp_path / "run", registry).loop.step_number == 0
+    other_weights(backbone)
+    with pytest.raises(WeightsError, match="that is another release now"):
+        Run.resume(tmp_path / "run", registry)
 
 
 # Among people.

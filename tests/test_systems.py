@@ -43,6 +43,7 @@ DATA = {  # by system
     "system-calibrated": "toy-grey",
     "system-words": "system-sentences",
     "system-boxes": "system-boxes",
+    "system-vocabulary": "toy-grey",
 }
 systems = pytest.mark.parametrize("name", DATA)
 

@@ -96,10 +96,16 @@ class Golden(Record, kw_only=True):
 class PinnedRelease(Record, kw_only=True):
     """Another release that one was made with, and the bytes that it had then."""
 
-    reference: str  # as it was asked for
+    reference: str  # as it was asked for; of a hub, with the commit
     name: str  # model.tag where a manifest knows it, else the model
     model_sha256: Sha256  # of its model.safetensors
     config_sha256: Sha256  # of its config.json, which lists all its other files
+
+
+def exact_reference(reference: str, source: str) -> str:
+    """`reference`, or where it names a repository on a hub, which moves on, the commit that `source` says."""
+    commit = re.match(r"hf:[^@ ,]+(@[0-9a-f]{40})?", source)
+    return commit[0] if commit and "/" in reference else reference
 
 
 class ReleaseConfig(Record, kw_only=True, omit_defaults=True):

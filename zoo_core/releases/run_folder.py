@@ -6,7 +6,7 @@ checkpoint-00001234/       complete or absent: written under another name and re
     model.safetensors      moment leaves the one before: parameters and buffers
     training.safetensors   optimizer state, averaged weights, what the model keeps for training
     best.safetensors       the weights of the best epoch so far, if there was one
-    state.json             counters, cursors, curve
+    state.json             counters, cursors, curve, artifacts
 """
 
 import json
@@ -20,6 +20,7 @@ from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import sync_folder, write_atomically
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.releases.recipe import RunArguments
+from zoo_core.releases.release import PinnedRelease
 from zoo_core.releases.tensors import save_tensors
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class RunRecord(Record, kw_only=True):
     device: str
     data_sha256: dict[str, str]
     config: dict[str, Any]
+    dependencies: dict[str, PinnedRelease] = {}
 
 
 def write_run(folder: Path, record: RunRecord) -> None:

@@ -33,6 +33,7 @@ from zoo_core.releases.release import (
     MetricEntry,
     PinnedRelease,
     ReleaseConfig,
+    exact_reference,
 )
 from zoo_core.releases.tensors import save_tensors
 from zoo_core.steps.notation import plain_step
@@ -121,7 +122,7 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
         if report is None:
             raise WeightsError(f"the dependency '{name}' of {type(model).__name__} is not the release '{reference}'")
         found[name] = PinnedRelease(
-            reference=report.reference,
+            reference=exact_reference(report.reference, report.source),
             name=report.name,
             model_sha256=report.model_sha256,
             config_sha256=report.config_sha256,

@@ -14,6 +14,7 @@ from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
 from zoo_core.pictures.plots import save_curve
+from zoo_core.releases.artifacts import load_artifacts
 from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import code_licence, round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
@@ -61,6 +62,7 @@ def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> 
 def _take_best_weights(run: Run) -> None:
     """Those of the best epoch, else the averaged ones, else the last ones."""
     if run.selection.weights:
+        load_artifacts(run.model, run.selection.artifacts, str(run.folder))
         run.model.load_state_dict(run.selection.weights)
         return
     for name, parameter in run.loop.average.live.items():

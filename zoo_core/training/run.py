@@ -17,9 +17,11 @@ from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Steps
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
+from zoo_core.releases.artifacts import artifacts_of, load_artifacts
 from zoo_core.releases.recipe import RunArguments
-from zoo_core.releases.release import CONFIG
+from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.releases.run_folder import RunRecord, checkpoints, load_checkpoint, read_run, save_checkpoint, write_run
+from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step
 from zoo_core.torch_state import use_threads_of
@@ -36,14 +38,26 @@ class Run:
     """One training run in `folder`, which `start` made or `resume` found."""
 
     def __init__(
-        self, folder: Path, arguments: RunArguments, registry: Registry, data: Dataset, processes: Processes
+        self,
+        folder: Path,
+        arguments: RunArguments,
+        registry: Registry,
+        data: Dataset,
+        processes: Processes,
+        dependencies: Mapping[str, PinnedRelease] | None = None,
     ) -> None:
+        """`dependencies` are those that the run began with, if it is resumed."""
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
         self.model = create(
-            arguments.model, registry=registry, features=data.features, input=arguments.input, config=arguments.config
+            arguments.model,
+            registry=registry,
+            features=data.features,
+            input=arguments.input,
+            config=arguments.config,
+            dependencies=dependencies,
         ).to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,6 +113,7 @@ class Run:
             device=processes.device.type if device == "auto" else device,
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
+            dependencies=pinned_dependencies(run.model),
         )
         if processes.is_main:
             write_run(folder, record)
@@ -112,7 +127,7 @@ class Run:
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
         data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
-        run = cls(folder, arguments, registry, data, Processes(record.device))
+        run = cls(folder, arguments, registry, data, Processes(record.device), record.dependencies)
         for split, digest in run.digests().items():
             if record.data_sha256.get(split) != digest:
                 raise UsageError(
@@ -283,6 +298,8 @@ class Run:
             "best_row": self.selection.row,
             "seconds": self.seconds,
             "means": self.means.sums,
+            "artifacts": artifacts_of(self.model),
+            "best_artifacts": self.selection.artifacts,
         }
         if self.processes.is_main:
             save_checkpoint(self.folder, self.loop.step_number, files, state)
@@ -292,6 +309,7 @@ class Run:
     def _load(self, path: Path) -> None:
         try:
             tensors, state = load_checkpoint(path)
+            load_artifacts(self.model, state.get("artifacts", {}), str(path))
             self.model.load_state_dict(tensors["model"])
             self.loop.load(state["loop"], tensors["training"])
         except ZooError:
@@ -299,5 +317,6 @@ class Run:
         except Exception as error:
             raise ZooError(f"checkpoint '{path}' cannot be read: {error}") from error
         self.selection.weights, self.selection.row = tensors.get("best", {}), state["best_row"]
+        self.selection.artifacts = state.get("best_artifacts", {})
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.means = Means({name: tuple(pair) for name, pair in state["means"].items()})

@@ -14,6 +14,7 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss
 from zoo_core.measuring.evaluation import fitting_metrics
+from zoo_core.releases.artifacts import artifacts_of
 
 
 class MeanLoss(Metric):
@@ -46,6 +47,7 @@ class Selection:
         metric: the number's name; None where nothing tells what is better, and the last epoch is taken.
         row: the best epoch's row of the curve; None before the first.
         weights: the model's state at the best epoch, by tensor name; empty before the first.
+        artifacts: the model's, at the best epoch.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Selection:
         self.lower_is_better = self.metric in (None, "loss") or not registry.metric(self.metric).spec.higher_is_better
         self.row: dict[str, Any] | None = None
         self.weights: dict[str, Tensor] = {}
+        self.artifacts: dict[str, Any] = {}
 
     def _chosen(self, data: Dataset, metric: str) -> str | None:
         one_loss = type(self.model).loss is not Model.loss
@@ -83,6 +86,7 @@ class Selection:
             return False
         self.row = row
         self.weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.artifacts = artifacts_of(self.model)
         return True
 
     def _is_best(self, row: dict[str, Any]) -> bool:

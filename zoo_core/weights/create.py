@@ -11,6 +11,7 @@ from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import read_record
+from zoo_core.releases.release import PinnedRelease
 from zoo_core.steps.notation import read_steps
 from zoo_core.weights.loading import attach_dependencies
 from zoo_core.weights.manifest import Manifest
@@ -24,11 +25,13 @@ def create(
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
+    dependencies: Mapping[str, PinnedRelease] | None = None,
 ) -> AnyModel:
     """A model with fresh weights, and the releases that it depends on attached.
 
     Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
-    (`features`, after the `input` steps), and `config`.
+    (`features`, after the `input` steps), and `config`. `dependencies` are those that were recorded, if it is to have
+    just these.
 
     Raises:
         UnknownName: no such model.
@@ -52,5 +55,5 @@ def create(
     model = registry.build(offer, read_record(model_class.Config, values, f"config of {name}"))
     model.input = steps
     default = str(torch.get_default_dtype()).removeprefix("torch.")
-    attach_dependencies(model, name, registry, manifest, dtype=default)
+    attach_dependencies(model, name, registry, manifest, recorded=dependencies, dtype=default)
     return model

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
-from zoo_core.releases.release import CONFIG, MODEL, PinnedRelease
+from zoo_core.releases.release import CONFIG, MODEL, PinnedRelease, exact_reference
 from zoo_core.weights.fetching import OnBytes
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
@@ -28,7 +28,7 @@ class Link(NamedTuple):
 def pin(located: Located, reference: str) -> PinnedRelease:
     """What to record of a release that another one is made with."""
     return PinnedRelease(
-        reference=reference,
+        reference=exact_reference(reference, located.source),
         name=located.name,
         model_sha256=located.release.files[MODEL].sha256,
         config_sha256=sha256_of(located.folder / CONFIG),

@@ -4,7 +4,7 @@ Fast because nothing is done twice: parameter initialisation is skipped, the fil
 become the parameters, so that several processes share one copy and only the pages in use are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
 from zoo_core.releases.artifacts import load_artifacts, read_artifacts
-from zoo_core.releases.release import CONFIG, MODEL, ReleaseConfig
+from zoo_core.releases.release import CONFIG, MODEL, PinnedRelease, ReleaseConfig
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.steps.notation import read_steps
 from zoo_core.torch_state import torch_state_kept
@@ -96,7 +96,15 @@ def load_located(
         model.reset_head(head)
         _move(model, target_device, target_dtype)
     attach_dependencies(
-        model, reference, registry, manifest, release=release, device=device, dtype=dtype or release.dtype, chain=chain
+        model,
+        reference,
+        registry,
+        manifest,
+        recorded=release.dependencies,
+        hint=_versions(release, registry),
+        device=device,
+        dtype=dtype or release.dtype,
+        chain=chain,
     )
     model.eval()
     digests = pin(located, reference)
@@ -123,33 +131,34 @@ def attach_dependencies(
     registry: Registry,
     manifest: Manifest | None = None,
     *,
-    release: ReleaseConfig | None = None,
+    recorded: Mapping[str, PinnedRelease] | None = None,
+    hint: str | None = None,
     device: str = "cpu",
     dtype: str,
     chain: tuple[Link, ...] = (),
 ) -> None:
-    """Load what a model holds frozen, and attach it: what its release records, or what a new model's config names.
+    """Load what a model holds frozen, and attach it: what a release or a run has recorded, else what its config names.
 
     Args:
         who: what the model is called in messages.
+        hint: what to say where others were recorded than the model has.
         chain: the releases from the one that was asked for to this model's.
 
     Raises:
-        ZooError: a dependency is not to be had, is another one than the release records, or depends on itself.
+        ZooError: a dependency is not to be had, is another one than was recorded, or depends on itself.
     """
     wanted = model.dependencies()
-    if release is not None and release.dependencies.keys() != wanted.keys():
-        recorded, named = (", ".join(names) or "none" for names in (release.dependencies, wanted))
+    if recorded is not None and recorded.keys() != wanted.keys():
+        then, now = (", ".join(names) or "none" for names in (recorded, wanted))
         raise WeightsError(
-            f"'{who}' was made with other dependencies than {type(model).__name__} has: {recorded}; not {named}",
-            _versions(release, registry),
+            f"'{who}' was made with other dependencies than {type(model).__name__} has: {then}; not {now}", hint
         )
     for name, reference in wanted.items():
-        if release is None:
+        if recorded is None:
             found = locate_for(needs(who, name), reference, registry, manifest)
         else:
-            reference = release.dependencies[name].reference  # which the plugin's own may have left behind
-            found = locate_pinned(needs(who, name), release.dependencies[name], registry, manifest, chain=chain)
+            reference = recorded[name].reference  # the installed plugin may name another one by now
+            found = locate_pinned(needs(who, name), recorded[name], registry, manifest, chain=chain)
         dependency = load_located(
             found, reference, device=device, dtype=dtype, registry=registry, manifest=manifest, chain=chain
         )

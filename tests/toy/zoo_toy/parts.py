@@ -31,7 +31,7 @@ class Vocabulary(Model):
     def __init__(self, config: VocabularyConfig) -> None:
         super().__init__(config)
         self.levels: list[str] = []
-        self.rows = nn.Embedding(config.size, 3)
+        self.rows, self.classify = nn.Embedding(config.size, 4), nn.Linear(4, 3)
 
     def signature(self) -> dict[str, Field]:
         return FIELDS
@@ -49,7 +49,7 @@ class Vocabulary(Model):
     def logits(self, x: Tensor) -> Tensor:
         row_of = {float(level): row for row, level in enumerate(self.levels)}
         rows = torch.tensor([row_of[pixel] for pixel in x.flatten().tolist()])
-        return self.rows(rows.view(len(x), -1)).sum(1)  # [B, 3]
+        return self.classify(self.rows(rows.view(len(x), -1)).mean(1))  # [B, 3]
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy."""
