@@ -117,6 +117,11 @@ class Objective:
     every: int = 1
     stage: str | None = None
 
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names of its optimizers."""
+        return (self.optimizer,) if isinstance(self.optimizer, str) else self.optimizer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:

@@ -93,6 +93,7 @@ class Loop:
             for name, optimizer in declared.items()
             if any(True for module in optimizer.modules for _ in model.get_submodule(module).parameters())
         }  # a model that is fitted without gradients may have none
+        self._check_objectives()
         self.average = MovingAverage(model)
         self.processes.copy_from_main([*model.parameters(), *model.buffers()])
 
@@ -195,8 +196,7 @@ class Loop:
     def _optimise(
         self, objective: Objective, parts: Sequence[MicroBatch], progress: float, seed: int
     ) -> dict[str, float]:
-        names = (objective.optimizer,) if isinstance(objective.optimizer, str) else objective.optimizer
-        first, *others = (self.optimizers[name] for name in names)
+        first, *others = (self.optimizers[name] for name in objective.optimizers)
         parameters = self._trainable(objective, (first, *others))
         report: dict[str, float] = {}
 
@@ -234,8 +234,24 @@ class Loop:
 
         first.step(closure, progress)
         for other in others:  # the gradients are there already
-            other.step(lambda: report[objective.name], progress)
+            other.step(lambda: report.get(objective.name, 0.0), progress)
         return report
+
+    def _check_objectives(self) -> None:
+        """Raise where an objective has several optimizers, and one gradient is not for each."""
+        for objective in self.model.objectives():
+            owner: dict[int, str] = {}
+            several = [(name, self.optimizers[name]) for name in objective.optimizers if name in self.optimizers]
+            for name, optimizer in several:
+                if len(several) > 1 and optimizer.declared.kind == "lbfgs":
+                    raise UsageError(f"the loss '{objective.name}' has several optimizers, and L-BFGS must be alone")
+                for parameter_name, parameter in optimizer.parameters.items():
+                    other = owner.setdefault(id(parameter), name)
+                    if other != name:
+                        raise UsageError(
+                            f"the parameter '{parameter_name}' is moved by '{other}' and by '{name}' on one loss",
+                            "Give each its own `modules`.",
+                        )
 
     def _trainable(self, objective: Objective, optimizers: Sequence[LiveOptimizer]) -> list[nn.Parameter]:
         """The parameters that an objective moves: those of its optimizers that are not frozen now.

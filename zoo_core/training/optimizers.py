@@ -69,6 +69,12 @@ class LiveOptimizer:
         Raises:
             UsageError: a name of a group matches no parameter.
         """
+        kind = self.declared.kind
+        if self.declared.groups and (
+            kind == "lbfgs" or (kind == "muon" and any(g.options for g in self.declared.groups))
+        ):
+            what = "no groups" if kind == "lbfgs" else "groups that differ in their rate only"
+            raise UsageError(f"the optimizer {kind} can have {what}")
         declared = [*self.declared.groups, Group()]  # what fits no group is left to the optimizer's own options
         for group in self.declared.groups:
             for pattern in group.names:
