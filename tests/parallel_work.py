@@ -59,6 +59,8 @@ CASES = {
     "autoencoder": Case("system-aae", "toy-grey", 7, steps=20),
     "stages": Case("system-staged", "toy-grey", 7),
     "gradient penalty": Case("system-wgan", "toy-grey", 7, steps=20),
+    "play": Case("system-player", "none", 7),
+    "own samples": Case("system-whitening", "none", 7),
     "l-bfgs": Case("system-lbfgs", "toy-grey", 7, steps=10, config={"dropout": 0.0}, dtype=torch.float64),
 }
 

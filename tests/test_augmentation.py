@@ -139,9 +139,8 @@ def loop(registry: Registry) -> Callable[..., Loop]:
 
 
 def drawn(trained: Loop) -> Tensor:
-    """The images of the batch at hand, as the model gets them."""
-    stream = trained.model.streams(0.0)["x"]
-    return trained._batch("x", stream, torch.arange(16))["image"]
+    """The first images, as the model gets them at the step at hand."""
+    return trained._prepared("x", trained.data.batch("train", torch.arange(16)))["image"]
 
 
 def test_each_step_of_a_run_draws_anew_and_again_the_same(loop: Callable[..., Loop]) -> None:

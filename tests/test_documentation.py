@@ -50,6 +50,7 @@ def contributing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     """The package that CONTRIBUTING.md writes, on sys.path: its files zoo_coins/NAME.py."""
     package = tmp_path / "zoo_coins"
     package.mkdir()
+    (package / "__init__.py").touch()
     for block in python_of("CONTRIBUTING.md"):
         name = re.match(r"# zoo_coins/(\w+\.py)\n", block)
         assert name, block
@@ -66,7 +67,8 @@ def test_the_models_of_contributing_train(
     from zoo_coins import plugin  # type: ignore[import-not-found]
 
     gan = ModelSpec(name="gan", target="zoo_coins.gan:Gan", summary="two objectives")
-    coins = hand_made("coins", "zoo-toy", zoo_models=[*plugin.zoo_models(), gan])
+    whitening = ModelSpec(name="whitening", target="zoo_coins.whitening:Whitening", summary="from its own samples")
+    coins = hand_made("coins", "zoo-toy", zoo_models=[*plugin.zoo_models(), gan, whitening])
     known = Registry([*registry.plugins, coins])
     steps = [{"step": "binarize", "mode": "threshold"}]
     zoo_core.train("coin", data="digits", input=steps, steps=2, output=tmp_path / "coin", registry=known)
@@ -74,6 +76,8 @@ def test_the_models_of_contributing_train(
     assert model.log_prob(model.sample(3)).shape == (3,)
     release = zoo_core.train("gan", data="digits", steps=2, output=tmp_path / "gan", registry=known)
     assert release.training["optimizer"].count("lr 0.0002") == 2
+    release = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
+    assert release.training["data"] == "none"
 
 
 @pytest.mark.slow

@@ -126,6 +126,27 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert not list(folder.glob(".checkpoint-*"))
 
 
+def test_a_run_that_learns_from_play_is_killed_and_ends_with_the_same_bytes(
+    start: Zoo, registry: Registry, tmp_path: Path
+) -> None:
+    """After the moves of a step, and before the batch that is drawn from them was learned from."""
+    train = ("train", "system-player", "--steps", 24, "--batch", 8, "--device", "cpu")
+    more = f"""
+import zoo_toy.play
+play = zoo_toy.play.ReplayBuffer.play
+def dying(self, *arguments):
+    play(self, *arguments)
+    if self.count == 4 * 13: {KILL_ME}
+zoo_toy.play.ReplayBuffer.play = dying
+"""
+    assert done(start(*train, "-o", tmp_path / "killed", more=more))[0] == -signal.SIGKILL
+    assert step_of(tmp_path / "killed") == 12
+    finish(tmp_path / "killed", registry)
+    code, err = done(start(*train, "-o", tmp_path / "whole"))
+    assert code == 0, err
+    assert same_release(tmp_path / "killed", tmp_path / "whole")
+
+
 def test_what_a_kill_left_half_written_is_gone_when_the_run_ends(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

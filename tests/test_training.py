@@ -24,7 +24,7 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.feeding import Feeder, derived_seed
+from zoo_core.training.feeding import EpochSampler, derived_seed
 from zoo_core.training.finishing import finish
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.observer import Observer
@@ -249,9 +249,9 @@ def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loo
     by_hand = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[kind](
         expected.parameters(), lr=0.01, fused=False
     )
-    feeder = loop(Transposed(Record())).feeders["x"]
+    sampler = loop(Transposed(Record())).sources["x"].sampler
     for _ in range(3):
-        loss = expected.loss(trained.data.batch("train", feeder.next(32)))
+        loss = expected.loss(trained.data.batch("train", sampler.next(32)))
         (gradient,) = torch.autograd.grad(loss, [expected.weight])
         assert gradient.stride() != expected.weight.stride()
         expected.weight.grad = gradient
@@ -274,13 +274,13 @@ def test_images_with_one_channel_have_a_memory_format_too(channels: int) -> None
 
 @pytest.mark.parametrize(("size", "batch"), [(10, 3), (10, 10), (10, 100), (1, 1)])
 def test_each_example_comes_once_an_epoch(size: int, batch: int) -> None:
-    feeder = Feeder(size, seed=0, stream="x")
+    sampler = EpochSampler(size, seed=0, stream="x")
     orders = []
     for epoch in range(3):
         seen: list[int] = []
-        while feeder.epoch == epoch:
-            seen += feeder.next(batch).tolist()
-        assert sorted(seen) == list(range(size)) and feeder.epochs_done == epoch + 1
+        while sampler.epoch == epoch:
+            seen += sampler.next(batch).tolist()
+        assert sorted(seen) == list(range(size)) and sampler.epochs_done == epoch + 1
         orders.append(seen)
     if size > 1:
         assert len({tuple(order) for order in orders}) == 3
@@ -289,15 +289,15 @@ def test_each_example_comes_once_an_epoch(size: int, batch: int) -> None:
 @pytest.mark.parametrize(("size", "batches"), [(9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (4, [4]), (1, [1])])
 def test_no_example_is_a_batch_of_its_own(size: int, batches: list[int]) -> None:
     """Batch normalisation has no variance of a single one."""
-    feeder = Feeder(size, seed=0, stream="x")
-    assert [len(feeder.next(4)) for _ in batches] == batches and feeder.epochs_done == 1
+    sampler = EpochSampler(size, seed=0, stream="x")
+    assert [len(sampler.next(4)) for _ in batches] == batches and sampler.epochs_done == 1
 
 
-def test_a_feeder_goes_on_where_its_state_says() -> None:
-    whole = Feeder(10, seed=3, stream="x")
+def test_a_sampler_goes_on_where_its_state_says() -> None:
+    whole = EpochSampler(10, seed=3, stream="x")
     batches = [whole.next(4).tolist() for _ in range(8)]
     for cut in range(8):
-        first, second = Feeder(10, seed=3, stream="x"), Feeder(10, seed=3, stream="x")
+        first, second = EpochSampler(10, seed=3, stream="x"), EpochSampler(10, seed=3, stream="x")
         for _ in range(cut):
             first.next(4)
         second.load_state(json.loads(json.dumps(first.state())))
@@ -305,7 +305,7 @@ def test_a_feeder_goes_on_where_its_state_says() -> None:
 
 
 def test_seeds_and_streams_have_their_own_order() -> None:
-    orders = {tuple(Feeder(50, seed, stream).next(50).tolist()) for seed in (0, 1) for stream in ("x", "y")}
+    orders = {tuple(EpochSampler(50, seed, stream).next(50).tolist()) for seed in (0, 1) for stream in ("x", "y")}
     assert len(orders) == 4
     assert derived_seed(1, "a") == derived_seed(1, "a") != derived_seed(11, "a")
 

@@ -16,9 +16,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
     "Field", "Group", "Loss", "Measurement", "Metric", "MetricSpec", "Model", "ModelSpec", "NotComparable",
-    "Objective", "Optimizer", "Record", "RecordError", "Registry", "Report", "Stage", "Step", "StepSpec", "Stream",
-    "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName", "UsageError", "WeightsError", "ZooError",
-    "able", "cache_folder", "cached_tensors", "chosen_examples", "compare", "constant", "create",
+    "Objective", "Optimizer", "Record", "RecordError", "Registry", "Report", "Source", "Stage", "Step", "StepSpec",
+    "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName", "UsageError", "WeightsError",
+    "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare", "constant", "create",
     "default_registry", "digest", "estimate", "evaluate", "find_data_file", "find_in_mirror", "hookimpl", "info",
     "is_offline", "labelled_images", "linear_to_zero", "list_models", "load", "missing_data", "replacing",
     "reproduce", "summarise", "sync_folder", "train", "write_atomically",
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         linear_to_zero,
     )
     from zoo_core.interfaces.record import Record
+    from zoo_core.interfaces.source import Source
     from zoo_core.interfaces.step import Step
     from zoo_core.measuring.comparison import compare
     from zoo_core.measuring.evaluation import chosen_examples, evaluate
@@ -88,6 +89,7 @@ _HOME = {
         "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
+    "zoo_core.interfaces.source": ("Source",),
     "zoo_core.interfaces.step": ("Step",),
     "zoo_core.measuring.comparison": ("compare",),
     "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),

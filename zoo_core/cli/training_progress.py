@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,9 @@ class Watch(Observer):
         self.steps_before = run.loop.step_number
 
     def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
-        text = f"epoch {self.run.loop.epochs_done:.2f}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
+        loop = self.run.loop
+        place = f"step {loop.step_number}" if loop.epochs_done is None else f"epoch {loop.epochs_done:.2f}"
+        text = f"{place}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
         self.show(progress, text)
         now = time.monotonic()
         if not sys.stderr.isatty() and now - self.said > LOG_SECONDS and progress > self.part_before:
@@ -41,7 +43,7 @@ class Watch(Observer):
 
     def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         parts = [f"{part} {k} {v:.5g}" for part in ("train", "validation") for k, v in row.get(part, {}).items()]
-        talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
+        talk(f"{place_of(row)}: {', '.join(parts)}{' (best)' if is_best else ''}")
 
 
 def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
@@ -59,11 +61,18 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
         release = finish(run, watch, test=test)
     loop = run.loop
     best = run.selection.row
-    chosen = "" if best is None else f"; the best is epoch {best['epoch']:g} by validation {run.selection.metric}"
-    talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{chosen}")
+    chosen = "" if best is None else f"; the best is {place_of(best)} by validation {run.selection.metric}"
+    steps = f"{loop.step_number} steps"
+    done = steps if loop.epochs_done is None else f"{loop.epochs_done:.4g} epochs ({steps})"
+    talk(f"{done} in {duration(run.seconds)}{chosen}")
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
+    return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"
 
 
 def duration(seconds: float) -> str:

@@ -111,7 +111,12 @@ class Registry:
         return model
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
-        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are."""
+        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are. "none" to learn
+        from, or "episodes" to measure over, is no data set."""
+        if normalise(name) in (NO_DATA, "episodes"):
+            from zoo_core.interfaces.dataset import Episodes
+
+            return Episodes()
         name, path = split_path(name)
         if path is not None and data_file is not None:
             raise UsageError(f"'{FOLDER}{path}' says where the data are, and so does the data file '{data_file}'")
@@ -148,6 +153,7 @@ def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
     return getattr(offer.spec, "aliases", ())
 
 
+NO_DATA = "none"  # what a run learns from that needs no data set
 FOLDER = "folder:"  # before a path: the user's own data, which the data set called folder reads
 
 

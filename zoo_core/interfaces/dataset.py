@@ -67,6 +67,22 @@ class TensorDataset(Dataset):
         return tensor if levels is None else tensor.float().div_(levels - 1)
 
 
+class Episodes(TensorDataset):
+    """What stands for a data set where there is none: the seeds of the episodes that a policy is measured over.
+
+    Metrics that play (`Metric.episodes`) get "seed" [B] int64 of 100 episodes for validation, and of 100 others for
+    test. A run that needs no data set says `data = "none"`.
+    """
+
+    name = "episodes"
+
+    def __init__(self) -> None:
+        seeds = {"validation": torch.arange(100), "test": torch.arange(100, 200)}
+        super().__init__(
+            {"seed": Field(kind="label", dtype="int64")}, {split: {"seed": values} for split, values in seeds.items()}
+        )
+
+
 def digest(fields: Mapping[str, Tensor]) -> str:
     """sha256 over a decoded split: for each field in the order of its name, the name, dtype, shape and bytes."""
     sha = hashlib.sha256()

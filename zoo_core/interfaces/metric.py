@@ -55,6 +55,7 @@ class Metric(ABC):
 
     requires: ClassVar[str]  # the capability a model must have
     drawing: ClassVar[str | None] = None  # what `draw` shows, if there is something to show: "confusion matrix"
+    episodes: ClassVar[bool] = False  # about episodes, played from a "seed" [B] int64, not about examples
     on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
 
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing

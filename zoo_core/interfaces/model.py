@@ -16,6 +16,7 @@ from zoo_core.interfaces.step import Step
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset
+    from zoo_core.interfaces.source import Source
 
 KeyMap = Mapping[str, str]  # our tensor name -> the name in a foreign file
 
@@ -202,6 +203,11 @@ class Model(nn.Module):
             progress: how much of the run is done, in [0, 1); batch sizes may grow with it.
         """
         return {"x": Stream(batch=self.batch)}
+
+    def source(self, stream: str) -> "Source | None":
+        """Where a stream comes from that walks through no data set: an environment, the model's own samples. Called
+        once a run."""
+        return None
 
     def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.

@@ -20,7 +20,14 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 from zoo_core.interfaces.step import Step
-from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batches, measure, recorded_metrics
+from zoo_core.measuring.evaluation import (
+    check_fields,
+    entries,
+    evaluation_batches,
+    is_measurable,
+    measure,
+    recorded_metrics,
+)
 from zoo_core.measuring.summary import flop_counter
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
@@ -105,7 +112,11 @@ def compare(
     for reference, found in zip(references, located, strict=True):
         model = load_located(found, reference, device=device, registry=registry, manifest=manifest)
         _check_data(reference, model, dataset)
-        fitting = [spec.name for spec in specs if spec.requires in model.capabilities]
+        fitting = [
+            spec.name
+            for spec in specs
+            if spec.requires in model.capabilities and is_measurable(registry.new_metric(spec.name), dataset)
+        ]
         candidates.append(_Candidate(reference, found.name, model, fitting))
     common = _common_metric(candidates, registry)
     _check_inputs(candidates)

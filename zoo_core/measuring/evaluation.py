@@ -12,7 +12,7 @@ from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.capability_table import CAPABILITIES
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator
@@ -147,30 +147,54 @@ def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> It
     inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
     for indices in torch.split(chosen_examples(data, split, size), BATCH):
-        batch = model.preprocess(data.batch(split, indices), generator=inputs)
-        yield batch | model.draw_inputs(stream, len(indices), draws) | {"index": indices}
+        batch = data.batch(split, indices)
+        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
+            batch = model.preprocess(batch, generator=inputs) | model.draw_inputs(stream, len(indices), draws)
+        yield batch | {"index": indices}
 
 
 def fitting_metrics(
-    model: Model, registry: Registry, names: Sequence[str] = (), *, recorded: Collection[str] = ()
+    model: Model,
+    registry: Registry,
+    names: Sequence[str] = (),
+    *,
+    data: Dataset | None = None,
+    recorded: Collection[str] = (),
 ) -> dict[str, Metric]:
-    """The named metrics, or all whose capability the model has; of those on request, only the `recorded` ones.
+    """The named metrics, or all whose capability the model has and that can be measured on `data` (None: some data
+    set); of those on request, only the `recorded` ones.
 
     Raises:
-        UsageError: a named metric asks for a capability that the model lacks, or none fits.
+        UsageError: a named metric asks for a capability that the model lacks, or for other data; or none fits.
     """
     chosen = {}
     for name in names or [offer.spec.name for offer in registry.metrics()]:
         spec = registry.metric(name).spec
-        if spec.requires in model.capabilities:
-            metric = registry.new_metric(spec.name)
-            if names or not metric.on_request or spec.name in recorded:
-                chosen[spec.name] = metric
-        elif names:
-            raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
+        if spec.requires not in model.capabilities:
+            if names:
+                raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
+            continue
+        metric = registry.new_metric(spec.name)
+        if names:
+            check_measurable(spec.name, metric, data)
+        if names or (is_measurable(metric, data) and (not metric.on_request or spec.name in recorded)):
+            chosen[spec.name] = metric
     if not chosen:
         raise UsageError("no installed metric fits what this model can do")
     return chosen
+
+
+def is_measurable(metric: Metric, data: Dataset | None) -> bool:
+    """Whether a metric is about what the data are: episodes, or examples."""
+    return metric.episodes == isinstance(data, Episodes)
+
+
+def check_measurable(name: str, metric: Metric, data: Dataset | None) -> None:
+    """UsageError where a metric is about episodes and the data are examples, or the other way round."""
+    if not is_measurable(metric, data):
+        if metric.episodes:
+            raise UsageError(f"metric '{name}' is measured over episodes, not on a data set", "Give --data episodes.")
+        raise UsageError(f"metric '{name}' is measured on a data set, and there is none", "Name one: --data NAME.")
 
 
 def entries(
@@ -261,7 +285,7 @@ def evaluate(
     dataset = registry.open_dataset(normalise(name), data_file)
     same = (dataset.name, split)
     here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]
-    chosen = fitting_metrics(model, registry, metrics, recorded=here)
+    chosen = fitting_metrics(model, registry, metrics, data=dataset, recorded=here)
     check_fields(model, dataset)
     unmeasurable: dict[str, str] = {}
     measured = measure(
@@ -299,11 +323,13 @@ def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
 
 
 def check_fields(model: Model, data: Dataset) -> None:
-    """The data must give what the model takes.
+    """The data must give what the model takes; where there is no data set, its own source does.
 
     Raises:
         UsageError: a field is missing, or of another shape, number of levels or classes.
     """
+    if isinstance(data, Episodes):
+        return
     fields = dict(data.features)
     for step in model.input:
         fields = step.fields(fields)

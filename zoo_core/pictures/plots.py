@@ -22,14 +22,15 @@ MAPS_IN_A_ROW = 8
 
 
 def save_curve(curve: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Write the training curve, one panel for each number."""
-    epochs = [row["epoch"] for row in curve]
+    """Write the training curve: each number over the epochs, or over the steps where there are no epochs."""
+    unit = "step" if curve[0]["epoch"] is None else "epoch"
+    places = [row[unit] for row in curve]
     with _figure(path, figsize=(7, 4), layout="tight") as figure:
         axes = figure.add_subplot()
         for part in ("train", "validation"):
             for name in curve[0].get(part, {}):
-                axes.plot(epochs, [row[part].get(name, math.nan) for row in curve], marker=".", label=f"{part} {name}")
-        axes.set(xlabel="epoch", title=title)
+                axes.plot(places, [row[part].get(name, math.nan) for row in curve], marker=".", label=f"{part} {name}")
+        axes.set(xlabel=unit, title=title)
         axes.legend()
         axes.grid(alpha=0.3)
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
@@ -46,9 +47,9 @@ def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> 
         licence=Licence(
             code=code_licence(run.offer.plugin.distribution),
             weights=arguments.licence,
-            data=run.registry.dataset(arguments.data).spec.licence,
+            data="NONE" if run.has_no_data else run.registry.dataset(arguments.data).spec.licence,
         ),
-        example=run.data.batch(split, torch.arange(min(4, run.data.size(split)))),
+        example=_example(run, split),
         recipe=arguments.command(),
         training=training_record(run),
         storage=storage,
@@ -69,11 +70,18 @@ def _take_best_weights(run: Run) -> None:
         parameter.copy_(run.loop.average.average[name])
 
 
+def _example(run: Run, split: str) -> Batch:
+    """Four raw examples, of which the release records what the model says of them."""
+    if run.has_no_data:
+        return run.loop.next_batch(run.loop.main, 4, progress=1.0)
+    return run.data.batch(split, torch.arange(min(4, run.data.size(split))))
+
+
 def _measured(run: Run, split: str, observer: Observer) -> list[MetricEntry]:
     """Every number that can be had on the split: first the one that picked the epoch, those on request last."""
     requested = run.arguments.metrics
     try:
-        chosen = fitting_metrics(run.model, run.registry, recorded=requested)
+        chosen = fitting_metrics(run.model, run.registry, data=run.data, recorded=requested)
     except UsageError:  # no metric fits this model
         return []
     measured = run.measure(split, chosen, observer, required=False)
@@ -90,7 +98,7 @@ def training_record(run: Run) -> dict[str, Any]:
         for o in (optimizer.declared for optimizer in loop.optimizers.values())
     ]
     return {
-        "data": run.data.name,
+        "data": NO_DATA if run.has_no_data else run.data.name,
         "data_sha256": run.digests(),
         "loss": (inspect.getdoc(run.model.loss) or "").partition("\n")[0],
         "optimizer": "; ".join(optimizers),
@@ -100,6 +108,7 @@ def training_record(run: Run) -> dict[str, Any]:
         "steps": loop.step_number,
         "seed": arguments.seed,
         "best_epoch": run.selection.row["epoch"] if run.selection.row else None,
+        "best_step": run.selection.row["step"] if run.selection.row else None,
         "select": run.selection.metric,
         "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
         "device": str(loop.device),

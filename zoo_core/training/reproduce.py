@@ -156,19 +156,13 @@ def estimate(
         run.loop.step()
         done, took = done + 1, time.perf_counter() - began
     per_step = took / max(done, 1)
-    feeder = run.loop.feeders[run.loop.main]
-    batch = arguments.batch or run.model.streams(0.0)[run.loop.main].batch
-    steps = (
-        training.get("steps")
-        or arguments.steps
-        or math.ceil((arguments.epochs or 1.0) * math.ceil(feeder.size / batch))
-    )
-    epochs = training.get("epochs") or steps * batch / feeder.size
+    steps = training.get("steps") or arguments.steps or math.ceil((arguments.epochs or 1.0) * run.steps_a_row)
+    validations = training.get("epochs") or steps / run.steps_a_row
     return Estimate(
         recipe=arguments.command(),
         recorded=training.get("wall_seconds"),
         recorded_device=training.get("device"),
-        here=steps * per_step + epochs * _validation_seconds(run),
+        here=steps * per_step + validations * _validation_seconds(run),
         device=str(run.processes.device),
         steps=steps,
     )

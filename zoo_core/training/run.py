@@ -1,6 +1,7 @@
 """A training run: a folder that can be resumed from any checkpoint; `finishing` makes a release of it."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.dataset import Dataset, Episodes
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
+from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Steps
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
@@ -25,6 +28,7 @@ from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step
 from zoo_core.torch_state import use_threads_of
+from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.training.observer import Means, Observer
@@ -32,6 +36,7 @@ from zoo_core.training.selection import Selection
 from zoo_core.weights.create import create
 
 CHECKPOINT_SECONDS = 240.0
+ROWS = 20  # of the curve of a run without epochs
 
 
 class Run:
@@ -54,7 +59,7 @@ class Run:
         self.model = create(
             arguments.model,
             registry=registry,
-            features=data.features,
+            features=self._data_features(),
             input=arguments.input,
             config=arguments.config,
             dependencies=dependencies,
@@ -71,7 +76,7 @@ class Run:
         self.augmentation = self._augmentation()
         self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
-            fitting_metrics(self.model, registry, arguments.metrics)  # says now what it could not measure at the end
+            fitting_metrics(self.model, registry, arguments.metrics, data=data)  # says now what cannot be had then
         self.loop = Loop(
             self.model,
             data,
@@ -86,6 +91,8 @@ class Run:
             others=self.others,
             augmentation=self.augmentation,
         )
+        if arguments.until is not None and self.loop.epochs_done is None:
+            raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.means = Means()  # over the epoch so far
@@ -142,6 +149,34 @@ class Run:
             run._load(found[-1])
         return run
 
+    def _data_features(self) -> Mapping[str, Field] | None:
+        """What the data decide of the model; None where it needs no data set.
+
+        Raises:
+            UsageError: it does need one.
+        """
+        if not self.has_no_data:
+            return self.data.features
+        if self.registry.model_class(self.offer).source is Model.source:
+            raise UsageError(
+                f"--data is missing: '{self.arguments.model}' learns from a data set",
+                "For example: zoo train pixelrnn --data digits -o runs/mine",
+            )
+        return None
+
+    @property
+    def has_no_data(self) -> bool:
+        """Whether it learns without a data set."""
+        return isinstance(self.data, Episodes)
+
+    @property
+    def steps_a_row(self) -> int:
+        """Steps between two rows of the curve: an epoch, or a twentieth of the run where there are no epochs."""
+        source, (stream, *_) = self.loop.sources[self.loop.main], self.model.streams(0.0).values()
+        if isinstance(source, DatasetSource):
+            return math.ceil(source.sampler.size / (self.arguments.batch or stream.batch))
+        return max((self.arguments.steps or 1) // ROWS, 1)
+
     @property
     def finished(self) -> bool:
         """Whether every epoch is done, or those that were asked for, or nothing has become better for too long."""
@@ -150,8 +185,8 @@ class Run:
     @property
     def part_done(self) -> float:
         """How much of what was asked for is done, in [0, 1]."""
-        until = self.arguments.until
-        return max(self.loop.progress, 0.0 if until is None else min(self.loop.epochs_done / until, 1.0))
+        until, epochs = self.arguments.until, self.loop.epochs_done
+        return max(self.loop.progress, 0.0 if until is None or epochs is None else min(epochs / until, 1.0))
 
     @property
     def released(self) -> bool:
@@ -207,9 +242,10 @@ class Run:
         asked = self.arguments.augment
         plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
         steps = read_augmentation(plain, self.arguments.model)
-        for data in (self.data, *self.others.values()):
+        own = self.model.signature() if self.has_no_data else self.data.features
+        for fields in (own, *(data.features for data in self.others.values())):
             for step in steps:
-                step.fields(data.features)
+                step.fields(fields)
         return steps
 
     def digests(self) -> dict[str, str]:
@@ -217,16 +253,18 @@ class Run:
         found: dict[str, str] = {
             split: self.data.data_sha256(split) for split in ("train", "validation") if split in self.data.splits
         }
-        for stream in self.model.streams(0.0).values():
-            place = stream.split if stream.dataset is None else f"{stream.dataset}/{stream.split}"
-            found[place] = self.loop.data_of(stream).data_sha256(stream.split)
+        for name, stream in self.model.streams(0.0).items():
+            if isinstance(self.loop.sources[name], DatasetSource):
+                place = stream.split if stream.dataset is None else f"{stream.dataset}/{stream.split}"
+                found[place] = self.loop.data_of(stream).data_sha256(stream.split)
         return found
 
     @property
     def _epoch_ended(self) -> bool:
         """Whether an epoch, or the run, is over and its row of the curve is not there yet."""
-        feeder = self.loop.feeders[self.loop.main]
-        over = (feeder.position == 0 and feeder.epoch > 0) or self.part_done >= 1.0
+        step, epochs = self.loop.step_number, self.loop.epochs_done
+        whole_epoch = step % self.steps_a_row == 0 if epochs is None else epochs.is_integer()
+        over = (step > 0 and whole_epoch) or self.part_done >= 1.0
         return over and not (self.curve and self.curve[-1]["step"] == self.loop.step_number)
 
     def _end_epoch(self, observer: Observer) -> None:
@@ -234,7 +272,7 @@ class Run:
             self.loop.enter_stages()  # those of share 0 at the end
         self.processes.copy_from_main(self.model.buffers())  # each process has seen other batches
         row: dict[str, Any] = {
-            "epoch": round(self.loop.epochs_done, 4),
+            "epoch": None if self.loop.epochs_done is None else round(self.loop.epochs_done, 4),
             "step": self.loop.step_number,
             "train": self.means.values(),
         }

@@ -9,11 +9,11 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.batches import batch_size, packed_fields
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss
-from zoo_core.measuring.evaluation import fitting_metrics
+from zoo_core.measuring.evaluation import check_measurable, fitting_metrics, is_measurable
 from zoo_core.releases.artifacts import artifacts_of
 
 
@@ -56,18 +56,23 @@ class Selection:
         """`asked` is a metric's name instead of the model's own; `patience` a number of epochs.
 
         Raises:
-            UsageError: patience was asked for, and nothing tells what is better.
+            UsageError: patience was asked for, and nothing tells what is better; or `asked` cannot be had of such data.
         """
-        self.model, self.registry, self.patience = model, registry, patience
-        self.metric = self._chosen(data, asked or model.select_by)
+        self.model, self.data, self.registry, self.patience = model, data, registry, patience
+        if asked not in (None, "loss"):
+            check_measurable(asked, registry.new_metric(asked), data)
+        self.metric = self._chosen(asked or model.select_by)
         self.lower_is_better = self.metric in (None, "loss") or not registry.metric(self.metric).spec.higher_is_better
         self.row: dict[str, Any] | None = None
         self.weights: dict[str, Tensor] = {}
         self.artifacts: dict[str, Any] = {}
 
-    def _chosen(self, data: Dataset, metric: str) -> str | None:
-        one_loss = type(self.model).loss is not Model.loss
-        if "validation" not in data.splits or (metric == "loss" and not one_loss):
+    def _chosen(self, metric: str) -> str | None:
+        if metric == "loss":
+            measurable = type(self.model).loss is not Model.loss and not isinstance(self.data, Episodes)
+        else:
+            measurable = is_measurable(self.registry.new_metric(metric), self.data)
+        if "validation" not in self.data.splits or not measurable:
             if self.patience is not None:
                 raise UsageError("--patience needs a validation split and a metric on it", "Name one: --select METRIC")
             return None
@@ -78,7 +83,7 @@ class Selection:
         assert self.metric is not None
         if self.metric == "loss":
             return {"loss": MeanLoss()}
-        return fitting_metrics(self.model, self.registry, (self.metric,))
+        return fitting_metrics(self.model, self.registry, (self.metric,), data=self.data)
 
     def consider(self, row: dict[str, Any]) -> bool:
         """Whether the epoch of `row`, whose weights the model has now, is the best so far; if so it is kept."""
@@ -99,5 +104,5 @@ class Selection:
         """Whether nothing became better in the last `patience` epochs of the curve."""
         if self.patience is None or self.row is None:
             return False
-        best = self.row["epoch"]
-        return len([row for row in curve if row["epoch"] > best]) >= self.patience
+        best = self.row["step"]
+        return len([row for row in curve if row["step"] > best]) >= self.patience

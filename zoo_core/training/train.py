@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.discovery.registry import NO_DATA, Registry, default_registry
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig
 from zoo_core.torch_state import keeps_torch_state
@@ -17,7 +17,7 @@ from zoo_core.training.run import Run
 def train(
     model: str,
     *,
-    data: str,
+    data: str = NO_DATA,
     output: str | Path,
     epochs: float | None = None,
     steps: int | None = None,
@@ -37,6 +37,7 @@ def train(
     Args:
         model: a model's name.
         data: a data set's name, or folder:PATH; it has a "train" split, and the best epoch is chosen on "validation".
+            By default none, for a model that needs none.
         output: a folder that does not exist yet.
         epochs, steps: passes over the train split, or steps; one of the two.
         config: Config values that overrule the preset and what the data decides.

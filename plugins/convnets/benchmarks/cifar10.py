@@ -105,9 +105,9 @@ def our_loop(model: Model, data: Dataset) -> Loop:
 
 def next_batch(loop: Loop) -> Batch:
     """What a step of the loop begins with."""
-    ((name, stream),) = loop.model.streams(0.0).items()
-    indices = loop.feeders[name].next(BATCH)
-    return loop._own_part({name: loop._batch(name, stream, indices)})[name]
+    (name,) = loop.model.streams(0.0)
+    batch = loop.next_batch(name, BATCH, loop.progress)
+    return loop._own_part({name: loop._prepared(name, batch)})[name]
 
 
 def decoded(data: Dataset) -> tuple[Tensor, Tensor]:

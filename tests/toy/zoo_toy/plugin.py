@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo_core import CommandSpec, DatasetSpec, ModelSpec, hookimpl
+from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, hookimpl
 
 zoo_api = 1
 
@@ -57,6 +57,18 @@ def zoo_models() -> list[ModelSpec]:
             capabilities=("Classifier",),
         ),
         ModelSpec(name="toy-gan", target="zoo_toy.models:Gan", summary="Two optimizers", capabilities=("Sampler",)),
+        ModelSpec(
+            name="system-player",
+            target="zoo_toy.play:Player",
+            summary="Q-learning on a chain of five places",
+            capabilities=("Policy",),
+        ),
+        ModelSpec(
+            name="system-whitening",
+            target="zoo_toy.play:Whitening",
+            summary="Learns from its own samples",
+            capabilities=("Density", "Sampler"),
+        ),
         *(
             ModelSpec(
                 name=f"system-{name}",
@@ -132,6 +144,20 @@ def zoo_datasets() -> list[DatasetSpec]:
             licence="CC0-1.0",
             splits=splits,
         ),
+    ]
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="toy_return",
+            target="zoo_toy.play:Return",
+            summary="Discounted prize of an episode",
+            requires="Policy",
+            unit="prize",
+            higher_is_better=True,
+        )
     ]
 
 

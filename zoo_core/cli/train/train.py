@@ -11,7 +11,7 @@ from zoo_core.cli.printing import as_reference, talk
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own.")
+@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
@@ -59,7 +59,7 @@ def train(
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
     from zoo_core.cli.training_progress import train_and_watch
-    from zoo_core.discovery.registry import default_registry, split_path
+    from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.processes import emulates_bfloat16
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
@@ -89,10 +89,11 @@ def train(
             return
         talk(f"Continuing at {run.loop.progress:.1%} of the run.")
     else:
-        for name, value in {"MODEL": model, "--data": data, "--output": output}.items():
+        for name, value in {"MODEL": model, "--output": output}.items():
             if value is None:
                 raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
-        assert model is not None and data is not None and output is not None
+        assert model is not None and output is not None
+        data = data or NO_DATA
         kind = registry.model_class(registry.model(model)).Config
         images = [parse_step(text) for text in input_steps]
         if size is not None and split_path(data)[1] is not None:

@@ -81,7 +81,9 @@ def _training(training: dict[str, Any]) -> str:
     if not training:
         return "-"
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
+    steps, epochs = f"{training.get('steps')} steps", training.get("epochs")
+    done, best = (steps, "best_step") if epochs is None else (f"{epochs} epochs ({steps})", "best_epoch")
     return (
-        f"{training.get('epochs')} epochs ({training.get('steps')} steps) in {training.get('wall_seconds')} s "
-        f"on {training.get('device')}, seed {training.get('seed')}, best epoch {training.get('best_epoch')}; {versions}"
+        f"{done} in {training.get('wall_seconds')} s on {training.get('device')}, seed {training.get('seed')}, "
+        f"{best.replace('_', ' ')} {training.get(best)}; {versions}"
     )
