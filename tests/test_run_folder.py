@@ -1,4 +1,4 @@
-"""The folder of a run: one trainer at a time, and nothing that a killed one leaves behind keeps the next one out."""
+"""The folder of a run: one trainer at a time, a model to look at before training ends, and never a dead end."""
 
 import errno
 import signal
@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import zoo_core
 from zoo_core.discovery.registry import Registry
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import UnfinishedRun, UsageError, WeightsError, ZooError
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.run_folder import LOCK, RUN, checkpoints
 from zoo_core.training.finishing import finish
+from zoo_core.training.interrupt import Interrupted
+from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
 from zoo_core.training.study import Report, Study
+from zoo_core.weights import unfinished
 
 Zoo = Callable[..., "subprocess.Popen[str]"]
 ENDLESS = ("train", "toy", "--data", "toy-bits", "--epochs", 1e6, "--device", "cpu", "-o")
@@ -152,3 +157,153 @@ def test_a_run_that_has_trained_nothing_may_be_started_again_with_other_argument
     resumed.close()
     with pytest.raises(UsageError, match="exists and is not empty"):  # now there is something to lose
         Run.start(tmp_path / "run", asked(seed=3), registry)
+
+
+class StopAfter(Observer):
+    """Interrupts after some steps, as Ctrl-C does."""
+
+    def __init__(self, run: Run, steps: int) -> None:
+        self.run, self.steps = run, steps
+
+    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+        if self.run.loop.step_number == self.steps:
+            raise Interrupted
+
+
+def interrupted(folder: Path, registry: Registry, steps: int, **changes: Any) -> Run:
+    run = Run.start(folder, asked(**{"epochs": 5.0, **changes}), registry)
+    with pytest.raises(Interrupted):
+        run.train(StopAfter(run, steps))
+    return run
+
+
+def test_an_interrupted_run_is_a_model_to_look_at(registry: Registry, tmp_path: Path) -> None:
+    run = interrupted(tmp_path / "run", registry, 7, lr=0.5)  # within an epoch
+    best = run.selection.weights
+    assert best and not torch.equal(best["logit"], run.model.logit)  # the last step is another thing
+    with pytest.warns(UnfinishedRun) as told:
+        model = zoo_core.load(str(tmp_path / "run"), registry=registry)
+    assert torch.equal(model.logit, best["logit"]) and not model.training
+    text = str(told[0].message)
+    assert run.selection.row is not None and "was interrupted (step 7, " in text
+    assert f"these are the weights of epoch {run.selection.row['epoch']:g}, the best so far" in text
+    assert f"zoo train --resume {tmp_path / 'run'}" in text and "\n" not in text
+    assert model.load_report is not None and model.load_report.name == "toy"
+    again = Run.resume(tmp_path / "run", registry)  # looking changes nothing
+    with pytest.warns(UnfinishedRun, match=r"is being trained \(step 7, .* It goes on training"):
+        zoo_core.load(str(tmp_path / "run"), registry=registry)
+    again.train()
+    finish(again)
+    assert zoo_core.load(str(tmp_path / "run"), registry=registry).load_report.source.endswith("run")  # no warning
+
+
+def test_without_a_best_epoch_the_averaged_weights_of_the_last_step_are_taken(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo_core.training.selection.Selection._chosen", lambda *_: None)
+    run = interrupted(tmp_path / "run", registry, 5, model="system-averaged", data="toy-grey", batch=8)
+    averages = run.loop.average.average
+    assert averages and any(not torch.equal(run.model.get_parameter(name), averages[name]) for name in averages)
+    with pytest.warns(UnfinishedRun, match="these are the weights of that step"):
+        model = zoo_core.load(str(tmp_path / "run"), registry=registry)
+    for name, tensor in model.state_dict().items():  # batch statistics are not averaged
+        assert torch.equal(tensor, averages[name] if name in averages else run.model.state_dict()[name]), name
+
+
+def test_tied_parameters_of_an_interrupted_run_are_tied_again(registry: Registry, tmp_path: Path) -> None:
+    run = interrupted(tmp_path / "run", registry, 5, model="toy-classifier", data="toy-grey")
+    with pytest.warns(UnfinishedRun):
+        model = zoo_core.load(str(tmp_path / "run"), registry=registry)
+    assert len(list(model.parameters())) == len(list(run.model.parameters()))
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_gives_way_to_the_next(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path / "run", registry, 5)
+    listings = [[tmp_path / "run" / "checkpoint-00000001"]]  # listed, and gone before it is opened
+
+    def listed(folder: Path) -> list[Path]:
+        return listings.pop() if listings else checkpoints(folder)
+
+    monkeypatch.setattr(unfinished, "checkpoints", listed)
+    assert unfinished.read_unfinished(tmp_path / "run", registry).release.training["steps"] == 5
+    listings.append([tmp_path / "run" / "checkpoint-00000001"])
+    assert "logit" in unfinished.unfinished_weights(tmp_path / "run")[0]
+
+
+def test_a_run_without_weights_that_can_be_read_is_one_clear_line(registry: Registry, tmp_path: Path) -> None:
+    Run.start(tmp_path / "run", asked(epochs=5.0), registry).close()
+    with pytest.raises(WeightsError, match="has no weights yet") as error:
+        zoo_core.load(str(tmp_path / "run"), registry=registry)
+    assert f"zoo train --resume {tmp_path / 'run'}" in str(error.value.hint)
+    run = Run.resume(tmp_path / "run", registry)
+    with pytest.raises(Interrupted):
+        run.train(StopAfter(run, 5))
+    (checkpoint,) = checkpoints(tmp_path / "run")
+    for file in checkpoint.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(WeightsError, match=r"checkpoint '.*00000005' cannot be read") as error:
+        zoo_core.load(str(tmp_path / "run"), registry=registry)
+    assert "\n" not in error.value.message
+
+
+def test_commands_look_at_an_interrupted_run_and_publish_none(
+    zoo: Callable[..., Any], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    interrupted(tmp_path / "runs" / "mine", registry, 5)
+    note = "Note: training of 'runs/mine' was interrupted (step 5, "
+    for words in (
+        ("sample", "runs/mine", "-n", "4", "-o", "x.png"),
+        ("eval", "runs/mine"),
+        ("summary", "runs/mine"),
+        ("load", "runs/mine"),
+        ("info", "runs/mine"),
+        ("compare", "runs/mine", "toy", "--data", "toy-bits"),
+    ):
+        code, out, err = zoo(*words)
+        assert code == 0 and err.count(note) == 1 and note not in out, (words, err)
+    code, out, _ = zoo("eval", "runs/mine")
+    assert "toy-bits validation" in out and "toy-bits test" not in out  # nothing is chosen on the test split
+    for words in (
+        ("push", "runs/mine", (tmp_path / "hub").as_uri()),
+        ("bundle", "runs/mine", "-o", "x.tar"),
+        ("pull", "runs/mine"),
+        ("reproduce", "runs/mine"),
+    ):
+        code, out, err = zoo(*words)
+        assert code == 1 and "Error: 'runs/mine' is no release yet: training of" in err and "--resume runs/mine" in err
+    code, out, _ = zoo("verify", "runs/mine")
+    assert code == 1 and "FAILED" in out and "is no release yet" in out
+    assert not (tmp_path / "x.tar").exists() and not (tmp_path / "hub").exists()
+
+
+def test_a_loss_that_is_no_number_says_what_is_left(
+    zoo: Callable[..., Any], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no checkpoint the same folder does again; with one its weights stand, and resuming is not advised."""
+    model = registry.model_class(registry.model("toy"))
+    loss, asks = model.loss, 0
+
+    def worse(self: Any, batch: Any) -> Any:
+        nonlocal asks
+        asks += 1
+        found = loss(self, batch)
+        return found._replace(value=found.value * float("nan")) if asks > good else found
+
+    monkeypatch.setattr(model, "loss", worse)
+    train = ("train", "toy", "--data", "toy-bits", "--select", "nll", "--epochs", 3, "-o", tmp_path / "run", "--lr")
+    good = 1  # of two steps an epoch
+    code, _, err = zoo(*train, 0.1)
+    assert code == 1 and "is nan" in err and "smaller --lr" in err
+    assert "Nothing was saved yet" in err and "checkpoint" not in err and "stands" not in err
+    code, _, err = zoo("train", "--resume", tmp_path / "run", "--lr", 0.01)
+    assert code == 2 and "takes nothing else, and there is --lr" in err and "nothing was saved yet" in err
+    asks, good = 0, 5
+    code, _, err = zoo(*train, 0.01)  # in the same folder
+    assert code == 1 and "keeps step 4, to look at: zoo info" in err and "Nothing was saved" not in err
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000004"]
+    assert zoo("info", tmp_path / "run")[0] == 0
+    code, _, err = zoo(*train, 0.001)
+    assert code == 2 and "exists and is not empty" in err

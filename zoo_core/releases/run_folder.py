@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RUN, LOCK, PREFIX = "run.json", "run.lock", "checkpoint-"
+TRAINING, BEST, STATE = "training.safetensors", "best.safetensors", "state.json"  # in a checkpoint, beside MODEL
+AVERAGE = "average/"  # what the names of averaged weights begin with, in TRAINING
 
 
 class RunRecord(Record, kw_only=True):
@@ -63,6 +65,19 @@ def hold(folder: Path) -> "BaseFileLock | None":
     except (OSError, NotImplementedError):
         return None
     return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains in `folder` now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        lock = hold(folder)
+    except ZooError:
+        return True
+    if lock is not None:
+        lock.release()
+    return False
 
 
 def check_startable(folder: Path) -> None:
@@ -125,7 +140,7 @@ def save_checkpoint(
     try:
         for name, tensors in files.items():
             save_tensors(tensors, beside / f"{name}.safetensors")
-        write_atomically(beside / "state.json", json.dumps(state, indent=1))
+        write_atomically(beside / STATE, json.dumps(state, indent=1))
         os.rename(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -144,4 +159,4 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[st
     from safetensors.torch import load_file
 
     tensors = {file.stem: load_file(file) for file in path.glob("*.safetensors")}
-    return tensors, json.loads((path / "state.json").read_text())
+    return tensors, json.loads((path / STATE).read_text())

@@ -16,8 +16,8 @@ from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
-from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, read_release
-from zoo_core.releases.writing import code_licence, round_to, write_release
+from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.writing import round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run

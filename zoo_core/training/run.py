@@ -25,6 +25,7 @@ from zoo_core.releases.artifacts import artifacts_of, load_artifacts
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.releases.run_folder import (
+    PREFIX,
     RunRecord,
     check_startable,
     checkpoints,
@@ -40,7 +41,7 @@ from zoo_core.steps.notation import parse_step
 from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
-from zoo_core.training.loop import Loop
+from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer
 from zoo_core.training.selection import Selection
 from zoo_core.weights.create import create
@@ -229,9 +230,19 @@ class Run:
         """
         try:
             self._train(observer or Observer())
+        except Diverged as error:
+            self.close()
+            raise Diverged(error.message, f"{error.hint} {self._what_stands()}") from None
         except BaseException:
             self.close()
             raise
+
+    def _what_stands(self) -> str:
+        """After a loss that is no number, which resuming would come to again."""
+        if found := checkpoints(self.folder):
+            step = int(found[-1].stem.removeprefix(PREFIX))
+            return f"Take another folder, for '{self.folder}' keeps step {step}, to look at: zoo info {self.folder}"
+        return f"Nothing was saved yet, so the folder '{self.folder}' will do again."
 
     def _train(self, observer: Observer) -> None:
         began = saved = time.monotonic()
@@ -369,6 +380,8 @@ class Run:
             "curve": self.curve,
             "best_row": self.selection.row,
             "seconds": self.seconds,
+            "epochs": self.loop.epochs_done,
+            "part_done": self.part_done,
             "means": self.means.sums,
             "artifacts": artifacts_of(self.model),
             "best_artifacts": self.selection.artifacts,
