@@ -195,6 +195,7 @@ def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
     assert asked.augmentation == (Cutout(size=2),)
     none = Run.start(tmp_path / "none", arguments(augment=[]), registry)
     assert none.augmentation == () and training_record(none)["augmentation"] == "none"
+    none.close()
     assert Run.resume(tmp_path / "none", registry).augmentation == ()
 
 

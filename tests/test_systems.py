@@ -374,6 +374,7 @@ def test_patience_counts_the_validations_since_the_best_one(
     run = scored(Run.start(tmp_path / "run", asked, registry), scores, monkeypatch)
     run.train()
     assert len(run.curve) == epochs == run.loop.epochs_done
+    run.close()
     again = Run.resume(tmp_path / "run", registry)
     again.train()  # it is finished
     assert again.loop.step_number == run.loop.step_number and again.finished

@@ -443,7 +443,8 @@ def test_training_learns(registry: Registry, tmp_path: Path) -> None:
 
 def test_a_run_is_written_down_before_its_first_step(registry: Registry, tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", arguments(), registry)
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
+    run.close()
     again = Run.resume(tmp_path / "run", registry)
     assert again.loop.step_number == 0 and torch.equal(again.model.logit, run.model.logit)
 
@@ -477,7 +478,7 @@ def test_a_failed_checkpoint_leaves_the_one_before(
         run.train()
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint-00000004", "curve.json", "run.json",
+        "checkpoint-00000004", "curve.json", "run.json", "run.lock",
     ]  # fmt: skip
     assert Run.resume(tmp_path / "run", registry).loop.step_number == 4
 

@@ -33,8 +33,8 @@ class LoadReport(Record, kw_only=True):
     parameters: int
     dtype: str
     device: str
-    model_sha256: str  # of the release's model.safetensors
-    config_sha256: str  # of its config.json
+    model_sha256: str | None  # of the release's model.safetensors; None of a run that has not ended
+    config_sha256: str | None  # of its config.json
     new_head: int | None = None  # outputs of the fresh head, if it was replaced
 
 

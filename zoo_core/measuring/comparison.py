@@ -103,7 +103,7 @@ def compare(
     if len(references) < 2:
         raise UsageError("a comparison needs two references or more")
     registry = registry or default_registry()
-    located = [locate(reference, registry, manifest) for reference in references]
+    located = [locate(reference, registry, manifest, unfinished=True) for reference in references]
     dataset = registry.open_dataset(normalise(data or _recorded_data(references, located)))
     every = [offer.spec.name for offer in registry.metrics()]
     names = metrics or [name for name in every if not registry.new_metric(name).on_request]

@@ -251,7 +251,7 @@ def evaluate(
     reference: str,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
     data_file: Path | None = None,
@@ -265,7 +265,8 @@ def evaluate(
 
     Args:
         reference: as for `load`.
-        data: by default the data set that the release was measured on.
+        data: by default the data set that the release was measured on, or else trained on.
+        split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
         pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
@@ -274,11 +275,12 @@ def evaluate(
         ZooError: there is no such release, no data, or not one of the metrics can be had here.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
+    located = locate(reference, registry, manifest, unfinished=True)
+    split = split or ("test" if located.unfinished is None else "validation")
     recorded = recorded_metrics(located)
-    name = data or next((entry.protocol.dataset for entry in recorded), None)
+    name = data or next((entry.protocol.dataset for entry in recorded), located.release.training.get("data"))
     if name is None:
-        raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
+        raise UsageError(f"'{reference}' records no data that it was measured or trained on", "Give --data NAME.")
     processes = Processes(device)
     model = load_located(located, reference, device=str(processes.device), registry=registry, manifest=manifest)
     use_threads_of(model)

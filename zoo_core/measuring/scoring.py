@@ -66,7 +66,7 @@ def open_scorer(
         UsageError: it gives images no score.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
+    located = locate(reference, registry, manifest, unfinished=True)
     model = load_located(located, reference, device=device, registry=registry, manifest=manifest)
     if not (able(model, Density) or able(model, OutlierScorer)):
         raise UsageError(

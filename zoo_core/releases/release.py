@@ -9,6 +9,7 @@ config.json           everything else, written last; it lists the size and sha25
 
 import json
 import re
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,12 @@ def check_licence(text: str) -> None:
     """UsageError unless it looks like an SPDX licence expression."""
     if _SPDX.fullmatch(text) is None:
         raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
+
+
+def code_licence(distribution: str) -> str:
+    """The SPDX licence that a plugin's distribution declares."""
+    declared = metadata(distribution)
+    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 class Licence(Record, kw_only=True):

@@ -1,7 +1,6 @@
 """Writing a release: from a model in memory to a folder that describes and verifies itself."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,7 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
     found = {}
     for name, reference in model.dependencies().items():
         report = model.attached[name].load_report if name in model.attached else None
-        if report is None:
+        if report is None or report.model_sha256 is None or report.config_sha256 is None:
             raise WeightsError(f"the dependency '{name}' of {type(model).__name__} is not the release '{reference}'")
         found[name] = PinnedRelease(
             reference=exact_reference(report.reference, report.source),
@@ -128,12 +127,6 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
             config_sha256=report.config_sha256,
         )
     return found
-
-
-def code_licence(distribution: str) -> str:
-    """The SPDX licence that a plugin's distribution declares."""
-    declared = metadata(distribution)
-    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 @torch.no_grad()

@@ -1,23 +1,27 @@
-"""Steps as files hold them, and as the command line writes them: `binarize:mode=threshold,at=0.4`."""
+"""Steps as files hold them, and as the command line writes them: `binarize:mode=threshold,at=0.4`. Imports no torch."""
 
 import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from zoo_core.errors import RecordError
 from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Step
-from zoo_core.steps.preprocessing import AnyStep
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.step import Step
 
 
 def read_steps(
-    data: Sequence[Mapping[str, object]], where: str, *, kinds: Any = AnyStep, what: str = "input"
-) -> tuple[Step, ...]:
-    """Steps from their plain form, as in config.json; `kinds` is the union of those that may be there."""
+    data: Sequence[Mapping[str, object]], where: str, *, kinds: Any = None, what: str = "input"
+) -> "tuple[Step, ...]":
+    """Steps from their plain form, as in config.json; `kinds` is the union of those that may be there, by default those
+    of preprocessing."""
+    if kinds is None:
+        from zoo_core.steps.preprocessing import AnyStep as kinds
     known = [kind.__struct_config__.tag for kind in get_args(kinds)]
     for step in data:
         if (name := step.get("step")) not in known:
@@ -45,7 +49,7 @@ def parse_step(text: str) -> dict[str, object]:
     return step
 
 
-def plain_step(step: Step) -> dict[str, Any]:
+def plain_step(step: "Step") -> dict[str, Any]:
     """The step as files hold it: without arguments that are None, their default, which TOML, and so a manifest, cannot
     say."""
     return {key: value for key, value in to_plain(step).items() if value is not None}

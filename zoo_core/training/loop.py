@@ -31,6 +31,10 @@ from zoo_core.training.feeding import DatasetSource, derived_generator, derived_
 from zoo_core.training.optimizers import LiveOptimizer
 
 
+class Diverged(ZooError):
+    """A loss is no finite number any more."""
+
+
 @dataclass
 class MicroBatch:
     """A part of this step's batches, and what its objectives share."""
@@ -232,9 +236,9 @@ class Loop:
             stop, save, value, weight, *values = self.processes.sum(everything).tolist()
             self.agreed = {"stop": stop > 0, "save": save > 0}
             if not math.isfinite(value):
-                raise ZooError(
+                raise Diverged(
                     f"training stopped at step {self.step_number}: the loss '{objective.name}' is {value}",
-                    "The last checkpoint stands. Try a smaller --lr, or another seed.",
+                    "Try a smaller --lr, or another --seed.",
                 )
             if weight == 0:  # nothing to learn from, such as images without a box: no gradient moves nothing
                 return 0.0

@@ -25,6 +25,7 @@ from zoo_core.weights.reference import (
     UrlReference,
     parse_reference,
 )
+from zoo_core.weights.unfinished import Unfinished, is_unfinished, read_unfinished
 
 
 class Located(NamedTuple):
@@ -35,6 +36,7 @@ class Located(NamedTuple):
     release: ReleaseConfig
     pinned: Pinned | None  # its manifest entry, if it has one
     fresh: bool  # whether the weights' hash was computed now, and not remembered
+    unfinished: Unfinished | None = None  # the folder is that of a run, and no release
 
     @property
     def name(self) -> str:
@@ -47,19 +49,28 @@ def locate(
     manifest: Manifest | None = None,
     *,
     trust_verdict: bool = True,
+    unfinished: bool = False,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Located:
     """Find the release that `text` refers to, fetch it where it is elsewhere, and verify every file of it.
 
+    Args:
+        unfinished: whether the folder of a run that has not ended will do too.
+
     Raises:
         UnknownName, UsageError: nothing has that name.
-        WeightsError: the release is missing here, damaged, or not the pinned one.
+        WeightsError: the release is missing here, damaged, or not the pinned one; or it is a run that has not ended.
     """
     reference = parse_reference(text)
     if isinstance(reference, NameReference):
         manifest = manifest or default_manifest(registry)
         pinned = find_pinned(reference, registry, manifest)
         return _from_manifest(pinned, trust_verdict, on_bytes)
+    if isinstance(reference, FolderReference) and is_unfinished(reference.path):
+        run = read_unfinished(reference.path, registry)
+        if not unfinished:
+            raise WeightsError(f"'{reference.path}' is no release yet: {run.where}", run.go_on)
+        return Located(reference.path, f"folder {reference}", run.release, None, False, run)
     try:
         found = _available(reference, None, trust_verdict, on_bytes)
     except (UnknownName, WeightsError) as error:

@@ -75,13 +75,16 @@ def train(
         return
     if resume is not None:
         given = [
-            name
-            for name in context.params
-            if name != "resume" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+            parameter.opts[0]
+            for parameter in context.command.params
+            if parameter.name not in (None, "resume")
+            and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
         ]
         if given:
             raise UsageError(
-                f"--resume takes nothing else, and there is {', '.join(given)}", "The run has its arguments."
+                f"--resume takes nothing else, and there is {', '.join(given)}",
+                "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
+                f"(where nothing was saved yet, -o {resume} will do).",
             )
         run = Run.resume(resume, registry)
         if run.released:

@@ -28,7 +28,7 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     say_which(reference)
     registry = default_registry()
     with bytes_bar("fetching") as on_bytes:
-        located = locate(reference, registry, on_bytes=on_bytes)
+        located = locate(reference, registry, unfinished=True, on_bytes=on_bytes)
     model = load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry)
     report, release = model.load_report, located.release
     assert report is not None
@@ -45,6 +45,8 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     checked = (
         "every file is the one that the manifest pins" if report.pinned else "every file is as its config.json says"
     )
+    if located.unfinished is not None:
+        checked = "nothing, for training has not ended"
     click.echo(f"{report.name}: {release.summary}")
     click.echo(
         f"  model      {type(model).__name__} of {release.zoo.plugin}, {report.parameters:,} parameters, {report.dtype}"
@@ -70,7 +72,8 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     quick = [name for name in recorded if not registry.new_metric(name).on_request]
     only = f" --metric {quick[0]}" if 0 < len(quick) < len(recorded) else ""  # the others are slow to measure
     capabilities = spec.capabilities if "image" in model.signature() else ()
-    for command in _next(reference, capabilities, f"zoo eval {reference} --check{only}"):
+    check = f"zoo eval {reference}" + (f" --check{only}" if recorded else "")
+    for command in _next(reference, capabilities, check):
         click.echo(f"  {command}{from_there}")
 
 
