@@ -53,6 +53,7 @@ def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> 
         recipe=arguments.command(),
         training=training_record(run),
         storage=storage,
+        registry=run.registry,
         metrics=metrics,
     )
     run.processes.wait()
