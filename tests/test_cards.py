@@ -13,7 +13,7 @@ from zoo_core.releases.card import evaluation_results, model_card
 from zoo_core.releases.release import Licence, MetricEntry, Protocol, ReleaseConfig, read_release
 
 NAMES = [
-    "folder:pets --size 6", "it's \"quoted\"", "[brackets]", "a # comment", "off", "2024-01-01", "1e3", "물", "- x", "{}",
+    "folder:pets --size 6", "it's \"quoted\"", "[brackets]", "a # comment", "off", "2024-01-01", "1e3", "- x", "{}",
 ]  # fmt: skip
 LICENCES = ["MIT", "CC-BY-SA-3.0", "MIT OR Apache-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"]
 

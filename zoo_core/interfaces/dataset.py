@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,8 +30,9 @@ class Dataset(ABC):
         """How many examples the split holds."""
 
     @abstractmethod
-    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
-        """The examples at `indices` [B] int64, by field name; images float in [0, 1], [B, C, H, W]."""
+    def batch(self, split: str, indices: Tensor) -> dict[str, Any]:
+        """The examples at `indices` [B] int64, by field name: tensors, images float in [0, 1], [B, C, H, W]; texts as a
+        list; of ragged fields the rows of all examples, and their index [N]."""
 
     @abstractmethod
     def data_sha256(self, split: str) -> str:
@@ -38,33 +40,35 @@ class Dataset(ABC):
 
 
 class TensorDataset(Dataset):
-    """A data set that is held in memory: one tensor per field and split, images as uint8 levels.
+    """A data set that is held in memory: one tensor per field and split, images as uint8 levels; texts as a list.
 
     `batch` is one indexing operation per field; an image level k of `levels` becomes k / (levels - 1).
     """
 
-    def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Any]]) -> None:
         self.features = features
-        self.tensors = tensors  # split -> field -> [N, …]
+        self.tensors = tensors  # split -> field -> [N, …], or N texts
         self.splits = tuple(tensors)
 
     def size(self, split: str) -> int:
         return len(next(iter(self._split(split).values())))
 
-    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
-        return {name: self._scale(name, tensor.index_select(0, indices)) for name, tensor in self._split(split).items()}
+    def batch(self, split: str, indices: Tensor) -> dict[str, Any]:
+        return {name: self._chosen(name, values, indices) for name, values in self._split(split).items()}
 
     def data_sha256(self, split: str) -> str:
         return digest(self._split(split))
 
-    def _split(self, split: str) -> Mapping[str, Tensor]:
+    def _split(self, split: str) -> Mapping[str, Any]:
         if split not in self.tensors:
             raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
         return self.tensors[split]
 
-    def _scale(self, name: str, tensor: Tensor) -> Tensor:
-        levels = self.features[name].levels
-        return tensor if levels is None else tensor.float().div_(levels - 1)
+    def _chosen(self, name: str, values: Any, indices: Tensor) -> Any:
+        if not isinstance(values, Tensor):
+            return [values[index] for index in indices.tolist()]
+        chosen, levels = values.index_select(0, indices), self.features[name].levels
+        return chosen if levels is None else chosen.float().div_(levels - 1)
 
 
 class Episodes(TensorDataset):
@@ -83,10 +87,20 @@ class Episodes(TensorDataset):
         )
 
 
-def digest(fields: Mapping[str, Tensor]) -> str:
-    """sha256 over a decoded split: for each field in the order of its name, the name, dtype, shape and bytes."""
+def digest(fields: Mapping[str, Any]) -> str:
+    """sha256 over a decoded split, field by field in the order of their names.
+
+    Of a tensor: a line with name, dtype and shape, then its bytes. Of a list of texts: a line with name, "text" and how
+    many they are, then for each a line with its number of bytes, and its bytes in UTF-8.
+    """
     sha = hashlib.sha256()
     for name in sorted(fields):
+        if not isinstance(fields[name], Tensor):
+            sha.update(f"{name} text {len(fields[name])}\n".encode())
+            for text in fields[name]:
+                encoded = text.encode()
+                sha.update(b"%d\n" % len(encoded) + encoded)
+            continue
         tensor = fields[name].contiguous()
         sha.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}\n".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

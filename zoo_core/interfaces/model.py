@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo_core.errors import UsageError, WeightsError, ZooError
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capabilities import implemented_by
 from zoo_core.interfaces.conditions import Condition, check_conditions
 from zoo_core.interfaces.fields import Field
@@ -129,11 +130,23 @@ class Model(nn.Module):
         """
         return batch[self.subject]
 
-    def preprocess(self, batch: Mapping[str, Any], *, generator: Generator | None = None) -> dict[str, Any]:
-        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once."""
+    def preprocess(
+        self,
+        batch: Mapping[str, Any],
+        fields: Mapping[str, Field] | None = None,
+        *,
+        generator: Generator | None = None,
+    ) -> dict[str, Any]:
+        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once.
+
+        Args:
+            fields: what the data set says that the batch holds; by default what the signature says.
+            generator: what random steps draw from; without one, each from its own seed.
+        """
         prepared = dict(batch)
+        known = {**self.signature(), **(fields or {})} if self.input else {}
         for step in self.input:
-            prepared = step.apply(prepared, generator)
+            prepared = step.apply(prepared, known, generator)
         return prepared
 
     # What it can do.
@@ -193,8 +206,8 @@ class Model(nn.Module):
         `begin_stage`, where random steps of the input then draw from the run's seed."""
         generator = torch.Generator().manual_seed(torch.initial_seed())
         for indices in torch.split(torch.arange(data.size("train")), size):
-            batch = self.preprocess(data.batch("train", indices), generator=generator)
-            yield {name: values.to(self.device) for name, values in batch.items()}
+            batch = self.preprocess(data.batch("train", indices), data.features, generator=generator)
+            yield to_device(batch, self.device)
 
     def streams(self, progress: float) -> dict[str, Stream]:
         """The supplies of batches, by the names under which objectives find them. Two for unpaired data.

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import torch
@@ -15,6 +15,7 @@ from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
 from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -142,7 +143,7 @@ def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> i
     (batch,) = evaluation_batches(model, data, split, 1)
     metric.begin(model, data, split, min(2, data.size(split)))
     with flop_counter() as counter:
-        metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        metric.update(model, to_device(batch, model.device))
     return int(counter.get_total_flops())
 
 
@@ -188,10 +189,10 @@ class _Timed(Metric):
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         self.metric.begin(model, data, split, n)
 
-    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
-        self.rates.append(len(next(iter(batch.values()))) / (time.perf_counter() - began))
+        self.rates.append(len(batch["index"]) / (time.perf_counter() - began))
 
     def merge(self, other: Metric) -> None:
         self.metric.merge(other)

@@ -11,11 +11,12 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator
+from zoo_core.interfaces.step import evaluation_generator, fields_after
 from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
@@ -63,7 +64,7 @@ def measure(
         with _each_method_once(model):
             for number, batch in enumerate(evaluation_batches(model, data, split, size)):
                 if number % processes.count == processes.rank:
-                    batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                    batch = to_device(batch, processes.device)
                     for metric in metrics.values():
                         metric.update(model, batch)
                 on_batch(min((number + 1) * BATCH, size), size)
@@ -149,7 +150,8 @@ def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> It
     for indices in torch.split(chosen_examples(data, split, size), BATCH):
         batch = data.batch(split, indices)
         if not isinstance(data, Episodes):  # a seed is nothing to preprocess
-            batch = model.preprocess(batch, generator=inputs) | model.draw_inputs(stream, len(indices), draws)
+            batch = model.preprocess(batch, data.features, generator=inputs)
+            batch |= model.draw_inputs(stream, len(indices), draws)
         yield batch | {"index": indices}
 
 
@@ -332,9 +334,7 @@ def check_fields(model: Model, data: Dataset) -> None:
     """
     if isinstance(data, Episodes):
         return
-    fields = dict(data.features)
-    for step in model.input:
-        fields = step.fields(fields)
+    fields = fields_after(model.input, data.features)
     for name, wanted in model.signature().items():
         field = fields.get(name)
         if field is None:

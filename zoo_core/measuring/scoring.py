@@ -117,7 +117,7 @@ def score_sample(
     chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:n]
     found: list[Tensor] = []
     for indices in _batches(chosen):
-        image = model.preprocess(dataset.batch(split, indices), generator=inputs)["image"]
+        image = model.preprocess(dataset.batch(split, indices), dataset.features, generator=inputs)["image"]
         found.append(score(model, image).outlier_score)
         on_batch(sum(map(len, found)), len(chosen))
     return ReferenceSample(dataset.name, split, size, seed, torch.cat(found).sort().values)

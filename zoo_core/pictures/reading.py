@@ -11,6 +11,7 @@ from torch import Tensor
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.step import fields_after
 
 ANY_SIZE = 224  # pixels a side of an image that is shown, where the model takes any size
 
@@ -55,14 +56,13 @@ def open_any(path: Path, model: Model) -> tuple[Tensor, Tensor]:
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     fields = {"image": Field(kind="image", shape=(channels, picture.height, picture.width), range=(0, 1))}
     steps = [step for step in model.input if not step.disturbs]
-    for step in steps:
-        fields = step.fields(fields)
+    sizes = fields_after(steps, fields)["image"].shape[1:]
     fitted = ImageOps.fit(picture, (width or ANY_SIZE, height or ANY_SIZE), Image.Resampling.BILINEAR)
-    fits = all(side in (None, size) for side, size in zip((height, width), fields["image"].shape[1:], strict=True))
+    fits = all(side in (None, size) for side, size in zip((height, width), sizes, strict=True))
     values = _values(picture if fits else fitted, channels)
     batch = {"image": values[None].to(model.device)}
     for step in steps:
-        batch = step.apply(batch, None)
+        batch = step.apply(batch, fields, None)
     return _values(fitted, channels), batch["image"]
 
 

@@ -66,6 +66,7 @@ def import_weights(
         summary=summary or f"{offer.spec.summary}; weights of {file.name}",
         licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data="NOASSERTION"),
         example=_example(built),
+        registry=registry,
         training={"imported": file.name, "imported_sha256": sha256_of(file), "names": names},
     )
 

@@ -26,13 +26,14 @@ _SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
-class Maker(Record, kw_only=True):
+class Maker(Record, kw_only=True, omit_defaults=True):
     """Which code a release is for."""
 
     api: int
     model: str  # its name
     plugin: str  # the distribution
     plugin_version: str
+    steps: dict[str, str] = {}  # the distribution of each step of `input` that is not the core's
 
 
 def check_licence(text: str) -> None:

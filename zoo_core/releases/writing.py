@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Offer
+from zoo_core.discovery.registry import Offer, Registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
@@ -35,7 +35,7 @@ from zoo_core.releases.release import (
     exact_reference,
 )
 from zoo_core.releases.tensors import save_tensors
-from zoo_core.steps.notation import plain_step
+from zoo_core.steps.notation import plain_step, step_plugins
 
 SAMPLES = "samples.png"
 
@@ -52,6 +52,7 @@ def write_release(
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
+    registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
 
@@ -59,6 +60,7 @@ def write_release(
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
+        registry: where the steps of the model are from.
 
     Raises:
         WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
@@ -85,7 +87,11 @@ def write_release(
         names.append(SAMPLES)
     release = ReleaseConfig(
         zoo=Maker(
-            api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
+            api=API,
+            model=offer.spec.name,
+            plugin=offer.plugin.distribution,
+            plugin_version=offer.plugin.version,
+            steps=step_plugins(model.input, registry),
         ),
         config=to_plain(model.config),
         input=[plain_step(step) for step in model.input],

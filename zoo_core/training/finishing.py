@@ -60,6 +60,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
         recipe=arguments.command(),
         training=training_record(run),
         storage=storage,
+        registry=run.registry,
         metrics=metrics,
     )
     run.processes.wait()

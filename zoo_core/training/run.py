@@ -18,7 +18,7 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Steps
+from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
 from zoo_core.releases.artifacts import artifacts_of, load_artifacts
@@ -36,8 +36,7 @@ from zoo_core.releases.run_folder import (
     start_run,
 )
 from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.augmentation import read_augmentation
-from zoo_core.steps.notation import parse_step
+from zoo_core.steps.notation import parse_step, read_steps
 from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
@@ -286,11 +285,10 @@ class Run:
         """
         asked = self.arguments.augment
         plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
-        steps = read_augmentation(plain, self.arguments.model)
+        steps = read_steps(plain, self.arguments.model, self.registry, option="augment")
         own = self.model.signature() if self.has_no_data else self.data.features
         for fields in (own, *(data.features for data in self.others.values())):
-            for step in steps:
-                step.fields(fields)
+            fields_after(steps, fields)
         return steps
 
     def digests(self) -> dict[str, str]:

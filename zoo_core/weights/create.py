@@ -11,6 +11,7 @@ from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import read_record
+from zoo_core.interfaces.step import fields_after
 from zoo_core.releases.release import PinnedRelease
 from zoo_core.steps.notation import read_steps
 from zoo_core.weights.loading import attach_dependencies
@@ -41,12 +42,10 @@ def create(
     registry = registry or default_registry()
     offer = registry.model(name)
     model_class = registry.model_class(offer)
-    steps = read_steps(input, name)
+    steps = read_steps(input, name, registry)
     values = dict(offer.spec.preset)
     if features is not None:
-        for step in steps:
-            features = step.fields(features)
-        values |= model_class.config_for(features)
+        values |= model_class.config_for(fields_after(steps, features))
     values |= config or {}
     known = [field.name for field in msgspec.structs.fields(model_class.Config)]
     for key in values:

@@ -206,13 +206,25 @@ def _build(located: Located, registry: Registry) -> AnyModel:
     model_class = registry.model_class(offer)
     try:
         config = read_record(model_class.Config, release.config, f"{where}: config")
-        steps = read_steps(release.input, where)
+        _check_steps(release, where, registry)
+        steps = read_steps(release.input, where, registry)
     except RecordError as error:
         raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
         model = registry.build(offer, config)
     model.input = steps
     return model
+
+
+def _check_steps(release: ReleaseConfig, where: str, registry: Registry) -> None:
+    """The steps that the release takes from plugins must be here."""
+    here = {offer.spec.name for offer in registry.steps("input")}
+    for name, plugin in release.zoo.steps.items():
+        if name not in here:
+            raise WeightsError(
+                f"'{where}' needs the step '{name}' of {plugin}, which is not installed",
+                f"Install that plugin: {install_hint(plugin)}",
+            )
 
 
 def _aliases(model: Model) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, hookimpl
+from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, hookimpl
 
 zoo_api = 1
 
@@ -92,6 +92,20 @@ def zoo_models() -> list[ModelSpec]:
             task="classification",
             capabilities=("Classifier",),
         ),
+        ModelSpec(
+            name="system-texts",
+            target="zoo_toy.texts:TextClassifier",
+            summary="A classifier of texts with a vocabulary",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-bags",
+            target="zoo_toy.texts:BagClassifier",
+            summary="A classifier of packed sequences",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
         *(
             ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
             for name, target, summary, capabilities in KINDS
@@ -144,6 +158,22 @@ def zoo_datasets() -> list[DatasetSpec]:
             licence="CC0-1.0",
             splits=splits,
         ),
+        DatasetSpec(
+            name="system-reviews",
+            target="zoo_toy.texts:Reviews",
+            summary="texts that praise or complain",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-bags",
+            target="zoo_toy.texts:Bags",
+            summary="bags of numbers",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
     ]
 
 
@@ -159,6 +189,11 @@ def zoo_metrics() -> list[MetricSpec]:
             higher_is_better=True,
         )
     ]
+
+
+@hookimpl
+def zoo_steps() -> list[StepSpec]:
+    return [StepSpec(name="toy-tokens", target="zoo_toy.texts:Tokens", summary="the words of texts as numbers")]
 
 
 @hookimpl
