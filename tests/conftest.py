@@ -74,12 +74,12 @@ def toy_release(registry: Registry, toy_site: Path) -> Path:
     folder = toy_site / "zoo_toy" / "weights" / "toy.bits"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo_core.training.run.CHECKPOINT_SECONDS", 1e9)
-        release = zoo_core.train(
+        trained = zoo_core.train(
             "toy", data="toy-bits", output=folder, epochs=3, lr=0.05, registry=registry, licence="CC0-1.0"
         )
     for extra in folder.glob("checkpoint-*"):
         shutil.rmtree(extra)
-    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, release.metrics))
+    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, trained.metrics))
     for plugin in registry.plugins:
         if plugin.name == "toy":
             plugin.declared["zoo_weights"] = [toy_site / "zoo_toy" / "toy.toml"]

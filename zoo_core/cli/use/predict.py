@@ -27,8 +27,8 @@ def predict(
     import torch
 
     from zoo_core.cli.loading import load_for
+    from zoo_core.interfaces.reading import open_any
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_any
 
     if output is not None:
         check_output(output)

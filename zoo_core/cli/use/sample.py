@@ -35,7 +35,8 @@ def sample(
     from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_new_folder
-    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png, to_pil
+    from zoo_core.interfaces.reading import to_pil
+    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png
 
     if output is None and each is None:
         raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
