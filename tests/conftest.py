@@ -228,10 +228,10 @@ def kind(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def release_of(name: str) -> Path:
         from zoo_toy.kinds import EXAMPLES
 
-        offer = registry.model(f"kind-{name}")
-        model = registry.build(offer, registry.model_class(offer).Config()).eval()
+        model = zoo_core.create(f"kind-{name}", registry=registry)
         folder = tmp_path_factory.mktemp(name) / name
         folder.mkdir()
+        offer = registry.model(f"kind-{name}")
         write_release(folder, model, offer, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
         return folder
 
