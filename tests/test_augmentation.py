@@ -163,7 +163,7 @@ def test_the_input_steps_draw_the_same_with_augmentation(registry: Registry) -> 
     for augmentation in ((), (Flip(p=1.0),)):
         model = zoo_core.create("toy", registry=registry, input=[{"step": "binarize"}])
         made = Loop(model, registry.open_dataset("toy-grey"), seed=0, epochs=1.0, augmentation=augmentation)
-        made.data.tensors["train"]["image"][:] = 2  # the same from both sides
+        made.data.stored["train"]["image"][:] = 2  # the same from both sides
         draws.append(drawn(made))
     assert torch.equal(*draws)
 

@@ -19,16 +19,16 @@ __all__ = [
     "NotComparable", "Objective", "Optimizer", "Record", "RecordError", "Registry", "Report", "Source", "Stage",
     "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName", "UsageError",
     "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare", "constant",
-    "create", "default_registry", "digest", "estimate", "evaluate", "find_data_file", "find_in_mirror", "hookimpl",
-    "info", "is_offline", "labelled_images", "linear_to_zero", "list_models", "load", "missing_data", "replacing",
-    "reproduce", "summarise", "sync_folder", "to_device", "train", "write_atomically",
+    "create", "dataset", "default_registry", "digest", "estimate", "evaluate", "find_data_file", "find_in_mirror",
+    "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero", "list_models", "load", "missing_data",
+    "replacing", "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from zoo_core.catalogue.information import info
     from zoo_core.catalogue.listing import list_models
     from zoo_core.discovery.hookspecs import hookimpl
-    from zoo_core.discovery.registry import Registry, default_registry
+    from zoo_core.discovery.registry import Registry, dataset, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
     from zoo_core.hub.atomic import replacing, sync_folder, write_atomically
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from zoo_core.measuring.comparison import compare
     from zoo_core.measuring.evaluation import chosen_examples, evaluate
     from zoo_core.measuring.summary import summarise
+    from zoo_core.pictures.grids import show
     from zoo_core.steps.geometry import GeometricStep
     from zoo_core.training.reproduce import estimate, reproduce
     from zoo_core.training.study import Report, Study
@@ -70,7 +71,7 @@ _HOME = {
     "zoo_core.catalogue.information": ("info",),
     "zoo_core.catalogue.listing": ("list_models",),
     "zoo_core.discovery.hookspecs": ("hookimpl",),
-    "zoo_core.discovery.registry": ("Registry", "default_registry"),
+    "zoo_core.discovery.registry": ("Registry", "dataset", "default_registry"),
     "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec", "StepSpec", "StudySpec"),
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
@@ -88,8 +89,7 @@ _HOME = {
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),
     "zoo_core.interfaces.model": ("Model",),
     "zoo_core.interfaces.objectives": (
-        "Group", "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant",
-        "linear_to_zero",
+        "Group", "Loss", "Objective", "Optimizer", "Stage", "Stream", "constant", "linear_to_zero",
     ),
     "zoo_core.interfaces.record": ("Record",),
     "zoo_core.interfaces.source": ("Source",),
@@ -98,6 +98,7 @@ _HOME = {
     "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
     "zoo_core.measuring.summary": ("summarise",),
     "zoo_core.steps.geometry": ("GeometricStep",),
+    "zoo_core.pictures.grids": ("show",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.study": ("Report", "Study"),
     "zoo_core.training.train": ("train",),

@@ -230,6 +230,26 @@ def default_registry() -> Registry:
     return registry
 
 
+def dataset(name: str, *, data_file: str | Path | None = None, registry: Registry | None = None) -> "Dataset":
+    """The data set of this name, with its splits as tensors, batches or examples.
+
+        mnist = zoo_core.dataset("mnist")
+        x = mnist.tensors("train")["image"]                        # [50000, 1, 28, 28] in [0, 1]
+        for batch in mnist.batches("train", 128, shuffle=True):
+            ...                                                    # {"image": [128, 1, 28, 28], "label": [128]}
+        DataLoader(mnist.examples("train"), batch_size=128)        # torch.utils.data
+
+    Args:
+        name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them.
+        data_file: where the data are, for a data set that is not looked for elsewhere.
+
+    Raises:
+        UnknownName: no data set has that name. DataError: it is not here, and cannot be fetched.
+    """
+    registry = registry or default_registry()
+    return registry.open_dataset(normalise(name), None if data_file is None else Path(data_file))
+
+
 def _import_target(offer: Offer[Any]) -> Any:
     module, _, attribute = offer.spec.target.partition(":")
     try:

@@ -2,10 +2,11 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.utils.data
 from torch import Tensor
 
 from zoo_core.errors import UsageError
@@ -13,7 +14,7 @@ from zoo_core.interfaces.fields import Field
 
 
 class Dataset(ABC):
-    """Named splits with the same fields.
+    """Named splits with the same fields; `zoo_core.dataset("mnist")` opens one.
 
     Attributes:
         name: as declared by the plugin, and as protocols record it.
@@ -38,6 +39,58 @@ class Dataset(ABC):
     def data_sha256(self, split: str) -> str:
         """Digest of the decoded split, the same whichever source it came from (see `digest`)."""
 
+    def tensors(self, split: str) -> dict[str, Any]:
+        """A whole split at once, by field name: {"image": [N, C, H, W], "label": [N]}. It must fit into memory."""
+        return self.batch(split, torch.arange(self.size(split)))
+
+    def batches(self, split: str, size: int, *, shuffle: bool = False, seed: int = 0) -> Iterator[dict[str, Any]]:
+        """Once through a split, `size` examples at a time; the last batch holds those that are left.
+
+        Args:
+            shuffle: in a random order, which is that of `seed`: take another one for each epoch.
+        """
+        if size < 1:
+            raise UsageError(f"a batch holds one example at least, and not {size}")
+        n = self.size(split)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if shuffle else torch.arange(n)
+        return (self.batch(split, indices) for indices in torch.split(order, size))
+
+    def examples(self, split: str) -> "Examples":
+        """A split as a data set of torch, for `torch.utils.data.DataLoader(data.examples("train"), batch_size=32)`."""
+        return Examples(self, split)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
+        fields = ", ".join(f"{name} {list(field.shape) or field.dtype}" for name, field in self.features.items())
+        return f"<{self.name}: {sizes}; {fields}>"
+
+
+class Examples(torch.utils.data.Dataset[dict[str, Any]]):
+    """One split, example by example: a dict of fields without their batch axis; of ragged ones, the example's rows."""
+
+    def __init__(self, data: Dataset, split: str) -> None:
+        self.data, self.split = data, split
+        self.size = data.size(split)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if not -self.size <= number < self.size:
+            raise IndexError(f"example {number} of {self.size}")
+        return self.__getitems__([number % self.size])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Several at once, as a DataLoader asks for them: decoded together."""
+        batch = self.data.batch(self.split, torch.tensor(numbers))
+        return [self._example(batch, place) for place in range(len(numbers))]
+
+    def _example(self, batch: Mapping[str, Any], place: int) -> dict[str, Any]:
+        return {
+            name: batch[name][place] if field.index is None else batch[name][batch[field.index] == place]
+            for name, field in self.data.features.items()
+        }
+
 
 class TensorDataset(Dataset):
     """A data set that is held in memory: one tensor per field and split, images as uint8 levels; texts as a list.
@@ -47,7 +100,7 @@ class TensorDataset(Dataset):
 
     def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Any]]) -> None:
         self.features = features
-        self.tensors = tensors  # split -> field -> [N, …], or N texts
+        self.stored = tensors  # split -> field -> [N, …], or N texts
         self.splits = tuple(tensors)
 
     def size(self, split: str) -> int:
@@ -60,9 +113,9 @@ class TensorDataset(Dataset):
         return digest(self._split(split))
 
     def _split(self, split: str) -> Mapping[str, Any]:
-        if split not in self.tensors:
+        if split not in self.stored:
             raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
-        return self.tensors[split]
+        return self.stored[split]
 
     def _chosen(self, name: str, values: Any, indices: Tensor) -> Any:
         if not isinstance(values, Tensor):

@@ -149,6 +149,23 @@ class Model(nn.Module):
             prepared = step.apply(prepared, known, generator)
         return prepared
 
+    def prepare(self, x: Any) -> Any:
+        """What `log_prob`, `logits` and its other methods take, made of what people have: the subject of a batch,
+        preprocessed, [B, …] on the model's device.
+
+        Args:
+            x: for a model of images: a path, a PIL picture, an array [H, W], [H, W, C] or [N, H, W, C], a tensor
+                [H, W], [C, H, W] or [B, C, H, W], or a list of such. Integers are from 0 to 255, floats from 0 to 1.
+                Where the preprocessing would not make it fit, the short side is resized and the middle cut out.
+                For a model of text: a text or several. For other models: an example or several, as numbers.
+
+        Raises:
+            UsageError: it is nothing of the kind, or of a size that does not fit.
+        """
+        from zoo_core.interfaces.reading import prepare  # pillow is not needed by who has tensors
+
+        return prepare(self, x)
+
     # What it can do.
 
     @property

@@ -30,6 +30,7 @@ from zoo_core.measuring.evaluation import (
     recorded_metrics,
 )
 from zoo_core.measuring.summary import flop_counter
+from zoo_core.notebook import html_table
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.torch_state import keeps_torch_state, torch_state_kept, use_threads_of
@@ -70,6 +71,25 @@ class Comparison(Record, kw_only=True):
     metrics: list[str]  # the columns
     rows: list[Row]
     best: dict[str, int]  # the row of the best, by metric that several models have
+
+    def __repr__(self) -> str:
+        return "\n".join(["\t".join(cells) for cells in (self._header(), *self._cells())])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._header(), self._cells())
+
+    def _header(self) -> list[str]:
+        return ["model", "parameters", *self.metrics]
+
+    def _cells(self) -> list[list[str]]:
+        return [
+            [row.reference, f"{row.parameters:,}", *(self._cell(number, metric) for metric in self.metrics)]
+            for number, row in enumerate(self.rows)
+        ]
+
+    def _cell(self, number: int, metric: str) -> str:
+        entry = self.rows[number].numbers.get(metric)
+        return "-" if entry is None else entry.text() + " (best)" * (self.best.get(metric) == number)
 
 
 @keeps_torch_state

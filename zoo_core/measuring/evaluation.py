@@ -17,6 +17,7 @@ from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator, fields_after
+from zoo_core.notebook import html_table
 from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
@@ -246,6 +247,13 @@ class Evaluation(NamedTuple):
     def metrics(self) -> list[MetricEntry]:
         """The numbers measured now."""
         return [check.measured for check in self.checks]
+
+    def __repr__(self) -> str:
+        return f"<{self.located.name}: {'; '.join(f'{c.measured.text()}, {c.verdict}' for c in self.checks)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [[c.measured.text(), c.recorded.text() if c.recorded else "-", c.verdict] for c in self.checks]
+        return html_table([self.located.name, "recorded", "verdict"], rows)
 
 
 @keeps_torch_state

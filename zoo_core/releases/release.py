@@ -91,6 +91,9 @@ class MetricEntry(Record, kw_only=True):
         error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
         return f"{self.metric} {self.value:.4g}{error} {self.unit} ({self.protocol.dataset} {self.protocol.split})"
 
+    def __repr__(self) -> str:
+        return f"<{self.text()}>"
+
 
 class Golden(Record, kw_only=True):
     """The method that golden.safetensors holds inputs and output of, and the batch fields it is given."""
@@ -132,6 +135,9 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
     conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
     files: dict[str, FileEntry]
+
+    def __repr__(self) -> str:
+        return f"<release of {self.zoo.model}: {'; '.join([self.summary, *(entry.text() for entry in self.metrics)])}>"
 
 
 def read_release(folder: Path) -> ReleaseConfig:

@@ -40,7 +40,7 @@ def load(
     reference: str,
     *,
     device: str = "cpu",
-    dtype: str | None = None,
+    dtype: str | torch.dtype | None = None,
     head: int | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
@@ -52,7 +52,7 @@ def load(
     Args:
         reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16", …; by default as stored, but float32 where a release stores half precision.
+        dtype: torch.bfloat16, "float32", …; by default as stored, but float32 where a release stores half precision.
         head: replaces the model's declared head by a fresh one with so many outputs.
 
     Raises:
@@ -62,7 +62,8 @@ def load(
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest, unfinished=True)
-    return load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry, manifest=manifest)
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    return load_located(located, reference, device=device, dtype=name, head=head, registry=registry, manifest=manifest)
 
 
 def load_located(

@@ -20,6 +20,15 @@ SYSTEMS = [  # one for each way of training
 
 KINDS = [  # one for each kind of data and of answer
     ("told", "Told", "Shows what it was told", ("Sampler",)),
+    ("rows", "Rows", "Three numbers with names", ("Density", "Sampler")),
+    ("sorter", "Sorter", "A classifier of rows", ("Classifier",)),
+    ("line", "Line", "Predicts two numbers, and how unsure it is", ("Regressor", "Uncertain")),
+    ("mood", "Mood", "A classifier of texts", ("Classifier",)),
+    ("letters", "Letters", "A language model that knows the alphabet", ("LanguageModel",)),
+    ("shout", "Shout", "Translates into capitals", ("Translator",)),
+    ("threshold", "Threshold", "Tells dark pixels from light ones", ("Segmenter",)),
+    ("spot", "Spot", "A box around all light pixels", ("Detector",)),
+    ("painter", "Painter", "Turns day into night", ("ImageTranslator",)),
 ]
 
 CAPABILITIES = {
@@ -109,6 +118,13 @@ def zoo_models() -> list[ModelSpec]:
         *(
             ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
             for name, target, summary, capabilities in KINDS
+        ),
+        ModelSpec(
+            name="kind-nameless",
+            target="zoo_toy.kinds:Rows",
+            summary="Three numbers without names",
+            capabilities=("Density", "Sampler"),
+            preset={"columns": []},
         ),
     ]
 
