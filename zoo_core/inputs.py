@@ -121,11 +121,10 @@ def _read_rows(model: Model, files: Sequence[str]) -> tuple[list[str], list[list
 
 def _prepared(model: Model, raw: Sequence[Any], kind: InputKind) -> Any:
     """The subject of a batch of rows or texts, preprocessed, on the model's device."""
-    field, fields = model.signature()[model.subject], dict[str, Field]()
+    field = model.signature()[model.subject]
     batch: Batch
     if kind == "row":
         batch = {model.subject: torch.tensor(raw, dtype=getattr(torch, field.dtype))}
     else:
-        name = model.subject if field.kind == "text" else "text"
-        batch, fields = {name: list(raw)}, {name: Field(kind="text")}
-    return model.subject_of(to_device(model.preprocess(batch, fields), model.device))
+        batch = {model.subject if field.kind == "text" else "text": list(raw)}
+    return model.subject_of(to_device(model.preprocess(batch), model.device))
