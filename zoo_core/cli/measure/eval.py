@@ -20,7 +20,7 @@ class Result(NamedTuple):
     verdict: str  # that of the check; "no data", "not measurable", "FAILED"
     check: "Check | None"
     error: str | None
-    metric: str | None = None  # the one that is not measurable
+    metric: str | None = None  # the one that is not measurable, or failed
 
 
 @click.command("eval")
@@ -63,9 +63,8 @@ def eval_command(
             try:
                 found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
                 results += [Result(reference, one.verdict, one, None) for one in found.checks]
-                results += [
-                    Result(reference, "not measurable", None, why, metric) for metric, why in found.unmeasurable.items()
-                ]
+                for verdict, reasons in {"not measurable": found.unmeasurable, "FAILED": found.failed}.items():
+                    results += [Result(reference, verdict, None, why, metric) for metric, why in reasons.items()]
             except ZooError as error:
                 if not everything and len(references) == 1:
                     raise
