@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.reading import open_any
@@ -84,7 +83,7 @@ def input_batches(model: Model, given: Sequence[str], size: int | None = BATCH) 
             shown = torch.stack([picture for picture, _ in opened])
             yield Inputs(kind, list(names[part]), torch.cat([x for _, x in opened]), shown)
         else:
-            yield Inputs(kind, list(names[part]), _prepared(model, raw[part], kind), unused=unused)
+            yield Inputs(kind, list(names[part]), model.prepare(raw[part]), unused=unused)
 
 
 def read_texts(given: Sequence[str]) -> list[str]:
@@ -117,15 +116,3 @@ def _read_rows(model: Model, files: Sequence[str]) -> tuple[list[str], list[list
         values += rows.values
         unused |= dict.fromkeys(rows.unused)
     return names, values, tuple(unused)
-
-
-def _prepared(model: Model, raw: Sequence[Any], kind: InputKind) -> Any:
-    """The subject of a batch of rows or texts, preprocessed, on the model's device."""
-    field, fields = model.signature()[model.subject], dict[str, Field]()
-    batch: Batch
-    if kind == "row":
-        batch = {model.subject: torch.tensor(raw, dtype=getattr(torch, field.dtype))}
-    else:
-        name = model.subject if field.kind == "text" else "text"
-        batch, fields = {name: list(raw)}, {name: Field(kind="text")}
-    return model.subject_of(to_device(model.preprocess(batch, fields), model.device))
