@@ -35,7 +35,7 @@ def test_a_capability_has_a_protocol_with_its_method_and_commands_that_exist(spe
 @pytest.mark.parametrize(
     ("name", "commands"),
     [
-        ("rows", ["zoo score R rows.csv", "zoo sample R -n 64 -o out.csv"]),
+        ("rows", ["zoo sample R -n 64 -o out.csv", "zoo score R rows.csv"]),
         ("sorter", ["zoo predict R rows.csv"]),
         ("mood", ["zoo predict R TEXT"]),
         ("letters", ["zoo generate R TEXT"]),

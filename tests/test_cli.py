@@ -257,8 +257,8 @@ def test_load_says_what_it_is_and_what_next(zoo: Zoo) -> None:
     for word in ("IndependentPixels", "zoo-toy", "16 parameters", "float32", "Density", "nll", "CC0-1.0", "pins"):
         assert word in out
     assert lines[lines.index("Next:") + 1 :] == [
-        "  zoo score TOY_pixels IMAGES…",
         "  zoo sample TOY_pixels -n 64 -o out.png",
+        "  zoo score TOY_pixels IMAGES…",
         "  zoo eval TOY_pixels --check",
         "  zoo info TOY_pixels",
     ]

@@ -220,7 +220,7 @@ def test_a_release_without_numbers_asks_for_data(
     registry: Registry, model: Model, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = write(model, "toy", tmp_path / "unmeasured")
-    with pytest.raises(UsageError, match="records no number"):
+    with pytest.raises(UsageError, match="records no data"):
         zoo_core.evaluate(str(folder), registry=registry)
     found = zoo_core.evaluate(str(folder), data="TOY_BITS", registry=registry)
     assert {check.verdict for check in found.checks} == {"not recorded"}

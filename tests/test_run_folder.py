@@ -170,10 +170,10 @@ class StopAfter(Observer):
             raise Interrupted
 
 
-def interrupted(folder: Path, registry: Registry, steps: int, **changes: Any) -> Run:
+def interrupted(folder: Path, registry: Registry, at: int, **changes: Any) -> Run:
     run = Run.start(folder, asked(**{"epochs": 5.0, **changes}), registry)
     with pytest.raises(Interrupted):
-        run.train(StopAfter(run, steps))
+        run.train(StopAfter(run, at))
     return run
 
 
@@ -307,3 +307,11 @@ def test_a_loss_that_is_no_number_says_what_is_left(
     assert zoo("info", tmp_path / "run")[0] == 0
     code, _, err = zoo(*train, 0.001)
     assert code == 2 and "exists and is not empty" in err
+
+
+def test_a_run_that_needs_no_data_is_a_model_to_look_at_too(registry: Registry, tmp_path: Path) -> None:
+    interrupted(tmp_path / "run", registry, 9, model="system-player", data="none", epochs=None, steps=40)
+    with pytest.warns(UnfinishedRun, match="interrupted \\(step 9, 22.5% of the run\\)"):
+        zoo_core.load(str(tmp_path / "run"), registry=registry)
+    found = zoo_core.info(str(tmp_path / "run"), registry=registry)
+    assert found["licence"]["data"] == "NONE" and found["training"]["data"] == "none"

@@ -17,6 +17,7 @@ import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, ZooError
 from zoo_core.interfaces.batches import as_channels_last
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
 from zoo_core.interfaces.record import Record
@@ -58,7 +59,7 @@ def moved(model: Model, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 def test_a_pass_over_the_train_split_sees_each_example_once_as_the_model_does(registry: Registry) -> None:
-    data, model = registry.open_dataset("toy-grey"), Model(Record())
+    data, model = registry.open_dataset("toy-grey"), zoo_core.create("toy", registry=registry)
     whole = data.batch("train", torch.arange(data.size("train")))["image"]
     parts = [batch["image"] for batch in model.train_batches(data, size=7)]
     assert {len(part) for part in parts[:-1]} == {7} and torch.equal(torch.cat(parts), whole)
@@ -134,6 +135,9 @@ def test_parameters_that_share_a_gradient_each_get_all_of_it(accumulate: int, lo
         def __init__(self, config: Record) -> None:
             super().__init__(config)
             self.a, self.b, self.c = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
+
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
 
         def optimizers(self) -> dict[str, Optimizer]:
             return {"main": Optimizer(kind="sgd", lr=1.0)}
@@ -237,6 +241,9 @@ def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loo
         def __init__(self, config: Record) -> None:
             super().__init__(config)
             self.weight = torch.nn.Parameter(torch.arange(112.0).view(7, 1, 16) / 100)
+
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
 
         def loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
             x = batch["image"].flatten(1)

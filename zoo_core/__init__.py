@@ -20,13 +20,14 @@ __all__ = [
     "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName", "UsageError",
     "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare", "constant",
     "create", "dataset", "default_registry", "digest", "estimate", "evaluate", "find_data_file", "find_in_mirror",
-    "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero", "list_models", "load", "missing_data",
+    "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero", "list_models", "listings", "load",
+    "missing_data",
     "replacing", "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from zoo_core.catalogue.information import info
-    from zoo_core.catalogue.listing import list_models
+    from zoo_core.catalogue.listing import list_models, listings
     from zoo_core.discovery.hookspecs import hookimpl
     from zoo_core.discovery.registry import Registry, dataset, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, StudySpec
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "zoo_core.catalogue.information": ("info",),
-    "zoo_core.catalogue.listing": ("list_models",),
+    "zoo_core.catalogue.listing": ("list_models", "listings"),
     "zoo_core.discovery.hookspecs": ("hookimpl",),
     "zoo_core.discovery.registry": ("Registry", "dataset", "default_registry"),
     "zoo_core.discovery.specs": ("CommandSpec", "DatasetSpec", "MetricSpec", "ModelSpec", "StepSpec", "StudySpec"),

@@ -140,11 +140,14 @@ class Model(nn.Module):
         """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once.
 
         Args:
-            fields: what the data set says that the batch holds; by default what the signature says.
+            fields: what the data set says that the batch holds, beside what the signature says; lists are texts.
             generator: what random steps draw from; without one, each from its own seed.
         """
         prepared = dict(batch)
-        known = {**self.signature(), **(fields or {})} if self.input else {}
+        if not self.input:
+            return prepared
+        texts = {name: Field(kind="text") for name, values in batch.items() if isinstance(values, list)}
+        known = {**self.signature(), **texts, **(fields or {})}
         for step in self.input:
             prepared = step.apply(prepared, known, generator)
         return prepared

@@ -154,8 +154,8 @@ def prepare(model: Model, x: Any) -> Any:
     if field.kind == "image":
         prepared = _images(model, field, x)
     elif field.kind in ("text", "tokens") and not isinstance(x, (Tensor, np.ndarray)):
-        texts = {"text": [x] if isinstance(x, str) else list(x)}
-        prepared = model.preprocess(texts, {"text": Field(kind="text")})
+        name = model.subject if field.kind == "text" else "text"
+        prepared = model.preprocess({name: [x] if isinstance(x, str) else list(x)})
     else:
         prepared = model.preprocess({model.subject: _numbers(field, x)})
     if model.subject not in prepared:

@@ -50,7 +50,7 @@ def with_boxes(picture: Tensor, boxes: Tensor, labels: Sequence[int], marks: Seq
         colour = class_colour(label)
         draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=thick)
         at = (max(left, 0), max(top - 14, 0))
-        draw.rectangle(draw.textbbox(at, mark, font=font), fill=colour)
+        draw.rectangle((*at, *draw.textbbox(at, mark, font=font)[2:]), fill=colour)
         draw.text(at, mark, fill="black", font=font)
     return _tensor(canvas)
 

@@ -160,3 +160,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[st
 
     tensors = {file.stem: load_file(file) for file in path.glob("*.safetensors")}
     return tensors, json.loads((path / STATE).read_text())
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
+    return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"

@@ -18,6 +18,7 @@ from zoo_core.interfaces.batches import pack_texts
 from zoo_core.interfaces.capabilities import Sampler, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.pictures.grids import save_grid
 from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
@@ -47,7 +48,7 @@ def write_release(
     *,
     summary: str,
     licence: Licence,
-    example: Mapping[str, Tensor],
+    example: Mapping[str, Any],
     recipe: str | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
@@ -74,7 +75,7 @@ def write_release(
     names = [MODEL, *write_artifacts(model, folder)]
     golden = golden_of(model)
     if golden is not None:
-        fields = {name: values for name, values in example.items() if name in _taken(model)} if golden.arguments else {}
+        fields = _taken(model, example) if golden.arguments else {}
         output = run_golden(model, golden, fields)
         save_tensors(
             {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
@@ -183,7 +184,9 @@ def _dtype(tensors: Mapping[str, Tensor]) -> Any:
     return dtypes.pop()
 
 
-def _taken(model: Model) -> set[str]:
-    """The names of a batch that the model takes, with the indices of its ragged fields."""
+def _taken(model: Model, example: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model takes of a raw batch: its fields, the indices of ragged ones, and what a step makes fields of."""
     fields = model.signature()
-    return {*fields, *(field.index for field in fields.values() if field.index)}
+    names = {*fields, *(field.index for field in fields.values() if field.index)}
+    prepared = model.preprocess(example, generator=evaluation_generator(model.input))
+    return {name: values for name, values in example.items() if name in names or name not in prepared}

@@ -1,12 +1,12 @@
 """A training run as the person who waits sees it: a bar, or lines now and then where there is no terminal."""
 
 import time
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from zoo_core.progress import Show, is_watched, progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.releases.run_folder import place_of
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
@@ -64,11 +64,6 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release
-
-
-def place_of(row: Mapping[str, Any]) -> str:
-    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
-    return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"
 
 
 def duration(seconds: float) -> str:

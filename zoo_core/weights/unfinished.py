@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Registry
+from zoo_core.discovery.registry import NO_DATA, Registry
 from zoo_core.errors import WeightsError
 from zoo_core.releases.release import CONFIG, MODEL, Licence, Maker, ReleaseConfig, code_licence
-from zoo_core.releases.run_folder import AVERAGE, BEST, RUN, STATE, TRAINING, checkpoints, is_held, read_run
+from zoo_core.releases.run_folder import AVERAGE, BEST, RUN, STATE, TRAINING, checkpoints, is_held, place_of, read_run
 from zoo_core.releases.tensors import read_header
 
 if TYPE_CHECKING:
@@ -63,21 +63,22 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
         config=record.config,
         input=arguments.input,
         dtype=dtype,
-        summary=arguments.summary or f"{offer.spec.summary}; in training on {arguments.data}",
+        summary=arguments.summary or f"{offer.spec.summary}; in training",
         licence=Licence(
             code=code_licence(offer.plugin.distribution),
             weights=arguments.licence,
-            data=registry.dataset(arguments.data).spec.licence,
+            data="NONE" if arguments.data == NO_DATA else registry.dataset(arguments.data).spec.licence,
         ),
         recipe=arguments.command(),
         training={
             "data": arguments.data,
             "data_sha256": record.data_sha256,
-            "epochs": round(state.get("epochs", 0.0), 4),
+            "epochs": state.get("epochs"),
             "steps": step,
             "seed": arguments.seed,
             "device": record.device,
             "best_epoch": best["epoch"] if best else None,
+            "best_step": best["step"] if best else None,
             "wall_seconds": round(state["seconds"]),
             "curve": state["curve"],
         },
@@ -87,7 +88,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
     return Unfinished(
         release,
         where=f"'{folder}' is being trained ({done})" if live else f"training of '{folder}' was interrupted ({done})",
-        weights=f"the weights of epoch {best['epoch']:g}, the best so far" if best else "the weights of that step",
+        weights=f"the weights of {place_of(best)}, the best so far" if best else "the weights of that step",
         go_on=go_on,
     )
 

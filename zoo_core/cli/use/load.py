@@ -100,13 +100,14 @@ def _description(model: "Model", located: "Located", registry: "Registry") -> li
 
 
 def proposed(model: "Model", reference: str, table: "Sequence[CapabilitySpec]") -> list[str]:
-    """The commands for what the model can do, in the order of the table of capabilities."""
+    """The commands for what the model can do, those that need no file of the user first."""
     from zoo_core.inputs import input_kind
 
     kind = input_kind(model)
     words = {"ref": reference, **(EXAMPLES[kind] if kind else {})}
     commands = [command for spec in table if spec.name in model.capabilities for command in spec.commands]
     fitting = [command for command in commands if set(re.findall(r"{(\w+)}", command)) <= words.keys()]
+    fitting.sort(key=lambda command: "{file}" in command)  # first what can be tried at once
     return list(dict.fromkeys(command.format(**words) for command in fitting))
 
 

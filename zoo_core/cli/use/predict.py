@@ -74,7 +74,8 @@ def predict(
         print_json(answers)
     else:
         lines = [line for answer in answers for line in _lines(answer)]
-        print_table(list(max(lines, key=lambda line: len(line))), [list(line.values()) for line in lines])
+        widest = max(lines, key=lambda line: len(line))
+        print_table(list(widest), [list(line.values()) for line in lines])
         if "unit" in answers[0]:
             talk(f"The uncertainty is in {answers[0]['unit']}.")
     if output is not None:
