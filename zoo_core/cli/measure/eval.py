@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 )
 @device_option
 @hub_options
-@json_option
+@table_options
 def eval_command(
     references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any
 ) -> None:
@@ -76,6 +76,7 @@ def eval_command(
         print_table(
             ["reference", "metric", "measured", "unit", "protocol", "recorded", "verdict"],
             [_row(result) for result in results],
+            drop=["protocol", "unit", "recorded"],
         )
     sys.exit(_exit_code(results, check))
 
