@@ -17,9 +17,9 @@ from PIL import Image
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.reading import open_picture
 from zoo_core.measuring.prediction import _in_picture
 from zoo_core.pictures.overlays import class_colour
+from zoo_core.pictures.reading import open_picture
 from zoo_core.steps.notation import read_steps
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)

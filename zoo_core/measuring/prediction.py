@@ -14,8 +14,8 @@ from torch import Tensor
 
 from zoo_core.inputs import Inputs
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.reading import OpenPicture
 from zoo_core.pictures.overlays import legend, with_boxes, with_classes
+from zoo_core.pictures.reading import OpenPicture
 
 Answer = dict[str, Any]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing
-from zoo_core.interfaces.reading import Pictures, batch_of_pictures, to_pil
+from zoo_core.pictures.reading import Pictures, batch_of_pictures, to_pil
 
 GAP = 2  # pixels between two images of a grid
 

@@ -41,8 +41,8 @@ def complete(
     import torch
 
     from zoo_core.errors import UsageError
-    from zoo_core.interfaces.reading import open_picture
     from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.reading import open_picture
 
     check_output(output)
     if keep_rows is not None and mask is not None:

@@ -49,7 +49,7 @@ def features(
             for layer, values in model.extract_features(inputs.x, list(layers)).items():
                 parts[layer].append(values.cpu())
     tensors = {layer: torch.cat(values).contiguous() for layer, values in parts.items()}
-    names = {"format": "pt", "files": json.dumps(images)}
-    write_atomically(output, save(tensors, metadata=names))
+    metadata = {"files": json.dumps(images)}  # one entry: of several the order is random, and so the bytes
+    write_atomically(output, save(tensors, metadata=metadata))
     shapes = ", ".join(f"{layer} {list(tensor.shape)}" for layer, tensor in tensors.items())
     talk(f"Wrote {output}: {shapes}.")

@@ -97,8 +97,8 @@ def _check_kind(images: bool, output: Path | None, each: Path | None) -> None:
 
 
 def _write_images(images: "Tensor", output: Path | None, each: Path | None, title: str) -> None:
-    from zoo_core.interfaces.reading import to_pil
     from zoo_core.pictures.grids import save_grid, save_png
+    from zoo_core.pictures.reading import to_pil
 
     if output is not None:
         save_grid(images, output, title=title)
