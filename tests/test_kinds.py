@@ -95,6 +95,7 @@ def test_rows_are_scored_by_name_and_told_by_line(zoo: Zoo, kind: Kind, desk: Pa
     code, out, err = zoo("score", kind("rows"), "people.csv")
     best = -1.5 * math.log(2 * math.pi)
     assert code == 0 and [line.split("\t") for line in out.splitlines()] == [
+        ["row", "log p(x), nats", "bits/dim", "outlier score", "stranger than"],
         ["people.csv:2", f"{best:.5g}", "-", f"{-best:.5g}", "-"],
         ["people.csv:3", f"{best - 0.5:.5g}", "-", f"{0.5 - best:.5g}", "-"],
     ]
@@ -116,7 +117,7 @@ def test_rows_are_ranked_among_those_of_a_data_set(zoo: Zoo, desk: Path) -> None
 
 
 def test_numbers_are_predicted_by_the_names_of_the_targets(zoo: Zoo, kind: Kind, desk: Path) -> None:
-    code, out, err = zoo("predict", kind("line"), "pairs.csv", "--samples", 4)
+    code, out, err = zoo("predict", kind("line"), "pairs.csv", "--samples", 4, "--no-header")
     assert (code, err) == (0, "The uncertainty is in units.\n")
     assert out == "pairs.csv:2\t3\t-1\t5\t6\t1\t2\t4\t4\npairs.csv:3\t8\t-2\t7\t9\t3\t5\t4\t4\n"
     first = json.loads(zoo("predict", kind("line"), "pairs.csv", "--json").out)[0]
@@ -153,7 +154,7 @@ def test_texts_are_classified_from_the_command_line_and_from_files(
     code, out, err = zoo("predict", kind("mood"), "hm", "mail.txt", "-", "--top", 1)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "hm\tsad 0.500", "so good :)\tcheerful 0.731", "so bad :(\tsad 0.731", "well :)\tcheerful 0.731",
+        "text\t#1", "hm\tsad 0.500", "so good :)\tcheerful 0.731", "so bad :(\tsad 0.731", "well :)\tcheerful 0.731",
     ]  # fmt: skip
     found = json.loads(zoo("predict", kind("mood"), "a :)", "--json").out)
     assert found[0]["text"] == "a :)" and [one["class"] for one in found[0]["classes"]] == ["cheerful", "sad"]
@@ -214,7 +215,7 @@ def spots(desk: Path) -> list[Path]:
 def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
     code, out, err = zoo("predict", kind("threshold"), "patch.png", "dark.png", "-o", "seen.png")
     assert (code, err) == (0, "Wrote seen.png.\n")
-    assert out == "patch.png\tdark 0.900\tlight 0.100\ndark.png\tdark 1.000\n"
+    assert out == "image\t#1\t#2\npatch.png\tdark 0.900\tlight 0.100\ndark.png\tdark 1.000\n"
     found = json.loads(zoo("predict", kind("threshold"), "patch.png", "--json", "--top", 1).out)
     assert found == [{"image": "patch.png", "classes": [{"class": "dark", "share": pytest.approx(0.9)}]}]
     with Image.open("seen.png") as file:
@@ -230,7 +231,7 @@ def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots
 def test_a_detector_tells_boxes_in_pixels_of_the_picture(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
     code, out, err = zoo("predict", kind("spot"), "patch.png", "dark.png", "-o", "seen.png")
     assert (code, err) == (0, "Wrote seen.png.\n")
-    assert out == "patch.png\tspot\t1.000\t8.0 4.0 18.0 12.0\ndark.png\t-\t-\t-\n"
+    assert out == "image\tclass\tscore\tbox\npatch.png\tspot\t1.000\t8.0 4.0 18.0 12.0\ndark.png\t-\t-\t-\n"
     found = json.loads(zoo("predict", kind("spot"), "patch.png", "--json").out)
     assert found == [{"image": "patch.png", "objects": [{"class": "spot", "score": 1.0, "box": [8, 4, 18, 12]}]}]
     assert json.loads(zoo("predict", kind("spot"), "patch.png", "--json", "--threshold", 1.1).out)[0]["objects"] == []

@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -32,7 +32,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @input_option
 @device_option
 @hub_options
-@json_option
+@table_options
 def score(
     reference: str,
     examples: tuple[str, ...],

@@ -7,7 +7,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, say_unused
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ Answer = dict[str, Any]  # what a model says of an example, as --json prints it
     type=click.Path(dir_okay=False, path_type=Path),
     help="A PNG of the images, labelled; for rows and texts, a .csv or .jsonl.",
 )
-@json_option
+@table_options
 @input_option
 @device_option
 @hub_options
@@ -74,8 +74,8 @@ def predict(
         print_json(answers)
     else:
         lines = [line for answer in answers for line in _lines(answer)]
-        widest = max(lines, key=lambda line: len(line))
-        print_table(list(widest), [list(line.values()) for line in lines])
+        columns = list(dict.fromkeys(name for line in lines for name in line))
+        print_table(columns, [[line.get(name, "") for name in columns] for line in lines])
         if "unit" in answers[0]:
             talk(f"The uncertainty is in {answers[0]['unit']}.")
     if output is not None:
