@@ -18,6 +18,7 @@ import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.fields import Field
 from zoo_core.measuring.prediction import _in_picture
+from zoo_core.measuring.scoring import score
 from zoo_core.pictures.overlays import class_colour
 from zoo_core.pictures.reading import open_picture
 from zoo_core.steps.notation import read_steps
@@ -113,6 +114,26 @@ def test_rows_are_ranked_among_those_of_a_data_set(zoo: Zoo, desk: Path) -> None
     assert code == 2 and "--map is for images" in err
 
 
+def test_scores_are_written_as_a_table(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    for suffix in (".csv", ".jsonl"):
+        code, _, err = zoo("score", kind("rows"), "people.csv", "-o", f"scores{suffix}")
+        assert code == 0 and f"Wrote scores{suffix}." in err
+    rows = json.loads(zoo("score", kind("rows"), "people.csv", "--json").out)["rows"]
+    assert [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()] == rows
+    header, first, _ = Path("scores.csv").read_text().splitlines()
+    assert header == "row,log_prob,bits_per_dim,outlier_score,stranger_than"
+    assert [first.split(",")[k] for k in (0, 2, 4)] == ["people.csv:2", "", ""]
+
+
+def test_a_text_is_as_likely_as_its_letters_and_padding_is_none(registry: Registry) -> None:
+    model: Any = zoo_core.create("kind-letters", registry=registry)
+    found = score(model, torch.tensor([[0, 1, 2], [4, 5, -1]]))
+    assert found.log_prob is not None
+    expected = [-math.log(26) + 2 * math.log(0.9), -math.log(26) + math.log(0.9)]
+    assert found.log_prob.tolist() == pytest.approx(expected, rel=1e-5)
+    assert torch.equal(found.outlier_score, -found.log_prob)
+
+
 # Predicting.
 
 
@@ -131,19 +152,32 @@ def test_numbers_are_predicted_by_the_names_of_the_targets(zoo: Zoo, kind: Kind,
     }
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_predictions_are_written_as_a_table(suffix: str, zoo: Zoo, kind: Kind, desk: Path) -> None:
-    assert zoo("predict", kind("sorter"), "pairs.csv", "--top", 1, "-o", f"found{suffix}").code == 0
-    text = (desk / f"found{suffix}").read_text()
-    probability = 1 / (1 + math.exp(-6))
-    if suffix == ".csv":
-        header, first, second = text.splitlines()
-        assert header == "row,class_1,probability_1" and second == "pairs.csv:3,positive,0.999999881"
-        row = dict(zip(header.split(","), first.split(","), strict=True))
-    else:
-        row = json.loads(text.splitlines()[0])
-    assert row["row"] == "pairs.csv:2" and row["class_1"] == "positive"
-    assert float(row["probability_1"]) == pytest.approx(probability, abs=1e-7)
+def test_predictions_are_written_as_a_table_or_as_the_answers(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    for name, command in {"sorter": ("--top", 1), "line": ()}.items():
+        for suffix in (".csv", ".jsonl"):
+            assert zoo("predict", kind(name), "pairs.csv", *command, "-o", f"{name}{suffix}").code == 0
+        answers = json.loads(zoo("predict", kind(name), "pairs.csv", *command, "--json").out)
+        assert [json.loads(line) for line in (desk / f"{name}.jsonl").read_text().splitlines()] == answers
+    assert (desk / "sorter.csv").read_text().splitlines() == [
+        "row,class_1,probability_1", "pairs.csv:2,positive,0.997527421", "pairs.csv:3,positive,0.999999881",
+    ]  # fmt: skip
+    assert 1 / (1 + math.exp(-6)) == pytest.approx(0.997527421, abs=1e-7)
+    header, first, _ = (desk / "line.csv").read_text().splitlines()
+    assert header.startswith("row,sum,difference,sum_total") and first.startswith("pairs.csv:2,3,-1,2,3,")
+
+
+def test_what_was_found_in_pictures_is_written_as_a_table_too(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
+    for name in ("threshold", "spot"):
+        for suffix in (".csv", ".jsonl"):
+            assert zoo("predict", kind(name), "patch.png", "dark.png", "-o", f"{name}{suffix}").code == 0
+    assert Path("threshold.csv").read_text().splitlines() == [
+        "image,class_1,share_1,class_2,share_2", "patch.png,dark,0.899999976,light,0.100000001", "dark.png,dark,1,,",
+    ]  # fmt: skip
+    assert Path("spot.csv").read_text() == "image,class,score,xmin,ymin,xmax,ymax\npatch.png,spot,1,8,4,18,12\n"
+    found = [json.loads(line) for line in Path("spot.jsonl").read_text().splitlines()]
+    assert [(one["image"], len(one["objects"])) for one in found] == [("patch.png", 1), ("dark.png", 0)]
+    assert zoo("predict", kind("spot"), "dark.png", "-o", "none.csv").code == 0
+    assert Path("none.csv").read_text() == "image,class,score,xmin,ymin,xmax,ymax\n"
 
 
 def test_texts_are_classified_from_the_command_line_and_from_files(
@@ -178,10 +212,13 @@ def test_a_trained_regressor_reads_a_table(name: str, zoo: Zoo, desk: Path) -> N
         ("predict LINE absent.csv", ("'absent.csv' does not exist",)),
         ("predict SORTER people.csv", ("people.csv', line 2: 4 numbers, and 2 are needed",)),
         ("predict LINE pairs.csv -o found.png", ("must end in .csv or .jsonl",)),
+        ("predict LINE pairs.csv --top 2", ("this model has no option --top", "Classifier or Segmenter")),
+        ("predict SORTER pairs.csv --samples 2", ("this model has no option --samples", "Uncertain")),
+        ("predict SORTER pairs.csv --threshold nan", ("nan is no finite number",)),
         ("predict MOOD absent.txt", ("'absent.txt' does not exist",)),
         ("predict ROWS people.csv", ("is no Classifier and no Regressor and no Segmenter and no Detector",)),
         ("predict LETTERS word", ("is no Classifier",)),
-        ("score SORTER pairs.csv", ("no Density and no OutlierScorer",)),
+        ("score SORTER pairs.csv", ("no Density, no LanguageModel and no OutlierScorer",)),
         ("score ROWS pairs.csv", ("no column 'height'", "height, weight, age")),
         ("features LINE pairs.csv -o f.safetensors", ("is no FeatureExtractor",)),
     ],

@@ -34,14 +34,10 @@ def features(
     import torch
     from safetensors.torch import save
 
-    from zoo_core.errors import UsageError
-    from zoo_core.hub.atomic import write_atomically
+    from zoo_core.hub.atomic import check_output, write_atomically
     from zoo_core.inputs import input_batches
-    from zoo_core.pictures.grids import check_parent
 
-    if output.suffix != ".safetensors":
-        raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")
-    check_parent(output)
+    check_output(output, ".safetensors")
     model, _ = load_for("FeatureExtractor", reference, device)
     parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():
