@@ -57,7 +57,7 @@ def options_for(model: AnyModel, *, seed: int = 0, pictures: bool = False, **giv
         if not set(NEEDED[name]) & set(model.capabilities):
             raise UsageError(
                 f"this model has no option --{name}",
-                f"It is for those that are {' or '.join(NEEDED[name])}: zoo info lists what a model can do.",
+                f"It is for models that are {' or '.join(NEEDED[name])}.",
             )
         options = options._replace(**{name: value})
     return options
