@@ -7,6 +7,7 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.names import data_option, metric_option, model_argument
+from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
 
 
@@ -19,7 +20,7 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
 @click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option()
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
 @click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
