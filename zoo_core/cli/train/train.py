@@ -26,10 +26,11 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
@@ -60,7 +61,7 @@ def train(
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
-    from zoo_core.processes import emulates_bfloat16
+    from zoo_core.releases.licence import ways_to_state
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
@@ -116,8 +117,9 @@ def train(
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
-        if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
-            talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
     keep_freed_memory()
-    train_and_watch(run)
+    release = train_and_watch(run)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
+    if release.licence.missing:
+        ways = ways_to_state(release.licence, release.zoo.plugin)
+        talk(f"To publish it, state the licence of its {' and of its '.join(release.licence.missing)} first. {ways}")
