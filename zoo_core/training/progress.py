@@ -43,6 +43,9 @@ class Watch(Observer):
         parts = [f"{part} {k} {v:.5g}" for part in ("train", "validation") for k, v in row.get(part, {}).items()]
         talk(f"{place_of(row)}: {', '.join(parts)}{' (best)' if is_best else ''}")
 
+    def on_unmeasured(self, why: str) -> None:
+        talk(f"Warning: {why}")
+
 
 def train_and_watch(run: Run) -> ReleaseConfig:
     """Train to the end, make the release, and say what came of it."""

@@ -1,12 +1,16 @@
 """zoo train"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.printing import as_reference, talk
+
+if TYPE_CHECKING:
+    from zoo_core.releases.release import ReleaseConfig
+    from zoo_core.training.run import Run
 
 
 @click.command()
@@ -61,7 +65,6 @@ def train(
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
-    from zoo_core.releases.licence import ways_to_state
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
@@ -107,6 +110,8 @@ def train(
             images.insert(0, {"step": "resize", "size": size})
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
+        if arguments["metrics"] and not arguments["test"]:
+            raise UsageError("--metric and --no-test exclude each other")
         asked = RunArguments(
             model=model,
             data=data,
@@ -118,8 +123,26 @@ def train(
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
     keep_freed_memory()
-    release = train_and_watch(run)
-    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
-    if release.licence.missing:
+    _say_what_next(run, train_and_watch(run))
+
+
+def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
+    """After training: where the release is, and what it lacks.
+
+    Raises:
+        ZooError: a metric that was asked for could not be measured.
+    """
+    from zoo_core.errors import ZooError
+    from zoo_core.releases.licence import ways_to_state
+
+    place = as_reference(run.folder)
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {place}")
+    if missing := release.licence.missing:
         ways = ways_to_state(release.licence, release.zoo.plugin)
-        talk(f"To publish it, state the licence of its {' and of its '.join(release.licence.missing)} first. {ways}")
+        talk(f"To publish it, state the licence of its {' and of its '.join(missing)} first. {ways}")
+    measured = [entry.metric for entry in release.metrics]
+    if run.arguments.test and (lacking := [name for name in run.arguments.metrics if name not in measured]):
+        raise ZooError(
+            f"the release is whole, but without {', '.join(lacking)}",
+            f"To see why: zoo eval {place} --metric {lacking[0]}",
+        )
