@@ -142,7 +142,14 @@ except SystemExit as done:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list"], ["list", "--sort", "nll", "--json"], ["info", "pixelrnn"], ["plugins"], ["plugins", "--commands"]],
+    [
+        ["list"],
+        ["list", "--sort", "nll", "--json"],
+        ["info", "pixelrnn"],
+        ["plugins"],
+        ["plugins", "--commands"],
+        ["data"],
+    ],
     ids=" ".join,
 )
 def test_commands_that_only_look_are_light(arguments: list[str]) -> None:

@@ -1,7 +1,10 @@
 """What zoo-data offers; imports no torch."""
 
-from zoo_core import DatasetSpec, hookimpl
-from zoo_data._packages import packages
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from zoo_core import DatasetSpec, Package, hookimpl
 
 zoo_api = 1
 _SPLITS = ("train", "validation", "test")
@@ -18,6 +21,13 @@ _REGRESSION = [
     ("caschools", "CaSchools", "Reading scores of districts in California", "GPL-2.0-or-later", (280, 70, 70), 9),
     ("wage", "Wage", "Logarithms of the wages of 3,000 men", "GPL-2.0-only", (2000, 500, 500), 16),
 ]  # fmt: skip
+
+
+@cache
+def packages(group: str) -> tuple[Package, ...]:
+    """What data sets are made from, as `packages.toml` pins it."""
+    pinned = tomllib.loads(Path(__file__).with_name("packages.toml").read_text(encoding="utf-8"))
+    return tuple(Package(**package) for package in pinned[group])
 
 
 def _sizes(*sizes: int) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, progress_bar, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ def data(context: click.Context) -> None:
 
 
 @data.command("list")
-@json_option
+@table_options
 def list_command(as_json: bool) -> None:
     """List all data sets: whether they are here, sizes of the splits, what a batch holds, licence, and where from."""
     from zoo_core.datasets.listing import list_datasets
@@ -46,7 +46,7 @@ def list_command(as_json: bool) -> None:
         sizes = " / ".join("?" if size is None else f"{size:,}" for size in row.sizes.values())
         fields = ", ".join(f"{name} {what}" for name, what in row.fields.items())
         table.append([row.name, "yes" if row.here else "no", sizes, fields or "-", row.licence, _where(row)])
-    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table)
+    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table, drop=["licence", "here"])
 
 
 def _where(row: "DatasetListing") -> str:
@@ -123,7 +123,7 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
 @click.option("--seed", default=0, show_default=True, help="Which examples: drawn at random.")
 @click.option("--field", help="The images to draw, where there are several.")
 @click.option("--caption", "captions", multiple=True, help="A field that is written below; may be repeated.")
-@json_option
+@table_options
 def show(
     name: str,
     output: Path | None,
