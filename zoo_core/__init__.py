@@ -15,7 +15,8 @@ __version__ = "0.1.0"
 # Literal, because a type checker takes for public what it can read here. A test keeps it equal to the two lists below.
 __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
-    "Field", "GeometricStep", "Group", "Loss", "Measurement", "Metric", "MetricSpec", "Model", "ModelSpec",
+    "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
+    "ModelSpec",
     "NotComparable", "Objective", "Optimizer", "Record", "RecordError", "Registry", "Report", "Source", "Stage",
     "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName", "UsageError",
     "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare", "constant",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.conditions import Condition
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field, labelled_images
+    from zoo_core.interfaces.large import LargeDataset
     from zoo_core.interfaces.metric import Measurement, Metric
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import (
@@ -87,6 +89,7 @@ _HOME = {
     "zoo_core.interfaces.conditions": ("Condition",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field", "labelled_images"),
+    "zoo_core.interfaces.large": ("LargeDataset",),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),
     "zoo_core.interfaces.model": ("Model",),
     "zoo_core.interfaces.objectives": (

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.batches import packed_fields, part_of, to_device
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -38,6 +38,7 @@ def measure(
     metrics: Mapping[str, Metric],
     *,
     limit: int | None = None,
+    batch: int | None = None,
     processes: Processes | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
     on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
@@ -46,9 +47,10 @@ def measure(
 ) -> dict[str, Measurement]:
     """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
-    Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
-    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why. What
-    metrics draw is written into the folder `pictures`, by their names.
+    Random input steps make one draw, from the seed that they record. `batch` is how many examples are taken at a time:
+    fewer need less memory. Of many processes each takes its share of the batches, and all know the result. A metric
+    that cannot be had here is left out, and `on_unmeasurable` told why. What metrics draw is written into the folder
+    `pictures`, by their names.
 
     Raises:
         ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
@@ -63,12 +65,14 @@ def measure(
     try:
         metrics = _begun(model, data, split, size, metrics, on_unmeasurable, required)
         with _each_method_once(model):
-            for number, batch in enumerate(evaluation_batches(model, data, split, size)):
+            done = 0
+            for number, examples in enumerate(evaluation_batches(model, data, split, size, batch)):
                 if number % processes.count == processes.rank:
-                    batch = to_device(batch, processes.device)
+                    examples = to_device(examples, processes.device)
                     for metric in metrics.values():
-                        metric.update(model, batch)
-                on_batch(min((number + 1) * BATCH, size), size)
+                        metric.update(model, examples)
+                done += len(examples["index"])
+                on_batch(done, size)
     finally:
         model.train(training)
     first, *others = processes.gather(dict(metrics))
@@ -140,20 +144,43 @@ def _each_method_once(model: Model) -> Iterator[None]:
 def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
     """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
     for many splits are sorted by class."""
+    if n >= data.size(split):
+        return torch.arange(data.size(split))
     return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
 
 
-def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
+def evaluation_batches(
+    model: Model, data: Dataset, split: str, size: int, batch: int | None = None
+) -> Iterator[dict[str, Any]]:
     """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
-    split as "index" [B]."""
+    split as "index" [B].
+
+    `batch` is how many at a time, by default 100. What is drawn does not depend on it: where something is, examples are
+    prepared by the hundred and then cut, so that there are never more at a time.
+    """
+    batch, together = batch or BATCH, BATCH
+    draws = any(step.evaluation_seed is not None for step in model.input)
+    if isinstance(data, Episodes) or not (draws or type(model).draw_inputs is not Model.draw_inputs):
+        together = batch
+    packed = packed_fields({**data.features, **model.signature()})
+    for prepared in _prepared(model, data, split, size, together):
+        n = len(prepared["index"])
+        for start in range(0, n, batch) if batch < n else ():
+            yield part_of(prepared, slice(start, min(start + batch, n)), packed)
+        if batch >= n:
+            yield prepared
+
+
+def _prepared(model: Model, data: Dataset, split: str, size: int, batch: int) -> Iterator[dict[str, Any]]:
+    """As `evaluation_batches`; what is drawn depends on `batch`."""
     inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
-    for indices in torch.split(chosen_examples(data, split, size), BATCH):
-        batch = data.batch(split, indices)
+    places = chosen_examples(data, split, size)
+    for indices, examples in zip(torch.split(places, batch), data.walk(split, places, batch), strict=True):
         if not isinstance(data, Episodes):  # a seed is nothing to preprocess
-            batch = model.preprocess(batch, data.features, generator=inputs)
-            batch |= model.draw_inputs(stream, len(indices), draws)
-        yield batch | {"index": indices}
+            examples = model.preprocess(examples, data.features, generator=inputs)
+            examples |= model.draw_inputs(stream, len(indices), draws)
+        yield examples | {"index": indices}
 
 
 def fitting_metrics(
@@ -264,6 +291,7 @@ def evaluate(
     split: str | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
+    batch: int | None = None,
     data_file: Path | None = None,
     device: str = "cpu",
     pictures: Path | None = None,
@@ -279,6 +307,7 @@ def evaluate(
         split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
+        batch: examples at a time, by default 100: fewer need less memory. Metrics with noise of their own draw others.
         pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
 
     Raises:
@@ -306,6 +335,7 @@ def evaluate(
         split,
         chosen,
         limit=limit,
+        batch=batch,
         processes=processes,
         on_batch=on_batch,
         on_unmeasurable=lambda metric, why: unmeasurable.update({metric: why.message}),

@@ -38,6 +38,7 @@ class RunArguments(Record, kw_only=True):
     precision: Literal["fp32", "bf16"] | None = None
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
+    eval_batch: Count | None = None  # examples at a time when it is measured
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
     summary: str | None = None
     licence: str = "NOASSERTION"  # of the weights, SPDX
@@ -62,7 +63,10 @@ class RunArguments(Record, kw_only=True):
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
+                words += [
+                    f"--{name.replace('_', '-')}",
+                    _number_text(value) if isinstance(value, float) else str(value),
+                ]
         return shlex.join(words)
 
 
@@ -99,7 +103,7 @@ def read_command(command: str) -> RunArguments:
             elif name == "--augment":
                 steps.append(text)
             else:
-                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
         return RunArguments(**values, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""

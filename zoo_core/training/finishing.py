@@ -36,7 +36,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
     _take_best_weights(run)
     model.eval()
     torch.manual_seed(arguments.seed)
-    model.fit_posthoc(_Batches(model, run.data, run.processes.device))
+    model.fit_posthoc(_Batches(model, run.data, run.processes.device, arguments.eval_batch))
     storage = getattr(torch, arguments.storage) if arguments.storage else None
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
@@ -129,10 +129,10 @@ def training_record(run: Run) -> dict[str, Any]:
 class _Batches:
     """What `fit_posthoc` iterates over, as often as it likes."""
 
-    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
-        self.model, self.data, self.device = model, data, device
+    def __init__(self, model: Model, data: Dataset, device: torch.device, size: int | None) -> None:
+        self.model, self.data, self.device, self.size = model, data, device, size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         split = self.model.posthoc_split
-        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
+        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split), self.size):
             yield to_device(batch, self.device)
