@@ -21,7 +21,7 @@ from zoo_core.errors import DataError, UsageError
 from zoo_core.interfaces.dataset import TensorDataset, digest
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.large import LargeDataset, Windows
-from zoo_core.measuring.evaluation import chosen_examples, evaluation_batches
+from zoo_core.measuring.batches import chosen_examples, evaluation_batches
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps

@@ -59,8 +59,9 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.record import Record
     from zoo_core.interfaces.source import Source
     from zoo_core.interfaces.step import Step
+    from zoo_core.measuring.batches import chosen_examples
     from zoo_core.measuring.comparison import compare
-    from zoo_core.measuring.evaluation import chosen_examples, evaluate
+    from zoo_core.measuring.evaluation import evaluate
     from zoo_core.measuring.summary import summarise
     from zoo_core.pictures.grids import show
     from zoo_core.steps.geometry import GeometricStep
@@ -99,7 +100,8 @@ _HOME = {
     "zoo_core.interfaces.source": ("Source",),
     "zoo_core.interfaces.step": ("Step",),
     "zoo_core.measuring.comparison": ("compare",),
-    "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
+    "zoo_core.measuring.batches": ("chosen_examples",),
+    "zoo_core.measuring.evaluation": ("evaluate",),
     "zoo_core.measuring.summary": ("summarise",),
     "zoo_core.steps.geometry": ("GeometricStep",),
     "zoo_core.pictures.grids": ("show",),
