@@ -16,8 +16,8 @@ from zoo_core.errors import UnknownName, UsageError
 from zoo_core.interfaces.dataset import digest
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring import evaluation
-from zoo_core.measuring.evaluation import check, check_fields, entries, evaluation_batches, fitting_metrics, measure
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import check, check_fields, entries, fitting_metrics, measure
 from zoo_core.releases.release import MetricEntry, Protocol
 
 
@@ -58,21 +58,18 @@ def test_metrics_come_in_the_order_in_which_a_plugin_declares_them(model: Model,
 
 @pytest.mark.parametrize("size", [1, 7, 130, 1000])
 @pytest.mark.parametrize("steps", ["as it is", "random"])
-def test_the_result_does_not_depend_on_the_batch_size(
-    size: int, steps: str, registry: Registry, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_does_not_depend_on_the_batch_size(size: int, steps: str, registry: Registry, model: Model) -> None:
     """A random step makes one draw over the whole split, so its result does not either."""
     data = registry.open_dataset("toy-bits" if steps == "as it is" else "toy-grey")
     chosen = model if steps == "as it is" else random_step(registry, model, 5)
 
-    def nll() -> float:
-        return measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]))["nll"].value
+    def nll(batch: int | None = None) -> float:
+        return measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]), batch=batch)["nll"].value
 
     torch.manual_seed(1)
     reference = nll()
     torch.manual_seed(2)
-    monkeypatch.setattr(evaluation, "BATCH", size)
-    assert nll() == pytest.approx(reference, rel=1e-7)
+    assert nll(size) == pytest.approx(reference, rel=1e-7)
 
 
 def test_the_seed_of_a_random_step_decides_the_draw(registry: Registry, model: Model) -> None:
