@@ -588,7 +588,6 @@ def test_the_data_set_decides_the_config(zoo: Zoo) -> None:
     ("command", "words"),
     [
         ("toyy", ("no model named 'toyy'", "'toy'")),
-        ("toyy --data nothing", ("no model named 'toyy'",)),
         ("toy.bit", ("'toy.bits'",)),
         ("toy --data toy-bit", ("no data set named 'toy-bit'",)),
         ("toy --set widht=3", ("'widht'", "width")),
