@@ -12,8 +12,6 @@ import sys
 
 from zoo_core.errors import WeightsError, ZooError
 
-NO_LICENCE = "NOASSERTION"
-
 
 def pass_gate(reference: str, *, measure: bool) -> None:
     """Load, verify and measure the release in a fresh process.
@@ -33,6 +31,7 @@ def _check(reference: str, measure: bool) -> None:
     from zoo_core.errors import DataError
     from zoo_core.measuring.evaluation import evaluate, recorded_metrics
     from zoo_core.releases.golden import check_golden
+    from zoo_core.releases.release import NO_LICENCE
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 

@@ -1,6 +1,7 @@
 """The model card: README.md of a release, generated from its config.json alone."""
 
 import json
+import re
 
 from zoo_core.releases.release import ReleaseConfig
 
@@ -13,6 +14,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         "library_name: zoo",
         f"license: {release.licence.weights.lower()}",
         f"tags: [zoo, {name}, {release.zoo.plugin}]",
+        *_base_model(release),
         *_model_index(release),
         "---",
         "",
@@ -35,6 +37,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         "",
         f"    {release.recipe or 'not recorded'}",
         "",
+        *_ancestors(release),
         *(f"* {key}: {value}" for key, value in release.training.items() if isinstance(value, str | int | float)),
         "",
         "Config: `" + json.dumps(release.config) + "`",
@@ -61,6 +64,21 @@ def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
             f"  value: {entry.value!r}",
         ]
     return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
+
+
+def _base_model(release: ReleaseConfig) -> list[str]:
+    """What it was trained from, as the hub reads it, where that is on a hub too."""
+    on_a_hub = re.match(r"hf:([^@]+)", release.ancestors[0].reference) if release.ancestors else None
+    return [f"base_model: {on_a_hub[1]}", "base_model_relation: finetune"] if on_a_hub else []
+
+
+def _ancestors(release: ReleaseConfig) -> list[str]:
+    lines = []
+    for ancestor in release.ancestors:
+        head = ", with a new head" if ancestor.new_head else ""
+        frozen = f", `{' '.join(ancestor.frozen)}` frozen" if ancestor.frozen else ""
+        lines.append(f"* trained from `{ancestor.reference}`{head}{frozen}; sha256 `{ancestor.model_sha256}`")
+    return lines
 
 
 def _dependencies(release: ReleaseConfig) -> list[str]:

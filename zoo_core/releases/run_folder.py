@@ -38,6 +38,7 @@ class RunRecord(Record, kw_only=True):
     data_sha256: dict[str, str]
     config: dict[str, Any]
     dependencies: dict[str, PinnedRelease] = {}
+    parent: PinnedRelease | None = None  # what it starts from; a folder by its whole path
 
 
 def write_run(folder: Path, record: RunRecord) -> None:

@@ -28,6 +28,7 @@ from zoo_core.releases.release import (
     CONFIG,
     GOLDEN,
     MODEL,
+    Ancestor,
     Licence,
     Maker,
     MetricEntry,
@@ -53,6 +54,7 @@ def write_release(
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
+    ancestors: Sequence[Ancestor] = (),
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
 
@@ -60,6 +62,7 @@ def write_release(
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
+        ancestors: what its training started from, the nearest first.
 
     Raises:
         WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
@@ -98,6 +101,7 @@ def write_release(
         metrics=list(metrics),
         golden=golden,
         dependencies=pinned_dependencies(model),
+        ancestors=list(ancestors),
         conditions=model.conditions(),
         files={},
     )

@@ -62,8 +62,10 @@ class Loop:
         processes: Processes | None = None,
         others: Mapping[str, Dataset] | None = None,
         augmentation: Steps = (),
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
-        """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own.
+        """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own; `frozen` are
+        modules that stay in eval mode.
 
         Raises:
             UsageError: one learning rate for several optimizers; epochs of a source that has no end; a source that
@@ -72,7 +74,7 @@ class Loop:
         self.model, self.data, self.others = model, data, dict(others or {})
         self.epochs, self.steps, self.seed = epochs, steps, seed
         self.batch, self.accumulate, self.precision = batch, accumulate, precision or model.precision
-        self.augmentation = augmentation
+        self.augmentation, self.frozen = augmentation, frozen
         self.processes = processes or Processes(str(model.device))
         self.device = model.device
         self.step_number = 0
@@ -139,6 +141,8 @@ class Loop:
         self.enter_stages()
         if not self.model.training:
             self.model.train()
+        for module in self.frozen:
+            module.eval()
         self.model.on_progress(progress)
         due = [
             (number, objective)

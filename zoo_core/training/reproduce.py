@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
+from zoo_core.training.starting import locate_parent
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
@@ -78,11 +79,14 @@ def reproduce(
 
     Raises:
         UsageError: the release has no recipe of `zoo train`.
+        WeightsError: what its training started from is gone, or another release now.
         NotComparable: the data here are not those it was trained on.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments = recipe_of(located)
+    if (parent := _made_with(located)["parent"]) is not None:
+        locate_parent(parent.reference, registry, parent)  # before anything else: without it there is no way
     _check_data(located, registry.open_dataset(arguments.data, data_file))
     releases = []
     with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
@@ -92,7 +96,7 @@ def reproduce(
                 run = Run.resume(place, registry)
             else:
                 asked = msgspec.structs.replace(arguments, seed=seed)
-                run = Run.start(place, asked, registry, data_file=data_file, device=device)
+                run = Run.start(place, asked, registry, data_file=data_file, device=device, **_made_with(located))
             releases.append((run_one or _run_silently)(run))
     found = []
     for recorded in recorded_metrics(located):
@@ -148,7 +152,7 @@ def estimate(
     arguments, training = recipe_of(located), located.release.training
     data = registry.open_dataset(arguments.data, data_file)
     _check_data(located, data)
-    run = Run(Path(), arguments, registry, data, Processes(device))
+    run = Run(Path(), arguments, registry, data, Processes(device), **_made_with(located))
     run.loop.step()  # the first one is slower
     took, done = 0.0, 0
     began = time.perf_counter()
@@ -178,6 +182,13 @@ def recipe_of(located: Located) -> RunArguments:
     if recipe is None:
         raise UsageError(f"'{located.name}' records no recipe")
     return read_command(recipe)
+
+
+def _made_with(located: Located) -> dict[str, Any]:
+    """The other releases that a release was made with, as `Run` takes them."""
+    release = located.release
+    parent = release.ancestors[0] if release.ancestors else None
+    return {"dependencies": release.dependencies, "parent": parent}
 
 
 def _check_data(located: Located, data: Dataset) -> None:

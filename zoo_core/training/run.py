@@ -12,6 +12,7 @@ import torch
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -33,7 +34,9 @@ from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.training.observer import Means, Observer
 from zoo_core.training.selection import Selection
+from zoo_core.training.starting import frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
+from zoo_core.weights.dependencies import absolute, pin
 
 CHECKPOINT_SECONDS = 240.0
 ROWS = 20  # of the curve of a run without epochs
@@ -50,20 +53,15 @@ class Run:
         data: Dataset,
         processes: Processes,
         dependencies: Mapping[str, PinnedRelease] | None = None,
+        parent: PinnedRelease | None = None,
     ) -> None:
-        """`dependencies` are those that the run began with, if it is resumed."""
+        """`dependencies` and `parent` are those of the run that is resumed, or of the release that is made again."""
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
-        self.model = create(
-            arguments.model,
-            registry=registry,
-            features=self._data_features(),
-            input=arguments.input,
-            config=arguments.config,
-            dependencies=dependencies,
-        ).to(processes.device)
+        self.parent = None if arguments.start is None else locate_parent(arguments.start, registry, parent)
+        self.model = self._model(dependencies).to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         use_threads_of(self.model)
@@ -90,6 +88,7 @@ class Run:
             processes=processes,
             others=self.others,
             augmentation=self.augmentation,
+            frozen=frozen_modules(self.model) if arguments.freeze else (),
         )
         if arguments.until is not None and self.loop.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
@@ -106,14 +105,17 @@ class Run:
         *,
         data_file: Path | None = None,
         device: str = "cpu",
+        dependencies: Mapping[str, PinnedRelease] | None = None,
+        parent: PinnedRelease | None = None,
     ) -> "Run":
-        """A new run; its folder must not exist, or be empty."""
+        """A new run; its folder must not exist, or be empty. `dependencies` and `parent` are those that a release
+        recorded, if it is to be made again."""
         processes = Processes(device)
         if processes.is_main:
             check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
         data = registry.open_dataset(arguments.data, data_file)
         data_file = data_file or split_path(arguments.data)[1]
-        run = cls(folder, arguments, registry, data, processes)
+        run = cls(folder, arguments, registry, data, processes, dependencies, parent)
         record = RunRecord(
             arguments=arguments,
             data_file=None if data_file is None else str(data_file.expanduser().resolve()),
@@ -121,6 +123,7 @@ class Run:
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
             dependencies=pinned_dependencies(run.model),
+            parent=None if run.parent is None else pin(run.parent, absolute(str(arguments.start))),
         )
         if processes.is_main:
             write_run(folder, record)
@@ -134,7 +137,8 @@ class Run:
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
         data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
-        run = cls(folder, arguments, registry, data, Processes(record.device), record.dependencies)
+        processes = Processes(record.device)
+        run = cls(folder, arguments, registry, data, processes, record.dependencies, record.parent)
         for split, digest in run.digests().items():
             if record.data_sha256.get(split) != digest:
                 raise UsageError(
@@ -232,6 +236,20 @@ class Run:
             except Interrupted:
                 save()
                 raise
+
+    def _model(self, dependencies: Mapping[str, PinnedRelease] | None) -> AnyModel:
+        """A fresh model, or one with the parent's weights."""
+        features = self._data_features()
+        if self.parent is not None:
+            return model_from(self.parent, self.arguments, self.data, features, self.registry)
+        return create(
+            self.arguments.model,
+            registry=self.registry,
+            features=features,
+            input=self.arguments.input,
+            config=self.arguments.config,
+            dependencies=dependencies,
+        )
 
     def _augmentation(self) -> Steps:
         """The steps that were asked for, else the model's own.

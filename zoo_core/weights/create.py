@@ -25,13 +25,14 @@ def create(
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
     dependencies: Mapping[str, PinnedRelease] | None = None,
 ) -> AnyModel:
     """A model with fresh weights, and the releases that it depends on attached.
 
-    Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
-    (`features`, after the `input` steps), and `config`. `dependencies` are those that were recorded, if it is to have
-    just these.
+    Config values come from, each overruling the one before: the fields' defaults, the preset of the name (or `base`,
+    the config of a release), the data set (`features`, after the `input` steps), and `config`. `dependencies` are those
+    that were recorded, if it is to have just these.
 
     Raises:
         UnknownName: no such model.
@@ -42,7 +43,7 @@ def create(
     offer = registry.model(name)
     model_class = registry.model_class(offer)
     steps = read_steps(input, name)
-    values = dict(offer.spec.preset)
+    values = dict(offer.spec.preset if base is None else base)
     if features is not None:
         for step in steps:
             features = step.fields(features)
