@@ -27,6 +27,9 @@ class RunArguments(Record, kw_only=True):
     head: bool = False  # with a fresh head, for the classes of the data
     freeze: list[str] = []  # glob patterns of the parameters that keep the values of `start`
     data: str = NO_DATA
+    per_class: Count | None = (
+        None  # learn from so many examples of each class, drawn with the seed; by default from all
+    )
     epochs: Positive | None = None  # passes over the train split; either this or `steps`
     steps: Count | None = None
     until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
@@ -73,7 +76,10 @@ class RunArguments(Record, kw_only=True):
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
+                words += [
+                    f"--{name.replace('_', '-')}",
+                    _number_text(value) if isinstance(value, float) else str(value),
+                ]
         return shlex.join(words)
 
 
@@ -114,7 +120,7 @@ def read_command(command: str) -> RunArguments:
             elif name == "--from":
                 values["start"] = text
             else:
-                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
         return RunArguments(**values, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""

@@ -21,6 +21,7 @@ from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.run_folder import RUN
 from zoo_core.torch_state import keeps_torch_state
+from zoo_core.training.few_examples import for_run
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
@@ -87,7 +88,7 @@ def reproduce(
     arguments = recipe_of(located)
     if (parent := _made_with(located)["parent"]) is not None:
         locate_parent(parent.reference, registry, parent)  # before anything else: without it there is no way
-    _check_data(located, registry.open_dataset(arguments.data, data_file))
+    _check_data(located, for_run(registry.open_dataset(arguments.data, data_file), arguments))
     releases = []
     with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
         for seed in range(arguments.seed, arguments.seed + seeds):
@@ -150,7 +151,7 @@ def estimate(
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments, training = recipe_of(located), located.release.training
-    data = registry.open_dataset(arguments.data, data_file)
+    data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
     _check_data(located, data)
     run = Run(Path(), arguments, registry, data, Processes(device), **_made_with(located))
     run.loop.step()  # the first one is slower

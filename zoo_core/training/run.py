@@ -30,6 +30,7 @@ from zoo_core.steps.augmentation import read_augmentation
 from zoo_core.steps.notation import parse_step
 from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource
+from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Loop
 from zoo_core.training.observer import Means, Observer
@@ -113,7 +114,7 @@ class Run:
         processes = Processes(device)
         if processes.is_main:
             check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
-        data = registry.open_dataset(arguments.data, data_file)
+        data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
         data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes, dependencies, parent)
         record = RunRecord(
@@ -136,7 +137,8 @@ class Run:
         record = read_run(folder)
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
-        data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
+        name = split_path(arguments.data)[0]  # from wherever it is resumed
+        data = for_run(registry.open_dataset(name, data_file), arguments)
         processes = Processes(record.device)
         run = cls(folder, arguments, registry, data, processes, record.dependencies, record.parent)
         for split, digest in run.digests().items():

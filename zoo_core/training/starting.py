@@ -70,6 +70,7 @@ def model_from(
             "Leave the name of the model out: it is that of the release.",
         )
     source = load_located(parent, reference, registry=registry)
+    _check_classes(source, data, arguments)
     config = to_plain(source.config)  # before its head is another
     steps = [*arguments.input, *(plain_step(step) for step in source.input)]
     model = create(
@@ -83,7 +84,6 @@ def model_from(
     )
     if model.dependencies() != source.dependencies():
         raise UsageError(f"'{reference}' keeps what it depends on, and --set cannot change that")
-    _check_classes(source, data, arguments)
     fresh = _replace_head(source, data.features, reference) if arguments.head else set()
     _check_shapes(source, model, config, reference)
     _copy(source, model, fresh)
@@ -176,7 +176,7 @@ def freeze(model: Model, patterns: Sequence[str], fresh: set[str]) -> None:
     Raises:
         UsageError: a pattern matches none, or nothing is left to train.
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
         matched = set(match_names(pattern, parameters)) - fresh
         if not matched:

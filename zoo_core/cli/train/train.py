@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("--per-class", type=click.IntRange(min=1), help="Learn from so many examples of each class only.")
 @click.option("--from", "start", metavar="REFERENCE", help="Start from these weights; MODEL may be left out then.")
 @click.option("--head", is_flag=True, help="With --from: a fresh last layer, for the classes of the data.")
 @click.option("--freeze", multiple=True, metavar="GLOB", help="With --from: parameters to keep: 'features.*'.")
