@@ -74,12 +74,12 @@ def toy_release(registry: Registry, toy_site: Path) -> Path:
     folder = toy_site / "zoo_toy" / "weights" / "toy.bits"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo_core.training.run.CHECKPOINT_SECONDS", 1e9)
-        release = zoo_core.train(
+        trained = zoo_core.train(
             "toy", data="toy-bits", output=folder, epochs=3, lr=0.05, registry=registry, licence="CC0-1.0"
         )
     for extra in folder.glob("checkpoint-*"):
         shutil.rmtree(extra)
-    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, release.metrics))
+    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, trained.metrics))
     for plugin in registry.plugins:
         if plugin.name == "toy":
             plugin.declared["zoo_weights"] = [toy_site / "zoo_toy" / "toy.toml"]
@@ -228,10 +228,10 @@ def kind(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def release_of(name: str) -> Path:
         from zoo_toy.kinds import EXAMPLES
 
-        offer = registry.model(f"kind-{name}")
-        model = registry.build(offer, registry.model_class(offer).Config()).eval()
+        model = zoo_core.create(f"kind-{name}", registry=registry)
         folder = tmp_path_factory.mktemp(name) / name
         folder.mkdir()
+        offer = registry.model(f"kind-{name}")
         write_release(folder, model, offer, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
         return folder
 

@@ -122,7 +122,7 @@ def test_speed_is_the_median_batch_without_the_first(registry: Registry, monkeyp
     monkeypatch.setattr("zoo_core.measuring.comparison.time.perf_counter", lambda: next(clock))
     timed, model = _Timed(registry.new_metric("nll")), zoo_core.create("toy", registry=registry)
     for _ in range(4):
-        timed.update(model, {"image": torch.zeros(8, 1, 4, 4)})
+        timed.update(model, {"image": torch.zeros(8, 1, 4, 4), "index": torch.arange(8)})
     assert timed.examples_per_second() == 4.0
     assert timed.compute().n == 32
 

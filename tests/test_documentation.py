@@ -71,13 +71,12 @@ def test_the_models_of_contributing_train(
     coins = hand_made("coins", "zoo-toy", zoo_models=[*plugin.zoo_models(), gan, whitening])
     known = Registry([*registry.plugins, coins])
     steps = [{"step": "binarize", "mode": "threshold"}]
-    zoo_core.train("coin", data="digits", input=steps, steps=2, output=tmp_path / "coin", registry=known)
-    model = zoo_core.load(str(tmp_path / "coin"), registry=known)
+    model = zoo_core.train("coin", data="digits", input=steps, steps=2, output=tmp_path / "coin", registry=known).model
     assert model.log_prob(model.sample(3)).shape == (3,)
-    release = zoo_core.train("gan", data="digits", steps=2, output=tmp_path / "gan", registry=known)
-    assert release.training["optimizer"].count("lr 0.0002") == 2
-    release = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
-    assert release.training["data"] == "none"
+    trained = zoo_core.train("gan", data="digits", steps=2, output=tmp_path / "gan", registry=known)
+    assert trained.release.training["optimizer"].count("lr 0.0002") == 2
+    trained = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
+    assert trained.release.training["data"] == "none"
 
 
 @pytest.mark.slow

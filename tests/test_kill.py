@@ -158,6 +158,7 @@ def test_what_a_kill_left_half_written_is_gone_when_the_run_ends(
         with pytest.raises(ZeroDivisionError):
             write_atomically(run.folder / "curve.json", "[]")
     assert list(run.folder.glob(".curve.json*"))
+    run.close()  # as the end of its process does
     bring_to_its_end(run.folder, registry)
     assert not list(run.folder.glob(".*"))
 
@@ -167,7 +168,7 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_begins_again(
 ) -> None:
     more = f"run.Run.train = lambda self, observer=None: {KILL_ME}"
     assert done(start(*TRAIN, "-o", tmp_path / "run", more=more))[0] == -signal.SIGKILL
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
     bring_to_its_end(tmp_path / "run", registry)
     assert same_release(tmp_path / "run", left_alone)
 

@@ -99,7 +99,7 @@ def test_weight_decay_spares_vectors_where_a_group_says_so() -> None:
 def test_a_group_has_its_share_of_the_learning_rate_and_the_first_that_fits_counts(data: TensorDataset) -> None:
     groups = (Group(names=("backbone.bias",), lr_factor=0.0), Group(names=("backbone.*",), lr_factor=0.1))
     model = Net(kind="sgd", lr=1.0, groups=groups, decay=lambda progress: 0.5)
-    gradients = torch.autograd.grad(model.loss({"vector": data.tensors["train"]["vector"]}), list(model.parameters()))
+    gradients = torch.autograd.grad(model.loss({"vector": data.stored["train"]["vector"]}), list(model.parameters()))
     slopes = dict(zip((name for name, _ in model.named_parameters()), gradients, strict=True))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     Loop(model, data, seed=0, steps=1, batch=32).step()

@@ -46,7 +46,10 @@ DATA = {  # by system
     "system-vocabulary": "toy-grey",
     "system-player": "none",
     "system-whitening": "none",
+    "system-texts": "system-reviews",
+    "system-bags": "system-bags",
 }
+INPUT = {"system-texts": [{"step": "toy-tokens"}]}
 systems = pytest.mark.parametrize("name", DATA)
 
 PACKED = {"boxes": "image_index"}  # which field is packed by which index
@@ -65,7 +68,7 @@ def new_loop(registry: Registry) -> NewLoop:
 
     def make(name: str, *, config: Mapping[str, Any] | None = None, **options: Any) -> Loop:
         torch.manual_seed(0)
-        model = zoo_core.create(name, registry=registry, config=config)
+        model = zoo_core.create(name, registry=registry, config=config, input=INPUT.get(name, ()))
         others = {"system-domain": registry.open_dataset("system-domain")}
         data = registry.open_dataset(DATA.get(name, "toy-grey"))
         length = {"steps": 30} if DATA.get(name) == "none" else {"epochs": 4.0}
@@ -286,7 +289,8 @@ def test_a_batch_that_weighs_nothing_moves_nothing(new_loop: NewLoop) -> None:
 
 def arguments(name: str, **more: Any) -> RunArguments:
     length = {"steps": 8} if DATA[name] == "none" else {"epochs": 2}
-    return RunArguments(**({"model": name, "data": DATA[name], **length, "batch": 16} | more))
+    asked = {"model": name, "data": DATA[name], **length, "batch": 16, "input": INPUT.get(name, [])}
+    return RunArguments(**(asked | more))
 
 
 def last_checkpoint(run: Run) -> dict[str, Any]:
@@ -374,6 +378,7 @@ def test_patience_counts_the_validations_since_the_best_one(
     run = scored(Run.start(tmp_path / "run", asked, registry), scores, monkeypatch)
     run.train()
     assert len(run.curve) == epochs == run.loop.epochs_done
+    run.close()
     again = Run.resume(tmp_path / "run", registry)
     again.train()  # it is finished
     assert again.loop.step_number == run.loop.step_number and again.finished
@@ -475,7 +480,8 @@ def test_a_validation_loss_counts_examples_and_not_packed_rows(registry: Registr
     model, data = zoo_core.create("system-boxes", registry=registry), registry.open_dataset("system-boxes")
     batch = data.batch("validation", torch.arange(25))
     metric = MeanLoss()
-    metric.update(model, {name: batch[name] for name in ("boxes", "image_index", "image")})
+    packed_first = {name: batch[name] for name in ("boxes", "image_index", "image")}
+    metric.update(model, packed_first | {"index": torch.arange(25)})
     assert len(batch["boxes"]) != 25 == metric.compute().n
 
 

@@ -17,10 +17,9 @@ CALLS: dict[str, Callable[[Registry, Path], Any]] = {
     "compare": lambda registry, folder: [
         row.numbers for row in zoo_core.compare(["toy", "toy"], registry=registry, limit=20).rows
     ],
-    "train": lambda registry, folder: (
-        zoo_core.train("toy", data="toy-bits", steps=3, output=folder, registry=registry),
-        zoo_core.load(str(folder), registry=registry).state_dict(),
-    )[1],
+    "train": lambda registry, folder: zoo_core.train(
+        "toy", data="toy-bits", steps=3, output=folder, registry=registry
+    ).model.state_dict(),
     "estimate": lambda registry, folder: zoo_core.estimate("toy", registry=registry).steps,
     "reproduce": lambda registry, folder: [found.values for found in zoo_core.reproduce("toy", registry=registry)],
 }
@@ -84,3 +83,14 @@ def test_a_fresh_head_is_drawn_from_the_random_state_of_the_caller(
         torch.manual_seed(5)
         assert not torch.equal(first, second)
         assert torch.equal(first, head())
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda:1"])
+def test_the_generators_of_a_gpu_are_kept_too(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [1, 2]  # of two GPUs, as it were
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_rng_state_all", states.copy)
+    monkeypatch.setattr("torch.cuda.set_rng_state_all", lambda kept: states.__setitem__(slice(None), kept))
+    with torch_state_kept(device):
+        states[:] = 7, 7
+    assert states == [1, 2]

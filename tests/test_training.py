@@ -17,6 +17,7 @@ import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, ZooError
 from zoo_core.interfaces.batches import as_channels_last
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
 from zoo_core.interfaces.record import Record
@@ -58,7 +59,7 @@ def moved(model: Model, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 def test_a_pass_over_the_train_split_sees_each_example_once_as_the_model_does(registry: Registry) -> None:
-    data, model = registry.open_dataset("toy-grey"), Model(Record())
+    data, model = registry.open_dataset("toy-grey"), zoo_core.create("toy", registry=registry)
     whole = data.batch("train", torch.arange(data.size("train")))["image"]
     parts = [batch["image"] for batch in model.train_batches(data, size=7)]
     assert {len(part) for part in parts[:-1]} == {7} and torch.equal(torch.cat(parts), whole)
@@ -134,6 +135,9 @@ def test_parameters_that_share_a_gradient_each_get_all_of_it(accumulate: int, lo
         def __init__(self, config: Record) -> None:
             super().__init__(config)
             self.a, self.b, self.c = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
+
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
 
         def optimizers(self) -> dict[str, Optimizer]:
             return {"main": Optimizer(kind="sgd", lr=1.0)}
@@ -237,6 +241,9 @@ def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loo
         def __init__(self, config: Record) -> None:
             super().__init__(config)
             self.weight = torch.nn.Parameter(torch.arange(112.0).view(7, 1, 16) / 100)
+
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
 
         def loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
             x = batch["image"].flatten(1)
@@ -431,19 +438,20 @@ def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) 
 
 
 def test_training_learns(registry: Registry, tmp_path: Path) -> None:
-    release = zoo_core.train(
+    trained = zoo_core.train(
         "toy", data="toy-bits", output=tmp_path / "run", epochs=40, batch=60, lr=0.1, registry=registry
     )
     frequency = registry.open_dataset("toy-bits").batch("train", torch.arange(60))["image"].mean(0)
-    model = zoo_core.load(str(tmp_path / "run"), registry=registry)
+    model = trained.model
     assert (model.logit.sigmoid() - frequency).abs().max() < 0.15
-    curve = [row["validation"]["nll"] for row in release.training["curve"]]
+    curve = [row["validation"]["nll"] for row in trained.curve]
     assert min(curve) < curve[0] - 1
 
 
 def test_a_run_is_written_down_before_its_first_step(registry: Registry, tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", arguments(), registry)
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
+    run.close()
     again = Run.resume(tmp_path / "run", registry)
     assert again.loop.step_number == 0 and torch.equal(again.model.logit, run.model.logit)
 
@@ -477,7 +485,7 @@ def test_a_failed_checkpoint_leaves_the_one_before(
         run.train()
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint-00000004", "curve.json", "run.json",
+        "checkpoint-00000004", "curve.json", "run.json", "run.lock",
     ]  # fmt: skip
     assert Run.resume(tmp_path / "run", registry).loop.step_number == 4
 

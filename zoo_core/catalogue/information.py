@@ -11,6 +11,7 @@ from zoo_core.weights.fetching import fetch
 from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import HubReference, NameReference, Reference, UrlReference, parse_reference
 from zoo_core.weights.sources import find_pinned, folder_of
+from zoo_core.weights.unfinished import is_unfinished, read_unfinished
 
 
 def info(reference: str, *, registry: Registry | None = None, manifest: Manifest | None = None) -> dict[str, Any]:
@@ -22,6 +23,9 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
     parsed = parse_reference(reference)
     if not isinstance(parsed, NameReference):
         folder, source = _folder(parsed)
+        if is_unfinished(folder):
+            run = read_unfinished(folder, registry)
+            return _release(run.release, registry) | {"reference": reference, "source": source, "unfinished": str(run)}
         return _release(read_release(folder), registry) | {"reference": reference, "source": source}
     manifest = manifest or default_manifest(registry)
     try:

@@ -37,6 +37,23 @@ def list_models(
     sort: str | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
+) -> list[str]:
+    """The names of all models and releases that match the glob, as `load` and `info` take them; see `listings`."""
+    rows = listings(
+        pattern, task=task, data=data, capability=capability, sort=sort, registry=registry, manifest=manifest
+    )
+    return [row.reference for row in rows]
+
+
+def listings(
+    pattern: str = "*",
+    *,
+    task: str | None = None,
+    data: str | None = None,
+    capability: str | None = None,
+    sort: str | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
 ) -> list[Listing]:
     """All models and releases whose reference matches the glob, filtered.
 
@@ -96,7 +113,7 @@ def _check_names(
 
 def releases_here(registry: Registry | None = None) -> list[str]:
     """The names of all releases whose plugin is installed."""
-    return [row.reference for row in list_models(registry=registry) if row.tag and not row.install]
+    return [row.reference for row in listings(registry=registry) if row.tag and not row.install]
 
 
 def _protocol(entry: MetricEntry) -> str:

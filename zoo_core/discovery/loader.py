@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 
 from zoo_core.discovery import hookspecs
+from zoo_core.discovery.core_steps import CORE_STEPS
 from zoo_core.discovery.specs import (
     CommandSpec,
     DatasetSpec,
@@ -22,7 +23,7 @@ from zoo_core.discovery.specs import (
 from zoo_core.interfaces.capability_table import CAPABILITIES, CapabilitySpec
 
 GROUP = "zoo.plugins"
-RESERVED = ("hf", "folder", "package")  # in `hf:org/repo`; no plugin may have such a name
+RESERVED = ("hf", "folder", "package", "core")  # in `hf:org/repo`; no plugin may have such a name
 
 # What each hook returns a list of.
 HOOKS: dict[str, type] = {
@@ -78,6 +79,7 @@ def load_plugins(found: Iterable[EntryPoint] | None = None) -> list[Plugin]:
             _load(plugin, entry.load)
         loaded.append(plugin)
     _check_capabilities(loaded)
+    _check_steps(loaded)
     return loaded
 
 
@@ -95,6 +97,18 @@ def _check_capabilities(plugins: Iterable[Plugin]) -> None:
                 plugin.error = f"'{who}' names the capability '{name}', which nothing declares{guess}"
                 plugin.fix = f"install {plugin.distribution} again, or update it"
                 plugin.declared = {hook: [] for hook in HOOKS}
+
+
+def _check_steps(plugins: Iterable[Plugin]) -> None:
+    """A plugin with a step that is called like one of the core is broken: releases that name it mean the core's."""
+    taken = {(spec.name, spec.option) for spec in CORE_STEPS}
+    for plugin in plugins:
+        for spec in plugin.declared["zoo_steps"]:
+            if (spec.name, spec.option) in taken:
+                plugin.error = f"its step '{spec.name}' is called like one of the core"
+                plugin.fix = f"install {plugin.distribution} again, or update it"
+        if plugin.error is not None:
+            plugin.declared = {hook: [] for hook in HOOKS}
 
 
 def _load(plugin: Plugin, import_module: Callable[[], ModuleType]) -> None:

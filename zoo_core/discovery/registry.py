@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from zoo_core.discovery.core_steps import CORE_STEPS
 from zoo_core.discovery.loader import Plugin, load_plugins
 from zoo_core.discovery.specs import (
     CommandSpec,
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.dataset import Dataset
     from zoo_core.interfaces.metric import Metric
     from zoo_core.interfaces.record import Record
+    from zoo_core.interfaces.step import Step
     from zoo_core.training.study import Study
 
 Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec, CapabilitySpec, StepSpec)
+
+CORE = "core"  # the plugin, as it were, that has the steps of the core
 
 
 class Offer(NamedTuple, Generic[Spec]):
@@ -73,9 +77,10 @@ class Registry:
         added = [spec for plugin in self.plugins for spec in plugin.declared["zoo_capabilities"]]
         return [*CAPABILITIES, *added]
 
-    def steps(self) -> list[Offer[StepSpec]]:
-        """All steps that plugins add, by name."""
-        return self._offers("zoo_steps")
+    def steps(self, option: str | None = None) -> list[Offer[StepSpec]]:
+        """All steps, or those of an option ("input", "augment"): the core's, then what plugins add, by name."""
+        offers = [Offer(spec, Plugin(CORE, "zoo-core", "")) for spec in CORE_STEPS] + self._offers("zoo_steps")
+        return [offer for offer in offers if option in (None, offer.spec.option)]
 
     def manifests(self) -> list[tuple[Path, Plugin]]:
         """The manifest files that plugins bring along."""
@@ -98,6 +103,34 @@ class Registry:
     def study(self, name: str) -> Offer[StudySpec]:
         """The study of this name."""
         return self._one("study", name, self.studies())
+
+    def step(self, name: str, option: str = "input") -> Offer[StepSpec]:
+        """The step of this name at an option: "input" or "augment"."""
+        offers = self.steps(option)
+        found = [offer for offer in offers if offer.spec.name == name]
+        if not found:
+            raise unknown("step", name, (offer.spec.name for offer in offers))
+        if len(found) > 1:
+            labels = [offer.plugin.label for offer in found]
+            raise UsageError(
+                f"step '{name}' is offered by {' and '.join(labels)}",
+                f"Hide one: ZOO_DISABLE_PLUGINS={found[-1].plugin.name}",
+            )
+        return found[0]
+
+    def step_class(self, offer: Offer[StepSpec]) -> "type[Step]":
+        """The class behind a step's spec; this imports torch.
+
+        Raises:
+            ZooError: the class is called otherwise than its spec says.
+        """
+        step_class: type[Step] = _import_target(offer)
+        if step_class.__struct_config__.tag != offer.spec.name:
+            raise ZooError(
+                f"{offer.plugin.label}: the step '{offer.spec.name}' is {offer.spec.target}, whose tag is "
+                f"'{step_class.__struct_config__.tag}'"
+            )
+        return step_class
 
     def model_class(self, offer: Offer[ModelSpec]) -> "type[AnyModel]":
         """The class behind a model's spec; this imports torch."""
@@ -195,6 +228,26 @@ def default_registry() -> Registry:
             file=sys.stderr,
         )
     return registry
+
+
+def dataset(name: str, *, data_file: str | Path | None = None, registry: Registry | None = None) -> "Dataset":
+    """The data set of this name, with its splits as tensors, batches or examples.
+
+        mnist = zoo_core.dataset("mnist")
+        x = mnist.tensors("train")["image"]                        # [50000, 1, 28, 28] in [0, 1]
+        for batch in mnist.batches("train", 128, shuffle=True):
+            ...                                                    # {"image": [128, 1, 28, 28], "label": [128]}
+        DataLoader(mnist.examples("train"), batch_size=128)        # torch.utils.data
+
+    Args:
+        name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them.
+        data_file: where the data are, for a data set that is not looked for elsewhere.
+
+    Raises:
+        UnknownName: no data set has that name. DataError: it is not here, and cannot be fetched.
+    """
+    registry = registry or default_registry()
+    return registry.open_dataset(normalise(name), None if data_file is None else Path(data_file))
 
 
 def _import_target(offer: Offer[Any]) -> Any:

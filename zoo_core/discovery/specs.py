@@ -1,6 +1,6 @@
 """Specs: what a plugin declares. Plain data that names classes as text, so that listing them imports none."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -66,8 +66,9 @@ class CommandSpec(Record, kw_only=True):
 
 
 class StepSpec(Record, kw_only=True):
-    """A step of preprocessing or augmentation: a class of `zoo_core.Step` that `--input` and `--augment` can name."""
+    """A step of preprocessing or augmentation: a class of `zoo_core.Step`, whose `tag=` is this name."""
 
     name: Name
     target: Target
     summary: Line
+    option: Literal["input", "augment"] = "input"  # where it is named: at --input, it is part of the release

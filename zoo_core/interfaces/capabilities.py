@@ -194,16 +194,24 @@ class LanguageModel(Protocol):
         top_p: float | None = None,
         stop: str | None = None,
         generator: Generator | None = None,
+        **conditions: Any,
     ) -> str:
-        """A continuation of `prompt` by at most `length` tokens, without the prompt; it ends before the text `stop`."""
+        """A continuation of `prompt` by at most `length` tokens, without the prompt; it ends before the text `stop`.
+
+        Args:
+            temperature: what logits are divided by; below 1 the likely becomes likelier.
+            top_k: only so many of the likeliest tokens can come next.
+            top_p: only the likeliest tokens that together have this probability can come next.
+            conditions: those that `Model.conditions` declares.
+        """
 
 
 @runtime_checkable
 class Translator(Protocol):
     """Says a text in another language."""
 
-    def translate(self, texts: Sequence[str], *, beam: int = 1) -> list[str]:
-        """Each text in the other language; `beam` hypotheses are kept, 1 is greedy."""
+    def translate(self, texts: Sequence[str], *, beam: int = 1, **conditions: Any) -> list[str]:
+        """Each text in the other language; `beam` hypotheses are kept, 1 is greedy; `conditions` as of a Sampler."""
 
 
 @runtime_checkable

@@ -27,7 +27,9 @@ class CapabilitySpec(Record, kw_only=True):
         summary: what the method answers, in one line.
         exact: whether the same x gets the same answer each time, without a seed.
         golden: how a release's golden output is made of it; None: from no such output.
-        commands: what `zoo load` proposes; {ref} stands for the reference, {file} for an example of the user.
+        commands: what `zoo load` proposes. {ref} stands for the reference, {file} for the user's files or texts,
+            {out} for a file that is written, and {images} for picture files where a command takes nothing else: it is
+            proposed only for models of images.
     """
 
     name: CapabilityName
@@ -56,21 +58,27 @@ CAPABILITIES: tuple[CapabilitySpec, ...] = (
     _row("Segmenter", "segment", "the class of every pixel", "zoo predict {ref} {file}", exact=True, golden="x"),
     _row("Detector", "detect", "boxes of objects", "zoo predict {ref} {file}", golden="images"),
     _row(
-        "Reconstructor", "reconstruct", "x through a bottleneck", "zoo reconstruct {ref} {file} -o back.png",
+        "Reconstructor", "reconstruct", "x through a bottleneck", "zoo reconstruct {ref} {images} -o back.png",
         exact=True, golden="x",
     ),
     _row("Encoder", "encode", "the latent of each x", exact=True, golden="x"),
     _row("OutlierScorer", "outlier_score", "how anomalous each x is", "zoo score {ref} {file}", golden="x"),
     _row("LanguageModel", "token_log_prob", "log-likelihood of tokens", "zoo generate {ref} TEXT", golden="x"),
     _row("Translator", "translate", "text in another language", "zoo translate {ref} TEXT", golden="x"),
-    _row("ImageTranslator", "translate_image", "images in another domain", golden="x"),
+    _row(
+        "ImageTranslator", "translate_image", "images in another domain", "zoo translate {ref} {images} -o {out}",
+        golden="x",
+    ),
     _row("Policy", "act", "the action to take", golden="x"),
     _row("Uncertain", "predict_with_uncertainty", "predictions with their uncertainty", golden="x, seed"),
     _row("LowerBound", "elbo", "lower bound on the log-likelihood in nats", golden="x, generator"),
     _row("Stylizer", "stylize", "content in the style of another image", golden="x, x"),
     _row("Completer", "complete", "x with its unknown part sampled", golden="x, known, generator"),
     _row("Decoder", "decode", "what latents stand for", exact=True, golden="z"),
-    _row("Sampler", "sample", "new examples", "zoo sample {ref} -n 64 -o samples.png", golden="n, generator"),
+    _row("Sampler", "sample", "new examples", "zoo sample {ref} -n 64 -o {out}", golden="n, generator"),
     _row("Prior", "sample_prior", "latents of the prior", golden="n, generator"),
-    _row("FeatureExtractor", "extract_features", "inner activations"),
+    _row(
+        "FeatureExtractor", "extract_features", "inner activations",
+        "zoo features {ref} {images} -o features.safetensors",
+    ),
 )  # fmt: skip

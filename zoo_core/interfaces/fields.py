@@ -28,6 +28,7 @@ class Field(Record, kw_only=True):
         range: the smallest and the largest value.
         levels: how many values a channel can take, evenly spaced over `range`.
         classes: of a label or a mask, in the order of their numbers; of tokens, the vocabulary where it is small.
+        columns: of a vector or a row, the names of its values, as the header of a table has them.
         target: whether it is what a model is taught, and not what it takes; None: labels, masks and boxes are.
         index: of a ragged field, the name in the batch of the tensor [N] int64 that says to which example of the batch
             each of its rows belongs. Fields of one index are packed alike.
@@ -41,6 +42,7 @@ class Field(Record, kw_only=True):
     range: tuple[float, float] | None = None
     levels: Annotated[int, Meta(ge=2)] | None = None
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     target: bool | None = None
     index: str | None = None
     pad: int | None = None

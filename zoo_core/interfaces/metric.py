@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from msgspec import Meta
 from torch import Tensor
@@ -68,7 +68,7 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
         """Take in one preprocessed batch. Its "index" [B] int64 are the places of the examples in the split: random
         draws that are seeded by them do not depend on which process makes them."""
 

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo_core.errors import UsageError, WeightsError, ZooError
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capabilities import implemented_by
 from zoo_core.interfaces.conditions import Condition, check_conditions
 from zoo_core.interfaces.fields import Field
@@ -33,8 +34,8 @@ class LoadReport(Record, kw_only=True):
     parameters: int
     dtype: str
     device: str
-    model_sha256: str  # of the release's model.safetensors
-    config_sha256: str  # of its config.json
+    model_sha256: str | None  # of the release's model.safetensors; None of a run that has not ended
+    config_sha256: str | None  # of its config.json
     new_head: int | None = None  # outputs of the fresh head, if it was replaced
 
 
@@ -129,12 +130,44 @@ class Model(nn.Module):
         """
         return batch[self.subject]
 
-    def preprocess(self, batch: Mapping[str, Any], *, generator: Generator | None = None) -> dict[str, Any]:
-        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once."""
+    def preprocess(
+        self,
+        batch: Mapping[str, Any],
+        fields: Mapping[str, Field] | None = None,
+        *,
+        generator: Generator | None = None,
+    ) -> dict[str, Any]:
+        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once.
+
+        Args:
+            fields: what the data set says that the batch holds, beside what the signature says; lists are texts.
+            generator: what random steps draw from; without one, each from its own seed.
+        """
         prepared = dict(batch)
+        if not self.input:
+            return prepared
+        texts = {name: Field(kind="text") for name, values in batch.items() if isinstance(values, list)}
+        known = {**self.signature(), **texts, **(fields or {})}
         for step in self.input:
-            prepared = step.apply(prepared, generator)
+            prepared = step.apply(prepared, known, generator)
         return prepared
+
+    def prepare(self, x: Any) -> Any:
+        """What `log_prob`, `logits` and its other methods take, made of what people have: the subject of a batch,
+        preprocessed, [B, …] on the model's device.
+
+        Args:
+            x: for a model of images: a path, a PIL picture, an array [H, W], [H, W, C] or [N, H, W, C], a tensor
+                [H, W], [C, H, W] or [B, C, H, W], or a list of such. Integers are from 0 to 255, floats from 0 to 1.
+                Where the preprocessing would not make it fit, the short side is resized and the middle cut out.
+                For a model of text: a text or several. For other models: an example or several, as numbers.
+
+        Raises:
+            UsageError: it is nothing of the kind, or of a size that does not fit.
+        """
+        from zoo_core.interfaces.reading import prepare  # pillow is not needed by who has tensors
+
+        return prepare(self, x)
 
     # What it can do.
 
@@ -193,8 +226,8 @@ class Model(nn.Module):
         `begin_stage`, where random steps of the input then draw from the run's seed."""
         generator = torch.Generator().manual_seed(torch.initial_seed())
         for indices in torch.split(torch.arange(data.size("train")), size):
-            batch = self.preprocess(data.batch("train", indices), generator=generator)
-            yield {name: values.to(self.device) for name, values in batch.items()}
+            batch = self.preprocess(data.batch("train", indices), data.features, generator=generator)
+            yield to_device(batch, self.device)
 
     def streams(self, progress: float) -> dict[str, Stream]:
         """The supplies of batches, by the names under which objectives find them. Two for unpaired data.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -21,8 +22,12 @@ class Loss(NamedTuple):
     parts: Mapping[str, float | Tensor] = {}
 
     def mean(self) -> Tensor:
-        """The loss of one item, a scalar to call `backward` on."""
+        """The loss of one item, a scalar."""
         return self.value / self.weight
+
+    def backward(self) -> None:
+        """Put the gradient of the mean into the parameters, as `backward` of a tensor does."""
+        torch.autograd.backward(self.mean())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import torch
@@ -15,6 +15,7 @@ from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
 from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -29,6 +30,7 @@ from zoo_core.measuring.evaluation import (
     recorded_metrics,
 )
 from zoo_core.measuring.summary import flop_counter
+from zoo_core.notebook import html_table
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.torch_state import keeps_torch_state, torch_state_kept, use_threads_of
@@ -70,6 +72,25 @@ class Comparison(Record, kw_only=True):
     rows: list[Row]
     best: dict[str, int]  # the row of the best, by metric that several models have
 
+    def __repr__(self) -> str:
+        return "\n".join(["\t".join(cells) for cells in (self._header(), *self._cells())])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._header(), self._cells())
+
+    def _header(self) -> list[str]:
+        return ["model", "parameters", *self.metrics]
+
+    def _cells(self) -> list[list[str]]:
+        return [
+            [row.reference, f"{row.parameters:,}", *(self._cell(number, metric) for metric in self.metrics)]
+            for number, row in enumerate(self.rows)
+        ]
+
+    def _cell(self, number: int, metric: str) -> str:
+        entry = self.rows[number].numbers.get(metric)
+        return "-" if entry is None else entry.text() + " (best)" * (self.best.get(metric) == number)
+
 
 @keeps_torch_state
 def compare(
@@ -103,7 +124,7 @@ def compare(
     if len(references) < 2:
         raise UsageError("a comparison needs two references or more")
     registry = registry or default_registry()
-    located = [locate(reference, registry, manifest) for reference in references]
+    located = [locate(reference, registry, manifest, unfinished=True) for reference in references]
     dataset = registry.open_dataset(normalise(data or _recorded_data(references, located)))
     every = [offer.spec.name for offer in registry.metrics()]
     names = metrics or [name for name in every if not registry.new_metric(name).on_request]
@@ -142,7 +163,7 @@ def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> i
     (batch,) = evaluation_batches(model, data, split, 1)
     metric.begin(model, data, split, min(2, data.size(split)))
     with flop_counter() as counter:
-        metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        metric.update(model, to_device(batch, model.device))
     return int(counter.get_total_flops())
 
 
@@ -188,10 +209,10 @@ class _Timed(Metric):
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         self.metric.begin(model, data, split, n)
 
-    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
-        self.rates.append(len(next(iter(batch.values()))) / (time.perf_counter() - began))
+        self.rates.append(len(batch["index"]) / (time.perf_counter() - began))
 
     def merge(self, other: Metric) -> None:
         self.metric.merge(other)

@@ -11,11 +11,13 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator
+from zoo_core.interfaces.step import evaluation_generator, fields_after
+from zoo_core.notebook import html_table
 from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
@@ -63,7 +65,7 @@ def measure(
         with _each_method_once(model):
             for number, batch in enumerate(evaluation_batches(model, data, split, size)):
                 if number % processes.count == processes.rank:
-                    batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                    batch = to_device(batch, processes.device)
                     for metric in metrics.values():
                         metric.update(model, batch)
                 on_batch(min((number + 1) * BATCH, size), size)
@@ -149,7 +151,8 @@ def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> It
     for indices in torch.split(chosen_examples(data, split, size), BATCH):
         batch = data.batch(split, indices)
         if not isinstance(data, Episodes):  # a seed is nothing to preprocess
-            batch = model.preprocess(batch, generator=inputs) | model.draw_inputs(stream, len(indices), draws)
+            batch = model.preprocess(batch, data.features, generator=inputs)
+            batch |= model.draw_inputs(stream, len(indices), draws)
         yield batch | {"index": indices}
 
 
@@ -245,13 +248,20 @@ class Evaluation(NamedTuple):
         """The numbers measured now."""
         return [check.measured for check in self.checks]
 
+    def __repr__(self) -> str:
+        return f"<{self.located.name}: {'; '.join(f'{c.measured.text()}, {c.verdict}' for c in self.checks)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [[c.measured.text(), c.recorded.text() if c.recorded else "-", c.verdict] for c in self.checks]
+        return html_table([self.located.name, "recorded", "verdict"], rows)
+
 
 @keeps_torch_state
 def evaluate(
     reference: str,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
     data_file: Path | None = None,
@@ -265,7 +275,8 @@ def evaluate(
 
     Args:
         reference: as for `load`.
-        data: by default the data set that the release was measured on.
+        data: by default the data set that the release was measured on, or else trained on.
+        split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
         pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
@@ -274,11 +285,12 @@ def evaluate(
         ZooError: there is no such release, no data, or not one of the metrics can be had here.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
+    located = locate(reference, registry, manifest, unfinished=True)
+    split = split or ("test" if located.unfinished is None else "validation")
     recorded = recorded_metrics(located)
-    name = data or next((entry.protocol.dataset for entry in recorded), None)
+    name = data or next((entry.protocol.dataset for entry in recorded), located.release.training.get("data"))
     if name is None:
-        raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
+        raise UsageError(f"'{reference}' records no data that it was measured or trained on", "Give --data NAME.")
     processes = Processes(device)
     model = load_located(located, reference, device=str(processes.device), registry=registry, manifest=manifest)
     use_threads_of(model)
@@ -330,9 +342,7 @@ def check_fields(model: Model, data: Dataset) -> None:
     """
     if isinstance(data, Episodes):
         return
-    fields = dict(data.features)
-    for step in model.input:
-        fields = step.fields(fields)
+    fields = fields_after(model.input, data.features)
     for name, wanted in model.signature().items():
         field = fields.get(name)
         if field is None:

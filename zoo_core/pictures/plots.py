@@ -11,7 +11,8 @@ from torch import Tensor
 from zoo_core.hub.atomic import replacing
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.metric import Metric
-from zoo_core.pictures.grids import check_output, to_pil
+from zoo_core.interfaces.reading import to_pil
+from zoo_core.pictures.grids import check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

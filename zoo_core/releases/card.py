@@ -3,6 +3,9 @@
 import json
 import re
 
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
 from zoo_core.releases.release import ReleaseConfig
 
 
@@ -11,11 +14,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
     name = release.zoo.model
     lines = [
         "---",
-        "library_name: zoo",
-        f"license: {release.licence.weights.lower()}",
-        f"tags: [zoo, {name}, {release.zoo.plugin}]",
-        *_base_model(release),
-        *_model_index(release),
+        _front_matter(release),
         "---",
         "",
         f"# {name}",
@@ -53,23 +52,56 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _front_matter(release: ReleaseConfig) -> str:
+    """What the hub reads of the card, as YAML."""
+    licence = release.licence.weights
+    plain = re.fullmatch(r"[A-Za-z0-9.+-]+", licence) is not None
+    parent = _parent_on_hub(release)
+    data = ModelCardData(
+        library_name="zoo",
+        license=licence.lower() if plain else "other",
+        license_name=None if plain else licence,  # an expression such as "MIT OR Apache-2.0"
+        tags=["zoo", release.zoo.model, release.zoo.plugin],
+        base_model=parent,
+        base_model_relation="finetune" if parent else None,
+        model_name=release.zoo.model,
+        eval_results=[
+            EvalResult(
+                task_type="other",
+                dataset_type=entry.protocol.dataset,
+                dataset_name=entry.protocol.dataset,
+                dataset_split=entry.protocol.split,
+                metric_type=entry.metric,
+                metric_value=entry.value,
+            )
+            for entry in release.metrics
+        ]
+        or None,
+    )
+    return data.to_yaml(line_break="\n").rstrip("\n")
+
+
 def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
     """The numbers once more as the hub's own files, `.eval_results/<data set>.yaml`, from the same source."""
-    by_data: dict[str, list[str]] = {}
+    by_data: dict[str, list[dict[str, object]]] = {}
     for entry in release.metrics:
-        lines = by_data.setdefault(entry.protocol.dataset, [])
-        lines += [
-            f"- dataset: {{id: {entry.protocol.dataset}, split: {entry.protocol.split}}}",
-            f"  metric: {entry.metric}",
-            f"  value: {entry.value!r}",
-        ]
-    return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
+        by_data.setdefault(entry.protocol.dataset, []).append(
+            {
+                "dataset": {"id": entry.protocol.dataset, "split": entry.protocol.split},
+                "metric": entry.metric,
+                "value": entry.value,
+            }
+        )
+    return {
+        f".eval_results/{data.replace('/', '_').replace(':', '_')}.yaml": yaml.safe_dump(results, sort_keys=False)
+        for data, results in by_data.items()
+    }
 
 
-def _base_model(release: ReleaseConfig) -> list[str]:
-    """What it was trained from, as the hub reads it, where that is on a hub too."""
-    on_a_hub = re.match(r"hf:([^@]+)", release.ancestors[0].reference) if release.ancestors else None
-    return [f"base_model: {on_a_hub[1]}", "base_model_relation: finetune"] if on_a_hub else []
+def _parent_on_hub(release: ReleaseConfig) -> str | None:
+    """The repository that training started from, where that is on a hub."""
+    found = re.match(r"hf:([^@]+)", release.ancestors[0].reference) if release.ancestors else None
+    return found and found[1]
 
 
 def _ancestors(release: ReleaseConfig) -> list[str]:
@@ -110,19 +142,3 @@ def _table(release: ReleaseConfig) -> list[str]:
             f"| {protocol.dataset} {protocol.split} | {protocol.n} | {protocol.estimator} |"
         )
     return rows
-
-
-def _model_index(release: ReleaseConfig) -> list[str]:
-    """Metrics as the hub reads them."""
-    if not release.metrics:
-        return []
-    lines = ["model-index:", f"- name: {release.zoo.model}", "  results:"]
-    for entry in release.metrics:
-        data = entry.protocol.dataset
-        lines += [
-            "  - task: {type: other}",
-            f"    dataset: {{type: {data}, name: {data}, split: {entry.protocol.split}}}",
-            "    metrics:",
-            f"    - {{type: {entry.metric}, value: {entry.value!r}}}",
-        ]
-    return lines

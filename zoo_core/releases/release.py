@@ -9,6 +9,7 @@ config.json           everything else, written last; it lists the size and sha25
 
 import json
 import re
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,19 +28,26 @@ NO_LICENCE = "NOASSERTION"  # SPDX for: nobody has stated one
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
-class Maker(Record, kw_only=True):
+class Maker(Record, kw_only=True, omit_defaults=True):
     """Which code a release is for."""
 
     api: int
     model: str  # its name
     plugin: str  # the distribution
     plugin_version: str
+    steps: dict[str, str] = {}  # the distribution of each step of `input` that is not the core's
 
 
 def check_licence(text: str) -> None:
     """UsageError unless it looks like an SPDX licence expression."""
     if _SPDX.fullmatch(text) is None:
         raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
+
+
+def code_licence(distribution: str) -> str:
+    """The SPDX licence that a plugin's distribution declares."""
+    declared = metadata(distribution)
+    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 class Licence(Record, kw_only=True):
@@ -84,6 +92,9 @@ class MetricEntry(Record, kw_only=True):
         """The number as people read it."""
         error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
         return f"{self.metric} {self.value:.4g}{error} {self.unit} ({self.protocol.dataset} {self.protocol.split})"
+
+    def __repr__(self) -> str:
+        return f"<{self.text()}>"
 
 
 class Golden(Record, kw_only=True):
@@ -134,6 +145,9 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
     ancestors: list[Ancestor] = []  # what training started from, the nearest first: the parent, its parent, …
     files: dict[str, FileEntry]
+
+    def __repr__(self) -> str:
+        return f"<release of {self.zoo.model}: {'; '.join([self.summary, *(entry.text() for entry in self.metrics)])}>"
 
 
 def read_release(folder: Path) -> ReleaseConfig:

@@ -1,9 +1,10 @@
 """The folder of a training run, before and beside the release that it becomes.
 
 run.json                   what the run is, written before its first step
+run.lock                   locked by the process that trains here; empty, and it stays
 curve.json                 a row an epoch
-checkpoint-00001234/       complete or absent: written under another name and renamed, so that a kill at any
-    model.safetensors      moment leaves the one before: parameters and buffers
+checkpoint-00001234/       complete or absent: written beside and renamed, so that a kill leaves the one before
+    model.safetensors      parameters and buffers
     training.safetensors   optimizer state, averaged weights, what the model keeps for training
     best.safetensors       the weights of the best epoch so far, if there was one
     state.json             counters, cursors, curve, artifacts
@@ -16,17 +17,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_core.errors import UsageError
-from zoo_core.hub.atomic import sync_folder, write_atomically
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.hub.atomic import check_new_folder, sync_folder, write_atomically
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import PinnedRelease
 from zoo_core.releases.tensors import save_tensors
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from torch import Tensor
 
-RUN, PREFIX = "run.json", "checkpoint-"
+RUN, LOCK, PREFIX = "run.json", "run.lock", "checkpoint-"
+TRAINING, BEST, STATE = "training.safetensors", "best.safetensors", "state.json"  # in a checkpoint, beside MODEL
+AVERAGE = "average/"  # what the names of averaged weights begin with, in TRAINING
 
 
 class RunRecord(Record, kw_only=True):
@@ -41,10 +45,70 @@ class RunRecord(Record, kw_only=True):
     parent: PinnedRelease | None = None  # what it starts from; a folder by its whole path
 
 
-def write_run(folder: Path, record: RunRecord) -> None:
-    """Make `folder` that of a run."""
+def hold(folder: Path) -> "BaseFileLock | None":
+    """Make this process the only trainer in `folder`, until the lock is released or the process ends, however it ends.
+
+    Returns:
+        None where the file system has no locks.
+
+    Raises:
+        ZooError: another process trains there now.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ZooError(
+            f"'{folder}' is being trained already", "Wait until that ends, or stop it first: Ctrl-C where it runs."
+        ) from None
+    except (OSError, NotImplementedError):
+        return None
+    return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains in `folder` now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        lock = hold(folder)
+    except ZooError:
+        return True
+    if lock is not None:
+        lock.release()
+    return False
+
+
+def check_startable(folder: Path) -> None:
+    """Raise early where a run must not start.
+
+    Raises:
+        UsageError: the folder holds more than a run that has trained nothing yet, or that may still be running.
+        ZooError: it is being trained.
+    """
+    lock = hold(folder) if (folder / LOCK).exists() else None
+    try:
+        _check_startable(folder, lock)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def start_run(folder: Path, record: RunRecord) -> "BaseFileLock | None":
+    """Make `folder` that of a run, and hold it; raises as `check_startable`."""
     folder.mkdir(parents=True, exist_ok=True)
+    lock = hold(folder)
+    _check_startable(folder, lock)
     write_atomically(folder / RUN, json.dumps(to_plain(record), indent=1))
+    return lock
+
+
+def _check_startable(folder: Path, lock: "BaseFileLock | None") -> None:
+    replaceable = {LOCK} if lock is None else {LOCK, RUN}  # without a lock, another process may have begun just now
+    if not (folder.is_dir() and {path.name for path in folder.iterdir() if path.suffix != ".part"} <= replaceable):
+        check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -77,7 +141,7 @@ def save_checkpoint(
     try:
         for name, tensors in files.items():
             save_tensors(tensors, beside / f"{name}.safetensors")
-        write_atomically(beside / "state.json", json.dumps(state, indent=1))
+        write_atomically(beside / STATE, json.dumps(state, indent=1))
         os.rename(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -96,4 +160,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[st
     from safetensors.torch import load_file
 
     tensors = {file.stem: load_file(file) for file in path.glob("*.safetensors")}
-    return tensors, json.loads((path / "state.json").read_text())
+    return tensors, json.loads((path / STATE).read_text())
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
+    return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"

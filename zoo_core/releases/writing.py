@@ -1,7 +1,6 @@
 """Writing a release: from a model in memory to a folder that describes and verifies itself."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Offer
+from zoo_core.discovery.registry import Offer, Registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
@@ -19,6 +18,7 @@ from zoo_core.interfaces.batches import pack_texts
 from zoo_core.interfaces.capabilities import Sampler, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.pictures.grids import save_grid
 from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
@@ -37,7 +37,7 @@ from zoo_core.releases.release import (
     exact_reference,
 )
 from zoo_core.releases.tensors import save_tensors
-from zoo_core.steps.notation import plain_step
+from zoo_core.steps.notation import plain_step, step_plugins
 
 SAMPLES = "samples.png"
 
@@ -49,12 +49,13 @@ def write_release(
     *,
     summary: str,
     licence: Licence,
-    example: Mapping[str, Tensor],
+    example: Mapping[str, Any],
     recipe: str | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
     ancestors: Sequence[Ancestor] = (),
+    registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
 
@@ -63,6 +64,7 @@ def write_release(
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
         ancestors: what its training started from, the nearest first.
+        registry: where the steps of the model are from.
 
     Raises:
         WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
@@ -76,7 +78,7 @@ def write_release(
     names = [MODEL, *write_artifacts(model, folder)]
     golden = golden_of(model)
     if golden is not None:
-        fields = {name: values for name, values in example.items() if name in _taken(model)} if golden.arguments else {}
+        fields = _taken(model, example) if golden.arguments else {}
         output = run_golden(model, golden, fields)
         save_tensors(
             {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
@@ -89,7 +91,11 @@ def write_release(
         names.append(SAMPLES)
     release = ReleaseConfig(
         zoo=Maker(
-            api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
+            api=API,
+            model=offer.spec.name,
+            plugin=offer.plugin.distribution,
+            plugin_version=offer.plugin.version,
+            steps=step_plugins(model.input, registry),
         ),
         config=to_plain(model.config),
         input=[plain_step(step) for step in model.input],
@@ -123,7 +129,7 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
     found = {}
     for name, reference in model.dependencies().items():
         report = model.attached[name].load_report if name in model.attached else None
-        if report is None:
+        if report is None or report.model_sha256 is None or report.config_sha256 is None:
             raise WeightsError(f"the dependency '{name}' of {type(model).__name__} is not the release '{reference}'")
         found[name] = PinnedRelease(
             reference=exact_reference(report.reference, report.source),
@@ -132,12 +138,6 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
             config_sha256=report.config_sha256,
         )
     return found
-
-
-def code_licence(distribution: str) -> str:
-    """The SPDX licence that a plugin's distribution declares."""
-    declared = metadata(distribution)
-    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 @torch.no_grad()
@@ -188,7 +188,9 @@ def _dtype(tensors: Mapping[str, Tensor]) -> Any:
     return dtypes.pop()
 
 
-def _taken(model: Model) -> set[str]:
-    """The names of a batch that the model takes, with the indices of its ragged fields."""
+def _taken(model: Model, example: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model takes of a raw batch: its fields, the indices of ragged ones, and what a step makes fields of."""
     fields = model.signature()
-    return {*fields, *(field.index for field in fields.values() if field.index)}
+    names = {*fields, *(field.index for field in fields.values() if field.index)}
+    prepared = model.preprocess(example, generator=evaluation_generator(model.input))
+    return {name: values for name, values in example.items() if name in names or name not in prepared}

@@ -16,8 +16,8 @@ from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
-from zoo_core.releases.release import NO_LICENCE, Licence, MetricEntry, ReleaseConfig, read_release
-from zoo_core.releases.writing import code_licence, round_to, write_release
+from zoo_core.releases.release import NO_LICENCE, Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.writing import round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
@@ -26,6 +26,13 @@ from zoo_core.training.starting import ancestors
 
 def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
     """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once, if `test`."""
+    try:
+        return _released(run, observer or Observer(), test)
+    finally:
+        run.close()
+
+
+def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
     arguments, model, spec = run.arguments, run.model, run.offer.spec
     _take_best_weights(run)
     model.eval()
@@ -35,7 +42,7 @@ def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> 
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
     split = "test" if "test" in run.data.splits else run.data.splits[-1]
-    metrics = _measured(run, split, observer or Observer()) if test else []
+    metrics = _measured(run, split, observer) if test else []
     if not run.processes.is_main:
         run.processes.wait()
         return read_release(run.folder)
@@ -50,6 +57,7 @@ def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> 
         recipe=arguments.command(),
         training=training_record(run),
         storage=storage,
+        registry=run.registry,
         metrics=metrics,
         ancestors=[] if run.parent is None else ancestors(run.parent, arguments),
     )

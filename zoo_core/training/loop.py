@@ -31,6 +31,10 @@ from zoo_core.training.feeding import DatasetSource, derived_generator, derived_
 from zoo_core.training.optimizers import LiveOptimizer
 
 
+class Diverged(ZooError):
+    """A loss is no finite number any more."""
+
+
 @dataclass
 class MicroBatch:
     """A part of this step's batches, and what its objectives share."""
@@ -87,7 +91,9 @@ class Loop:
             name: open_source(model, name, self.data_of(stream), stream.split, seed, self.processes)
             for name, stream in streams.items()
         }
-        self.packed = {name: packed_fields(self._fields_of(name, stream)) for name, stream in streams.items()}
+        self.fields = {name: self._fields_of(name, stream) for name, stream in streams.items()}
+        own = model.signature()
+        self.packed = {name: packed_fields({**own, **fields}) for name, fields in self.fields.items()}
         self.main = next(iter(self.sources))
         if epochs is not None and self.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs", "Give --steps N.")
@@ -187,12 +193,13 @@ class Loop:
 
     def _prepared(self, name: str, batch: Batch) -> Batch:
         """A batch of a stream, augmented and preprocessed, and what is drawn for it."""
-        size = batch_size(batch, self.packed[name])
+        size, fields = batch_size(batch, self.packed[name]), self.fields[name]
         if self.augmentation:
             generator = derived_generator(self.seed, "augment", name, self.step_number)
             for step in self.augmentation:
-                batch = step.apply(batch, generator)
-        batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
+                batch = step.apply(batch, fields, generator)
+        generator = derived_generator(self.seed, "input", name, self.step_number)
+        batch = self.model.preprocess(batch, fields, generator=generator)
         generator = derived_generator(self.seed, "draw", name, self.step_number)
         return batch | self.model.draw_inputs(name, size, generator)
 
@@ -236,9 +243,9 @@ class Loop:
             stop, save, value, weight, *values = self.processes.sum(everything).tolist()
             self.agreed = {"stop": stop > 0, "save": save > 0}
             if not math.isfinite(value):
-                raise ZooError(
+                raise Diverged(
                     f"training stopped at step {self.step_number}: the loss '{objective.name}' is {value}",
-                    "The last checkpoint stands. Try a smaller --lr, or another seed.",
+                    "Try a smaller --lr, or another --seed.",
                 )
             if weight == 0:  # nothing to learn from, such as images without a box: no gradient moves nothing
                 return 0.0

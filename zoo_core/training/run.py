@@ -8,31 +8,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import BaseFileLock
 
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
+from zoo_core.hub.atomic import remove_half_written, write_atomically
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Steps
+from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
 from zoo_core.releases.artifacts import artifacts_of, load_artifacts
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
-from zoo_core.releases.run_folder import RunRecord, checkpoints, load_checkpoint, read_run, save_checkpoint, write_run
+from zoo_core.releases.run_folder import (
+    PREFIX,
+    RunRecord,
+    check_startable,
+    checkpoints,
+    hold,
+    load_checkpoint,
+    read_run,
+    save_checkpoint,
+    start_run,
+)
 from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.augmentation import read_augmentation
-from zoo_core.steps.notation import parse_step
+from zoo_core.steps.notation import parse_step, read_steps
 from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
-from zoo_core.training.loop import Loop
+from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer
 from zoo_core.training.selection import Selection
 from zoo_core.training.starting import frozen_modules, locate_parent, model_from
@@ -93,6 +103,7 @@ class Run:
         )
         if arguments.until is not None and self.loop.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
+        self.lock: BaseFileLock | None = None  # None too where the file system has no locks
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.means = Means()  # over the epoch so far
@@ -109,11 +120,15 @@ class Run:
         dependencies: Mapping[str, PinnedRelease] | None = None,
         parent: PinnedRelease | None = None,
     ) -> "Run":
-        """A new run; its folder must not exist, or be empty. `dependencies` and `parent` are those that a release
-        recorded, if it is to be made again."""
+        """A new run, held by this process. Its folder is absent, empty, or of a run that has trained nothing yet.
+        `dependencies` and `parent` are those that a release recorded, if it is to be made again.
+
+        Raises:
+            UsageError: the folder holds something else. ZooError: it is being trained.
+        """
         processes = Processes(device)
         if processes.is_main:
-            check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
+            check_startable(folder)
         data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
         data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes, dependencies, parent)
@@ -127,13 +142,18 @@ class Run:
             parent=None if run.parent is None else pin(run.parent, absolute(str(arguments.start))),
         )
         if processes.is_main:
-            write_run(folder, record)
+            run.lock = start_run(folder, record)
         processes.wait()
         return run
 
     @classmethod
     def resume(cls, folder: Path, registry: Registry) -> "Run":
-        """The run in `folder` at its last checkpoint, or at its beginning where there is none yet."""
+        """The run in `folder` at its last checkpoint, or at its beginning where there is none yet. This process holds
+        it, unless it is a release already.
+
+        Raises:
+            UsageError: it is no run, or was begun with other data or code. ZooError: it is being trained.
+        """
         record = read_run(folder)
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
@@ -151,6 +171,8 @@ class Run:
             keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
             changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
             raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
+        if run.processes.is_main and not run.released:
+            run.lock = hold(folder)
         if found := checkpoints(folder):
             run._load(found[-1])
         return run
@@ -183,6 +205,12 @@ class Run:
             return math.ceil(source.sampler.size / (self.arguments.batch or stream.batch))
         return max((self.arguments.steps or 1) // ROWS, 1)
 
+    def close(self) -> None:
+        """Let others train here. `finish` does so, and a run that fails or is interrupted."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
+
     @property
     def finished(self) -> bool:
         """Whether every epoch is done, or those that were asked for, or nothing has become better for too long."""
@@ -205,7 +233,23 @@ class Run:
         Raises:
             Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written first.
         """
-        observer = observer or Observer()
+        try:
+            self._train(observer or Observer())
+        except Diverged as error:
+            self.close()
+            raise Diverged(error.message, f"{error.hint} {self._what_stands()}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _what_stands(self) -> str:
+        """After a loss that is no number, which resuming would come to again."""
+        if found := checkpoints(self.folder):
+            step = int(found[-1].stem.removeprefix(PREFIX))
+            return f"Take another folder, for '{self.folder}' keeps step {step}, to look at: zoo info {self.folder}"
+        return f"Nothing was saved yet, so the folder '{self.folder}' will do again."
+
+    def _train(self, observer: Observer) -> None:
         began = saved = time.monotonic()
         before = self.seconds
 
@@ -261,11 +305,10 @@ class Run:
         """
         asked = self.arguments.augment
         plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
-        steps = read_augmentation(plain, self.arguments.model)
+        steps = read_steps(plain, self.arguments.model, self.registry, option="augment")
         own = self.model.signature() if self.has_no_data else self.data.features
         for fields in (own, *(data.features for data in self.others.values())):
-            for step in steps:
-                step.fields(fields)
+            fields_after(steps, fields)
         return steps
 
     def digests(self) -> dict[str, str]:
@@ -355,6 +398,8 @@ class Run:
             "curve": self.curve,
             "best_row": self.selection.row,
             "seconds": self.seconds,
+            "epochs": self.loop.epochs_done,
+            "part_done": self.part_done,
             "means": self.means.sums,
             "artifacts": artifacts_of(self.model),
             "best_artifacts": self.selection.artifacts,
@@ -371,8 +416,10 @@ class Run:
             self.model.load_state_dict(tensors["model"])
             self.loop.load(state["loop"], tensors["training"])
         except ZooError:
+            self.close()
             raise
         except Exception as error:
+            self.close()
             raise ZooError(f"checkpoint '{path}' cannot be read: {error}") from error
         self.selection.weights, self.selection.row = tensors.get("best", {}), state["best_row"]
         self.selection.artifacts = state.get("best_artifacts", {})

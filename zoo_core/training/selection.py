@@ -8,7 +8,6 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.batches import batch_size, packed_fields
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -26,8 +25,8 @@ class MeanLoss(Metric):
         self.total = self.weight = 0.0
         self.n = 0
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        loss, n = model.loss(batch), batch_size(batch, packed_fields(model.signature()))
+    def update(self, model: Model, batch: Mapping[str, Any]) -> None:
+        loss, n = model.loss(batch), len(batch["index"])
         loss = Loss(loss * n, n) if isinstance(loss, Tensor) else loss
         self.total += loss.value.item()
         self.weight += float(loss.weight)

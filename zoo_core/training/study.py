@@ -14,15 +14,14 @@ study that was interrupted goes on where it was.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
-from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.record import Record, to_plain
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig, read_release
@@ -30,18 +29,9 @@ from zoo_core.releases.run_folder import RUN
 from zoo_core.torch_state import torch_state_kept
 from zoo_core.training.finishing import finish
 from zoo_core.training.run import Run
-from zoo_core.weights.loading import load
+from zoo_core.training.train import Trained, check_names
 
 REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
-
-
-class Trained(NamedTuple):
-    """A run of a study that has ended."""
-
-    model: AnyModel  # the best epoch, in eval mode
-    release: ReleaseConfig
-    curve: list[dict[str, Any]]  # a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}
-    best: Mapping[str, float]  # the validation numbers of the best epoch
 
 
 def _train(run: Run) -> ReleaseConfig:
@@ -122,6 +112,7 @@ class Report:
     def train(self, label: str, model: str, **arguments: Any) -> Trained:
         """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`."""
         folder = self.folder / "runs" / label
+        check_names(model, arguments, self.registry)
         wanted = RunArguments(model=model, **arguments)
         if (folder / RUN).exists():
             run = Run.resume(folder, self.registry)
@@ -133,8 +124,7 @@ class Report:
         else:
             run = Run.start(folder, wanted, self.registry)
         release = read_release(folder) if run.released else self.run_one(run)
-        best = run.selection.row or (run.curve[-1] if run.curve else {})
-        return Trained(load(str(folder), registry=self.registry), release, run.curve, best.get("validation", {}))
+        return Trained.of(run, release)
 
 
 class Study(Record, kw_only=True):

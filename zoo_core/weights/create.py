@@ -1,7 +1,7 @@
 """`create`: a model of a given name with fresh weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Never
 
 import msgspec
 import torch
@@ -11,6 +11,7 @@ from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import read_record
+from zoo_core.interfaces.step import fields_after
 from zoo_core.releases.release import PinnedRelease
 from zoo_core.steps.notation import read_steps
 from zoo_core.weights.loading import attach_dependencies
@@ -27,8 +28,9 @@ def create(
     config: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
     dependencies: Mapping[str, PinnedRelease] | None = None,
+    **unknown: Never,
 ) -> AnyModel:
-    """A model with fresh weights, and the releases that it depends on attached.
+    """A model with fresh weights: `create("mlp", config={"hidden": [9]})`. What it depends on is attached.
 
     Config values come from, each overruling the one before: the fields' defaults, the preset of the name (or `base`,
     the config of a release), the data set (`features`, after the `input` steps), and `config`. `dependencies` are those
@@ -38,16 +40,17 @@ def create(
         UnknownName: no such model.
         RecordError: a config value that does not fit.
         ZooError: a dependency is not to be had.
+        UsageError: no such config value, or one that is not in `config`.
     """
+    if unknown:
+        raise UsageError(f"create has no argument '{next(iter(unknown))}'", f"Config values: config={unknown!r}.")
     registry = registry or default_registry()
     offer = registry.model(name)
     model_class = registry.model_class(offer)
-    steps = read_steps(input, name)
+    steps = read_steps(input, name, registry)
     values = dict(offer.spec.preset if base is None else base)
     if features is not None:
-        for step in steps:
-            features = step.fields(features)
-        values |= model_class.config_for(features)
+        values |= model_class.config_for(fields_after(steps, features))
     values |= config or {}
     known = [field.name for field in msgspec.structs.fields(model_class.Config)]
     for key in values:

@@ -4,6 +4,7 @@ Fast because nothing is done twice: parameter initialisation is skipped, the fil
 become the parameters, so that several processes share one copy and only the pages in use are read.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import Offer, Registry, default_registry
 from zoo_core.discovery.specs import ModelSpec
-from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
+from zoo_core.errors import RecordError, UnfinishedRun, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.model import LoadReport, Model
@@ -30,6 +31,7 @@ from zoo_core.torch_state import torch_state_kept
 from zoo_core.weights.dependencies import Link, extended, locate_for, locate_pinned, needs, pin
 from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.sources import Located, locate
+from zoo_core.weights.unfinished import unfinished_weights
 
 HALF = ("float16", "bfloat16")  # dtypes that by default are for storage alone
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}
@@ -39,17 +41,19 @@ def load(
     reference: str,
     *,
     device: str = "cpu",
-    dtype: str | None = None,
+    dtype: str | torch.dtype | None = None,
     head: int | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> AnyModel:
     """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
 
+    Of the folder of a run that has not ended: its best weights so far, with the warning `UnfinishedRun`.
+
     Args:
         reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16", …; by default as stored, but float32 where a release stores half precision.
+        dtype: torch.bfloat16, "float32", …; by default as stored, but float32 where a release stores half precision.
         head: replaces the model's declared head by a fresh one with so many outputs.
 
     Raises:
@@ -58,8 +62,9 @@ def load(
             random weights, except a head that was asked for.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
-    return load_located(located, reference, device=device, dtype=dtype, head=head, registry=registry, manifest=manifest)
+    located = locate(reference, registry, manifest, unfinished=True)
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    return load_located(located, reference, device=device, dtype=name, head=head, registry=registry, manifest=manifest)
 
 
 def load_located(
@@ -81,17 +86,13 @@ def load_located(
     chain = extended(chain, reference, located)
     with torch_state_kept():
         model = _build(located, registry)
-        artifacts = read_artifacts(located.folder, release.files)
-        load_artifacts(model, artifacts, str(located.folder), _versions(release, registry))
+        if located.unfinished is None:
+            _take_released(model, located, _versions(release, registry))
+        else:
+            _take_unfinished(model, located, _versions(release, registry))
+            warnings.warn(str(located.unfinished), UnfinishedRun, stacklevel=3)
         if head is not None and model.head_module is None:
             raise UsageError(f"'{reference}' has no head that could be replaced")
-        path = located.folder / MODEL
-        aliases = _aliases(model)
-        _check_tensors(path, read_header(path), model, aliases, release.dtype)
-        _assign(model, path, aliases)
-        if located.fresh:
-            _check_finite(path, model)
-            remember(path, release.files[MODEL].sha256)
         _move(model, target_device, target_dtype)
     if head is not None:  # drawn from the caller's random state, as every new layer is
         model.reset_head(head)
@@ -108,7 +109,7 @@ def load_located(
         chain=chain,
     )
     model.eval()
-    digests = pin(located, reference)
+    digests = pin(located, reference) if located.unfinished is None else None
     model.load_report = LoadReport(
         reference=reference,
         name=located.name,
@@ -119,8 +120,8 @@ def load_located(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         dtype=dtype or release.dtype,
         device=str(target_device),
-        model_sha256=digests.model_sha256,
-        config_sha256=digests.config_sha256,
+        model_sha256=digests.model_sha256 if digests else None,
+        config_sha256=digests.config_sha256 if digests else None,
         new_head=head,
     )
     return model
@@ -217,7 +218,8 @@ def _build(located: Located, registry: Registry) -> AnyModel:
     model_class = registry.model_class(offer)
     try:
         config = read_record(model_class.Config, release.config, f"{where}: config")
-        steps = read_steps(release.input, where)
+        _check_steps(release, where, registry)
+        steps = read_steps(release.input, where, registry)
     except RecordError as error:
         raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
@@ -226,12 +228,47 @@ def _build(located: Located, registry: Registry) -> AnyModel:
     return model
 
 
+def _check_steps(release: ReleaseConfig, where: str, registry: Registry) -> None:
+    """The steps that the release takes from plugins must be here."""
+    here = {offer.spec.name for offer in registry.steps("input")}
+    for name, plugin in release.zoo.steps.items():
+        if name not in here:
+            raise WeightsError(
+                f"'{where}' needs the step '{name}' of {plugin}, which is not installed",
+                f"Install that plugin: {install_hint(plugin)}",
+            )
+
+
 def _aliases(model: Model) -> list[list[str]]:
     """Groups of names that share one parameter, such as tied embeddings; each group begins with its stored name."""
     groups: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _take_released(model: Model, located: Located, hint: str) -> None:
+    load_artifacts(model, read_artifacts(located.folder, located.release.files), str(located.folder), hint)
+    path, aliases = located.folder / MODEL, _aliases(model)
+    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+    _assign(model, _memory_mapped(path), aliases)
+    if located.fresh:
+        _check_finite(path, model)
+        remember(path, located.release.files[MODEL].sha256)
+
+
+def _take_unfinished(model: Model, located: Located, hint: str) -> None:
+    """A checkpoint holds tied parameters under each of their names."""
+    folder = located.folder
+    tensors, artifacts = unfinished_weights(folder)
+    load_artifacts(model, artifacts, str(folder), hint)
+    aliases = _aliases(model)
+    for alias in (alias for names in aliases for alias in names[1:]):
+        tensors.pop(alias, None)
+    found = {name: TensorInfo(_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    _check_tensors(folder, found, model, aliases, located.release.dtype)
+    _assign(model, tensors, aliases)
+    _check_finite(folder, model)
 
 
 def _check_tensors(
@@ -250,7 +287,7 @@ def _check_tensors(
         problems.append(f"unexpected {_some(unexpected)}")
     for name in sorted(wanted.keys() & found):
         tensor, info = wanted[name], found[name]
-        expected = dtype if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+        expected = dtype if tensor.is_floating_point() else _dtype_name(tensor)
         if tuple(tensor.shape) != info.shape:
             problems.append(f"'{name}' has shape {info.shape}, not {tuple(tensor.shape)}")
         elif info.dtype != expected:
@@ -260,15 +297,18 @@ def _check_tensors(
         raise WeightsError(f"'{path}' does not fit the model: {'; '.join(problems[:3])}{more}")
 
 
-def _assign(model: Model, path: Path, aliases: list[list[str]]) -> None:
-    """The file's tensors become the model's, memory-mapped; tied ones are tied again."""
+def _memory_mapped(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"'{path}' cannot be read: {error}") from None
+
+
+def _assign(model: Model, tensors: dict[str, Tensor], aliases: list[list[str]]) -> None:
+    """The tensors become the model's; tied ones are tied again."""
     for names in aliases:
         for alias in names[1:]:
             tensors[alias] = tensors[names[0]]
@@ -298,6 +338,10 @@ def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
     model._apply(moved)
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _dtype(name: str | None) -> torch.dtype | None:

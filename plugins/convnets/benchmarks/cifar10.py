@@ -36,8 +36,7 @@ from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_core import Dataset, Model, ZooError, create, default_registry
 from zoo_core.interfaces.batches import Batch
-from zoo_core.steps.augmentation import read_augmentation
-from zoo_core.steps.notation import parse_step
+from zoo_core.steps.notation import parse_step, read_steps
 from zoo_core.training.loop import Loop
 from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.optimizers import KINDS
@@ -99,7 +98,7 @@ def hand_written_steps(model: Model, batches: Iterator[Batch], *, bf16: bool, ch
 
 
 def our_loop(model: Model, data: Dataset) -> Loop:
-    augmentation = read_augmentation([parse_step(text) for text in AUGMENTATION], "the benchmark")
+    augmentation = read_steps([parse_step(text) for text in AUGMENTATION], "the benchmark", option="augment")
     return Loop(model, data, seed=0, steps=10**9, batch=BATCH, augmentation=augmentation)
 
 

@@ -289,6 +289,7 @@ def test_a_model_trains_resumes_and_is_measured_on_a_folder(
         model="independent", data="folder:Some_Pets,size=4", epochs=1.0, input=[{"step": "binarize"}], licence="CC0-1.0"
     )
     run = Run.start(tmp_path / "run", asked, registry)
+    run.close()
     monkeypatch.chdir(tmp_path)
     again = Run.resume(tmp_path / "run", registry)  # from another place
     again.train()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, hookimpl
+from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, hookimpl
 
 zoo_api = 1
 
@@ -20,6 +20,15 @@ SYSTEMS = [  # one for each way of training
 
 KINDS = [  # one for each kind of data and of answer
     ("told", "Told", "Shows what it was told", ("Sampler",)),
+    ("rows", "Rows", "Three numbers with names", ("Density", "Sampler")),
+    ("sorter", "Sorter", "A classifier of rows", ("Classifier",)),
+    ("line", "Line", "Predicts two numbers, and how unsure it is", ("Regressor", "Uncertain")),
+    ("mood", "Mood", "A classifier of texts", ("Classifier",)),
+    ("letters", "Letters", "A language model that knows the alphabet", ("LanguageModel",)),
+    ("shout", "Shout", "Translates into capitals", ("Translator",)),
+    ("threshold", "Threshold", "Tells dark pixels from light ones", ("Segmenter",)),
+    ("spot", "Spot", "A box around all light pixels", ("Detector",)),
+    ("painter", "Painter", "Turns day into night", ("ImageTranslator",)),
 ]
 
 CAPABILITIES = {
@@ -92,9 +101,30 @@ def zoo_models() -> list[ModelSpec]:
             task="classification",
             capabilities=("Classifier",),
         ),
+        ModelSpec(
+            name="system-texts",
+            target="zoo_toy.texts:TextClassifier",
+            summary="A classifier of texts with a vocabulary",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-bags",
+            target="zoo_toy.texts:BagClassifier",
+            summary="A classifier of packed sequences",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
         *(
             ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
             for name, target, summary, capabilities in KINDS
+        ),
+        ModelSpec(
+            name="kind-nameless",
+            target="zoo_toy.kinds:Rows",
+            summary="Three numbers without names",
+            capabilities=("Density", "Sampler"),
+            preset={"columns": []},
         ),
     ]
 
@@ -144,6 +174,22 @@ def zoo_datasets() -> list[DatasetSpec]:
             licence="CC0-1.0",
             splits=splits,
         ),
+        DatasetSpec(
+            name="system-reviews",
+            target="zoo_toy.texts:Reviews",
+            summary="texts that praise or complain",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-bags",
+            target="zoo_toy.texts:Bags",
+            summary="bags of numbers",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
     ]
 
 
@@ -159,6 +205,11 @@ def zoo_metrics() -> list[MetricSpec]:
             higher_is_better=True,
         )
     ]
+
+
+@hookimpl
+def zoo_steps() -> list[StepSpec]:
+    return [StepSpec(name="toy-tokens", target="zoo_toy.texts:Tokens", summary="the words of texts as numbers")]
 
 
 @hookimpl

@@ -103,7 +103,7 @@ def _open(images: Sequence[Path], model: "Model") -> "Tensor":
     import torch
 
     from zoo_core.errors import UsageError
-    from zoo_core.pictures.reading import open_image
+    from zoo_core.interfaces.reading import open_image
 
     opened = []
     for path in images:

@@ -13,6 +13,8 @@ _OFFERS = {
     "zoo_weights": "manifests",
     "zoo_studies": "studies",
     "zoo_commands": "commands",
+    "zoo_steps": "steps",
+    "zoo_capabilities": "capabilities",
 }
 
 

@@ -42,12 +42,14 @@ def study(
     if output is None:
         raise UsageError(f"where should the report of '{offer.spec.name}' go?", "Give a folder: -o report")
 
-    from zoo_core.cli.training_progress import train_and_watch
+    from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.progress import train_and_watch
     from zoo_core.training.study import REPORT, Report
 
     values = read_assignments(assignments, kind)
     talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} min on one core)")
     report = Report(output, registry=registry, run_one=lambda run: train_and_watch(run, test=False))
+    keep_freed_memory()
     report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
     if as_json:
         print_json(report.tables)

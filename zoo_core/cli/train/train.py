@@ -72,12 +72,13 @@ def train(
     From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
     --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
     """
-    from zoo_core.cli.training_progress import train_and_watch
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.processes import emulates_bfloat16
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
+    from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
     from zoo_core.training.starting import locate_parent, model_of
 
@@ -96,7 +97,9 @@ def train(
     if resume is not None:
         if given := _given(context, but="resume"):
             raise UsageError(
-                f"--resume takes nothing else, and there is {', '.join(given)}", "The run has its arguments."
+                f"--resume takes nothing else, and there is {', '.join(given)}",
+                "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
+                f"(where nothing was saved yet, -o {resume} will do).",
             )
         run = Run.resume(resume, registry)
         if run.released:
@@ -132,6 +135,7 @@ def train(
         _say_start(run)
         if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
             talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
+    keep_freed_memory()
     train_and_watch(run)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
 

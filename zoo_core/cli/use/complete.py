@@ -38,8 +38,8 @@ def complete(
 
     from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
+    from zoo_core.interfaces.reading import open_image, open_mask
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_image, open_mask
 
     check_output(output)
     if keep_rows is not None and mask is not None:

@@ -33,8 +33,8 @@ def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], 
     from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import write_atomically
+    from zoo_core.interfaces.reading import open_any
     from zoo_core.pictures.grids import check_parent
-    from zoo_core.pictures.reading import open_any
 
     if output.suffix != ".safetensors":
         raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")

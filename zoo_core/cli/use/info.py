@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, say_which
+from zoo_core.cli.printing import json_option, print_json, say_which, talk
 
 
 @click.command()
@@ -21,6 +21,8 @@ def info(reference: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if "unfinished" in found:
+        talk(f"Note: {found['unfinished']}")
     for label, value in _lines(found):
         click.echo(f"{label:<12} {value}" if value else label)
 

@@ -24,8 +24,8 @@ def interpolate(reference: str, first: Path, last: Path, output: Path, steps: in
     import torch
 
     from zoo_core.cli.loading import load_for
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Encoder", reference, device, "Decoder")

@@ -85,7 +85,7 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
     codes, labels = [], []
     with progress_bar("encoding") as show:
         for part in torch.split(chosen, BATCH):
-            batch = model.preprocess(data.batch(split, part), generator=noise)
+            batch = model.preprocess(data.batch(split, part), data.features, generator=noise)
             codes.append(model.encode(batch[subject].to(model.device)).flatten(1).cpu().double())
             if "label" in batch:
                 labels.append(batch["label"])

@@ -19,8 +19,8 @@ def reconstruct(reference: str, images: tuple[Path, ...], output: Path, device: 
     import torch
 
     from zoo_core.cli.loading import load_for
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Reconstructor", reference, device)

@@ -34,8 +34,8 @@ def traverse(
 
     from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Encoder", reference, device, "Decoder")

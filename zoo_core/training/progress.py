@@ -1,16 +1,14 @@
-"""A training run as the person at the terminal sees it: a bar, or lines now and then where there is no terminal."""
+"""A training run as the person who waits sees it: a bar, or lines now and then where there is no terminal."""
 
-import sys
 import time
-from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from zoo_core.cli.printing import progress_bar, talk
+from zoo_core.progress import Show, is_watched, progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.releases.run_folder import place_of
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
-from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
 
@@ -20,7 +18,7 @@ LOG_SECONDS = 30.0
 class Watch(Observer):
     """Tells how far `run` is, how fast, and what it has reached."""
 
-    def __init__(self, run: Run, show: Callable[[float, str], None]) -> None:
+    def __init__(self, run: Run, show: Show) -> None:
         self.run, self.show = run, show
         self.began = self.said = time.monotonic()
         self.part_before = run.part_done
@@ -32,7 +30,7 @@ class Watch(Observer):
         text = f"{place}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
         self.show(progress, text)
         now = time.monotonic()
-        if not sys.stderr.isatty() and now - self.said > LOG_SECONDS and progress > self.part_before:
+        if not is_watched() and now - self.said > LOG_SECONDS and progress > self.part_before:
             self.said = now
             steps = (self.run.loop.step_number - self.steps_before) / (now - self.began)
             left = (now - self.began) * (1 - progress) / (progress - self.part_before)
@@ -48,8 +46,6 @@ class Watch(Observer):
 
 def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
     """Train to the end, make the release, measured on the test split unless `test` is off, and say what came of it."""
-    if run.processes.device.type == "cpu":
-        keep_freed_memory()
     with progress_bar("training") as show:
         watch = Watch(run, show)
         try:
@@ -68,11 +64,6 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release
-
-
-def place_of(row: Mapping[str, Any]) -> str:
-    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
-    return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"
 
 
 def duration(seconds: float) -> str:
