@@ -59,7 +59,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
         storage=storage,
         registry=run.registry,
         metrics=metrics,
-        ancestors=[] if run.parent is None else ancestors(run.parent, arguments),
+        ancestors=ancestors(run.parent, arguments),
     )
     run.processes.wait()
     return release

@@ -13,7 +13,6 @@ from filelock import BaseFileLock
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import remove_half_written, write_atomically
-from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -37,7 +36,7 @@ from zoo_core.releases.run_folder import (
     start_run,
 )
 from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.notation import parse_step, read_steps
+from zoo_core.steps.notation import parse_step, plain_step, read_steps
 from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.few_examples import for_run
@@ -45,9 +44,8 @@ from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer
 from zoo_core.training.selection import Selection
-from zoo_core.training.starting import frozen_modules, locate_parent, model_from
+from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
-from zoo_core.weights.dependencies import absolute, pin
 
 CHECKPOINT_SECONDS = 240.0
 ROWS = 20  # of the curve of a run without epochs
@@ -72,7 +70,8 @@ class Run:
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
         self.parent = None if arguments.start is None else locate_parent(arguments.start, registry, parent)
-        self.model = self._model(dependencies).to(processes.device)
+        self.model, taken = self._start(dependencies)
+        self.model.to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         use_threads_of(self.model)
@@ -100,6 +99,7 @@ class Run:
             others=self.others,
             augmentation=self.augmentation,
             frozen=frozen_modules(self.model) if arguments.freeze else (),
+            taken=taken,
         )
         if arguments.until is not None and self.loop.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
@@ -139,7 +139,8 @@ class Run:
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
             dependencies=pinned_dependencies(run.model),
-            parent=None if run.parent is None else pin(run.parent, absolute(str(arguments.start))),
+            ancestors=ancestors(run.parent, arguments, from_anywhere=True),
+            input=[plain_step(step) for step in run.model.input],
         )
         if processes.is_main:
             run.lock = start_run(folder, record)
@@ -160,7 +161,8 @@ class Run:
         name = split_path(arguments.data)[0]  # from wherever it is resumed
         data = for_run(registry.open_dataset(name, data_file), arguments)
         processes = Processes(record.device)
-        run = cls(folder, arguments, registry, data, processes, record.dependencies, record.parent)
+        parent = record.ancestors[0] if record.ancestors else None
+        run = cls(folder, arguments, registry, data, processes, record.dependencies, parent)
         for split, digest in run.digests().items():
             if record.data_sha256.get(split) != digest:
                 raise UsageError(
@@ -283,18 +285,20 @@ class Run:
                 save()
                 raise
 
-    def _model(self, dependencies: Mapping[str, PinnedRelease] | None) -> AnyModel:
+    def _start(self, dependencies: Mapping[str, PinnedRelease] | None) -> Start:
         """A fresh model, or one with the parent's weights."""
         features = self._data_features()
         if self.parent is not None:
             return model_from(self.parent, self.arguments, self.data, features, self.registry)
-        return create(
-            self.arguments.model,
-            registry=self.registry,
-            features=features,
-            input=self.arguments.input,
-            config=self.arguments.config,
-            dependencies=dependencies,
+        return Start(
+            create(
+                self.arguments.model,
+                registry=self.registry,
+                features=features,
+                input=self.arguments.input,
+                config=self.arguments.config,
+                dependencies=dependencies,
+            )
         )
 
     def _augmentation(self) -> Steps:

@@ -2,12 +2,12 @@
 
 The config of the new model is the release's, overruled by what the data decides and then by --set, as the preset of a
 name is otherwise. Every tensor must keep its shape, but for a head that is replaced. The steps that are asked for come
-before the release's own.
+before the release's own. What a stage fits without gradients (a standardisation, a vocabulary) is the release's too.
 """
 
-import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from zoo_core.releases.release import Ancestor, PinnedRelease
 from zoo_core.steps.notation import plain_step
 from zoo_core.training.optimizers import match_names
 from zoo_core.weights.create import create
-from zoo_core.weights.dependencies import locate_for, locate_pinned, pin
+from zoo_core.weights.dependencies import absolute, locate_for, locate_pinned, pin
 from zoo_core.weights.loading import load_located, offer_of
 from zoo_core.weights.sources import Located
 
@@ -43,24 +43,37 @@ def locate_parent(reference: str, registry: Registry, recorded: PinnedRelease | 
     return locate_pinned("this was trained from", recorded, registry)
 
 
-def ancestors(parent: Located, arguments: RunArguments) -> list[Ancestor]:
-    """The line of releases that a run descends from, the nearest first."""
-    assert arguments.start is not None
-    pinned = pin(parent, arguments.start)
+def ancestors(parent: Located | None, arguments: RunArguments, *, from_anywhere: bool = False) -> list[Ancestor]:
+    """The line of releases that a run descends from, the nearest first: by the reference that was given, or by one that
+    means the same in every folder."""
+    if parent is None or arguments.start is None:
+        return []
+    pinned = pin(parent, absolute(arguments.start) if from_anywhere else arguments.start)
     mine = Ancestor(**to_plain(pinned), new_head=arguments.head, frozen=arguments.freeze)
     return [mine, *parent.release.ancestors]
 
 
+class Start(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        taken: the names of the tensors that are the parent's; without a parent there are none.
+    """
+
+    model: AnyModel
+    taken: frozenset[str] = frozenset()
+
+
 def model_from(
     parent: Located, arguments: RunArguments, data: Dataset, features: Mapping[str, Field] | None, registry: Registry
-) -> AnyModel:
+) -> Start:
     """A model to train on `data`, with the tensors of `parent` as far as it does not get a new head.
 
     `features` are those of the data, where they decide anything of the model.
 
     Raises:
-        UsageError: the parent is another model's, does not fit the data or the config, has no head, or would be frozen
-            altogether.
+        UsageError: the parent is another model's, does not fit the data or the config, has no head, is not trained by
+            steps, or would be frozen altogether.
     """
     reference, release = str(arguments.start), parent.release
     offer = registry.model(arguments.model)
@@ -71,6 +84,7 @@ def model_from(
         )
     source = load_located(parent, reference, registry=registry)
     _check_classes(source, data, arguments)
+    outputs = _outputs(source, data, reference) if arguments.head else None
     config = to_plain(source.config)  # before its head is another
     steps = [*arguments.input, *(plain_step(step) for step in source.input)]
     model = create(
@@ -84,13 +98,37 @@ def model_from(
     )
     if model.dependencies() != source.dependencies():
         raise UsageError(f"'{reference}' keeps what it depends on, and --set cannot change that")
-    fresh = _replace_head(source, data.features, reference) if arguments.head else set()
+    fresh = set() if outputs is None else _replace_head(source, outputs)
     _check_shapes(source, model, config, reference)
     _copy(source, model, fresh)
     load_artifacts(model, artifacts_of(source), reference)
-    _check_artifacts(model, data, reference)
+    if not model.optimizers():
+        raise UsageError(
+            f"'{reference}' is fitted to its data at once, so weights to start from would not change the result",
+            "Fit it to the new data: without --from.",
+        )
     freeze(model, arguments.freeze, fresh)
-    return model
+    return Start(model, frozenset(model.state_dict()) - fresh)
+
+
+@contextmanager
+def held(model: Model, names: Collection[str]) -> Iterator[None]:
+    """The tensors of these names, and the artifacts, are afterwards what they were before.
+
+    A stage begins with what needs no gradient, and where training started from weights that was done for them: other
+    statistics, or another vocabulary, would change what the weights mean.
+    """
+    if not names:
+        yield
+        return
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if name in names}
+    artifacts = artifacts_of(model)
+    yield
+    load_artifacts(model, artifacts, type(model).__name__)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name in before:
+                tensor.copy_(before[name])
 
 
 def _check_classes(source: Model, data: Dataset, arguments: RunArguments) -> None:
@@ -110,16 +148,23 @@ def _check_classes(source: Model, data: Dataset, arguments: RunArguments) -> Non
         )
 
 
-def _replace_head(source: Model, features: Mapping[str, Field], reference: str) -> set[str]:
-    """Give the parent a head for the classes of the data; the names of the tensors that are no longer its own."""
+def _outputs(source: Model, data: Dataset, reference: str) -> int:
+    """How many outputs a head for the classes of the data has."""
     if source.head_module is None:
         raise UsageError(f"'{reference}' has no head that could be replaced", "Leave --head out.")
     labels = [name for name, field in source.signature().items() if field.kind == "label"]
-    classes = next((features[name].classes for name in labels if name in features), ())
+    classes = next((data.features[name].classes for name in labels if name in data.features), ())
     if not classes:
-        raise UsageError("--head needs labels with named classes", "Choose a data set that has them.")
+        raise UsageError(
+            f"--head needs labels with named classes, and '{data.name}' has none", "Choose data that have them."
+        )
+    return len(classes)
+
+
+def _replace_head(source: Model, outputs: int) -> set[str]:
+    """Give the parent a new head; the names of the tensors that are no longer its own."""
     before = _tensors(source)
-    source.reset_head(len(classes))
+    source.reset_head(outputs)
     after = _tensors(source)
     return {name for name in {**before, **after} if before.get(name) is not after.get(name)}
 
@@ -152,22 +197,6 @@ def _copy(source: Model, model: Model, fresh: set[str]) -> None:
     for name, tensor in model.state_dict().items():
         if name not in fresh:
             tensor.copy_(theirs[name])
-
-
-def _check_artifacts(model: Model, data: Dataset, reference: str) -> None:
-    """A vocabulary that the first stage would make anew from the data is no longer the one that the rows of an
-    embedding stand for. A copy tries it, before anything is written."""
-    kept = artifacts_of(model)
-    if not kept:
-        return
-    trial = copy.deepcopy(model)
-    trial.begin_stage(trial.stages()[0].name, data)
-    changed = [name for name, value in artifacts_of(trial).items() if value != kept.get(name)]
-    if changed:
-        raise UsageError(
-            f"'{data.name}' would make another '{changed[0]}' than '{reference}' has, which its tensors were made for",
-            "Choose data of the same kind, or train from scratch: without --from.",
-        )
 
 
 def freeze(model: Model, patterns: Sequence[str], fresh: set[str]) -> None:

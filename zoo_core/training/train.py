@@ -69,7 +69,7 @@ def train(
     *,
     data: str = NO_DATA,
     output: str | Path,
-    start: str | Path | None = None,
+    start: str | None = None,
     head: bool = False,
     freeze: Sequence[str] = (),
     epochs: float | None = None,
@@ -109,11 +109,11 @@ def train(
     if model is None:
         if start is None:
             raise UsageError("nothing to train: neither a model nor weights to start from", "Give model= or start=.")
-        model = model_of(str(start), registry)
+        model = model_of(start, registry)
     check_names(model, more, registry)
     arguments = RunArguments(
         model=model,
-        start=None if start is None else str(start),
+        start=start,
         head=head,
         freeze=list(freeze),
         data=data,
