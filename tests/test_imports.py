@@ -34,7 +34,7 @@ def floor(module: str) -> int:
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4,
         "training": 5, "publishing": 5, "testing": 5,
-        "cli": 6, "command_line": 6,
+        "cli": 6, "command_line": 6, "__main__": 6,
     }[module.split(".")[1]]  # fmt: skip
 
 

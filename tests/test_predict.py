@@ -37,7 +37,7 @@ def test_classes_come_with_their_probabilities(zoo: Any, digits: list[Path]) -> 
         assert {row["class"] for row in answer["classes"]} <= set("0123456789")
     everything = json.loads(zoo("predict", "digit-classifier", str(digits[0]), "--top", "99", "--json").out)
     assert sum(row["probability"] for row in everything[0]["classes"]) == pytest.approx(1, abs=1e-5)
-    plain = zoo("predict", "digit-classifier", str(digits[0]), "--top", "1").out
+    plain = zoo("predict", "digit-classifier", str(digits[0]), "--top", "1", "--no-header").out
     best = answers[0]["classes"][0]
     assert plain == f"{digits[0]}\t{best['class']} {best['probability']:.3f}\n"
 

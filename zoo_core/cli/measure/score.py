@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--map", "map_output", type=FILE, help="A PNG: how improbable each pixel is, given those before it.")
 @device_option
 @hub_options
-@json_option
+@table_options
 def score(
     reference: str,
     images: tuple[Path, ...],

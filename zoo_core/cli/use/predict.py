@@ -7,7 +7,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, say_unused
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ Answer = dict[str, Any]  # what a model says of an example, as --json prints it
     type=click.Path(dir_okay=False, path_type=Path),
     help="A PNG of the images, labelled; for rows and texts, a .csv or .jsonl.",
 )
-@json_option
+@table_options
 @device_option
 @hub_options
 def predict(
