@@ -272,11 +272,11 @@ def test_a_release_that_does_not_say_its_data(zoo: Zoo, desk: Path, model: Model
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("score toy", ("name an image", "zoo score toy digit.png")),
+        ("score toy", ("name an example", "zoo score toy digit.png")),
         ("score toyy white.png", ("no model named 'toyy'",)),
         ("score toy absent.png", ("'absent.png' does not exist",)),
         ("score toy text.png", ("'text.png' is not an image",)),
-        ("score toy white.png big.png", ("'big.png' is 6x5 pixels", "4x4")),
+        ("score toy white.png --input inver", ("no step named 'inver'", "'invert'")),
         ("score toy clear.png", ("'clear.png' has transparent pixels",)),
         ("score toy white.png --map m.png", ("single pixel",)),
         ("score toy white.png --map m.jpg", ("'m.jpg' must end in .png",)),
