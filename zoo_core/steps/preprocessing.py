@@ -167,7 +167,7 @@ class Rotate(Step, kw_only=True, tag="rotate"):
         if self._quarters is not None:
             return {**batch, "image": image.rot90(self._quarters, (2, 3))}
         if self.range is None:
-            degrees = torch.tensor([self.degrees]).expand(len(image))
+            degrees = torch.tensor([self.degrees]).expand(image.shape[0])
         else:
             generator = generator or torch.Generator().manual_seed(self.seed)
             degrees = (2 * torch.rand(len(image), generator=generator) - 1) * self.range
