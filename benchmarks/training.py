@@ -133,13 +133,13 @@ def loop(rounds: int) -> None:
 def feeding(rounds: int) -> None:
     print(f"Feeding: MNIST, batch {BATCH}; batches a second of wall time:")
     ours = endless(Classifier(perceptron()), default_registry().open_dataset("mnist"))
-    ((name, stream),) = ours.model.streams(0.0).items()
+    (name,) = ours.model.streams(0.0)
     file = find_data_file("ylecun/mnist", "mnist/train-00000-of-00001.parquet")
     images = PILImages.of_parquet(file)
     batches = len(images) // BATCH // rounds - 1  # one epoch in all
     theirs = iter(DataLoader(images, BATCH, shuffle=True, num_workers=2))  # starts the workers, once
     ways: dict[str, Callable[[], object]] = {
-        "ours, in the training process": lambda: ours._batch(name, stream, ours.feeders[name].next(BATCH)),
+        "ours, in the training process": lambda: ours._prepared(name, ours.next_batch(name, BATCH, 0.0)),
         "DataLoader, PIL, two workers": lambda: next(theirs),
     }
     # Ours goes on for long enough that it does not matter when workers fill their queue in its turn.

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -73,12 +74,12 @@ def toy_release(registry: Registry, toy_site: Path) -> Path:
     folder = toy_site / "zoo_toy" / "weights" / "toy.bits"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo_core.training.run.CHECKPOINT_SECONDS", 1e9)
-        release = zoo_core.train(
+        trained = zoo_core.train(
             "toy", data="toy-bits", output=folder, epochs=3, lr=0.05, registry=registry, licence="CC0-1.0"
         )
     for extra in folder.glob("checkpoint-*"):
         shutil.rmtree(extra)
-    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, release.metrics))
+    (toy_site / "zoo_toy" / "toy.toml").write_text(manifest_text("toy.bits", folder, trained.metrics))
     for plugin in registry.plugins:
         if plugin.name == "toy":
             plugin.declared["zoo_weights"] = [toy_site / "zoo_toy" / "toy.toml"]
@@ -214,6 +215,24 @@ def write(registry: Registry) -> Callable[..., Path]:
             "label": torch.arange(4) % 3,
         }
         write_release(folder, model, registry.model(name), summary="a toy", licence=LICENCE, example=example, **more)
+        return folder
+
+    return release_of
+
+
+@pytest.fixture(scope="session")
+def kind(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes the release of one of zoo-toy's models for a kind of data, such as "told"."""
+
+    @cache
+    def release_of(name: str) -> Path:
+        from zoo_toy.kinds import EXAMPLES
+
+        model = zoo_core.create(f"kind-{name}", registry=registry)
+        folder = tmp_path_factory.mktemp(name) / name
+        folder.mkdir()
+        offer = registry.model(f"kind-{name}")
+        write_release(folder, model, offer, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
         return folder
 
     return release_of

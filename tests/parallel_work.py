@@ -22,11 +22,14 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring import evaluation
 from zoo_core.processes import Processes
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.tensors import save_tensors
-from zoo_core.training.arguments import RunArguments
+from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop
-from zoo_core.training.run import MeanLoss, Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
+from zoo_core.training.selection import MeanLoss
 
 
 class Case(NamedTuple):
@@ -56,6 +59,8 @@ CASES = {
     "autoencoder": Case("system-aae", "toy-grey", 7, steps=20),
     "stages": Case("system-staged", "toy-grey", 7),
     "gradient penalty": Case("system-wgan", "toy-grey", 7, steps=20),
+    "play": Case("system-player", "none", 7),
+    "own samples": Case("system-whitening", "none", 7),
     "l-bfgs": Case("system-lbfgs", "toy-grey", 7, steps=10, config={"dropout": 0.0}, dtype=torch.float64),
 }
 
@@ -136,7 +141,7 @@ def run_and_resume(model: str, stop: int, folder: Path, registry: Registry) -> N
     asked = RunArguments(model=model, data="toy-grey", epochs=2, batch=15)
     whole = Run.start(folder / f"{model}-whole", asked, registry)
     whole.train()
-    whole.finish()
+    finish(whole)
     part = Run.start(folder / f"{model}-resumed", asked, registry)
     try:
         part.train(StopAt(part, stop))
@@ -148,7 +153,7 @@ def run_and_resume(model: str, stop: int, folder: Path, registry: Registry) -> N
     again = Run.resume(part.folder, registry)
     assert again.loop.step_number == stop
     again.train()
-    again.finish()
+    finish(again)
 
 
 def main(folder: Path) -> None:

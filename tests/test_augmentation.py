@@ -16,10 +16,11 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Step
 from zoo_core.measuring.evaluation import evaluation_batches
+from zoo_core.releases.recipe import RunArguments, parse_augmentation, read_command
 from zoo_core.releases.release import read_release
-from zoo_core.steps.augmentation import AnyAugmentation, Cutout, Flip, RandomCrop, read_augmentation
-from zoo_core.steps.notation import parse_step, step_text
-from zoo_core.training.arguments import RunArguments, parse_augmentation, read_command
+from zoo_core.steps.augmentation import Cutout, Flip, RandomCrop
+from zoo_core.steps.notation import parse_step, read_steps, step_text
+from zoo_core.training.finishing import finish, training_record
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
 
@@ -87,7 +88,7 @@ CASES = {
 def test_a_step_is_what_a_loop_over_pixels_does(case: Case, shape: tuple[int, int, int, int]) -> None:
     image, label = numbered(*shape), torch.arange(shape[0])
     before = image.clone()
-    batch = case.step.apply({"image": image, "label": label}, seeded(3))
+    batch = case.step.apply({"image": image, "label": label}, {}, seeded(3))
     assert torch.equal(batch["image"], case.slow(before, seeded(3)))
     assert batch["label"] is label and torch.equal(image, before), "what came in is as it was"
     if shape[0] > 1:
@@ -99,7 +100,8 @@ def test_every_window_is_as_likely_as_another() -> None:
     """The place of one bright pixel tells the offset: 81 places, chi-squared below its 99.99 % quantile of 131."""
     image = torch.zeros(20_250, 1, 9, 9)
     image[:, :, 4, 4] = 1
-    found = RandomCrop(padding=4).apply({"image": image}, seeded())["image"].flatten(1).argmax(1).bincount(minlength=81)
+    moved = RandomCrop(padding=4).apply({"image": image}, {}, seeded())["image"]
+    found = moved.flatten(1).argmax(1).bincount(minlength=81)
     assert ((found - 250.0) ** 2 / 250).sum() < 131
 
 
@@ -107,9 +109,9 @@ def test_flips_and_holes_are_as_often_as_they_should_be() -> None:
     image = torch.zeros(20_000, 1, 1, 2)
     image[..., 0] = 1
     for p in (0.5, 0.1):
-        share = Flip(p=p).apply({"image": image}, seeded())["image"][..., 1].mean()
+        share = Flip(p=p).apply({"image": image}, {}, seeded())["image"][..., 1].mean()
         assert abs(share - p) < 4 * (p * (1 - p) / 20_000) ** 0.5
-    holes = (Cutout(size=1).apply({"image": torch.ones(20_000, 1, 4, 5)}, seeded())["image"] == 0).float()
+    holes = (Cutout(size=1).apply({"image": torch.ones(20_000, 1, 4, 5)}, {}, seeded())["image"] == 0).float()
     assert (holes.sum((1, 2, 3)) == 1).all(), "in all channels, at one pixel"
     assert (holes.mean(0) - 1 / 20).abs().max() < 4 * (0.05 * 0.95 / 20_000) ** 0.5
 
@@ -117,9 +119,9 @@ def test_flips_and_holes_are_as_often_as_they_should_be() -> None:
 def test_the_channels_of_an_image_stay_together_and_images_do_not() -> None:
     image = torch.rand(64, 1, 8, 8).expand(-1, 3, -1, -1).contiguous()
     for step in (RandomCrop(), Flip(), Cutout(size=3)):
-        changed = step.apply({"image": image}, seeded())["image"]
+        changed = step.apply({"image": image}, {}, seeded())["image"]
         assert torch.equal(changed[:, 0], changed[:, 1]) and torch.equal(changed[:, 0], changed[:, 2])
-        same = step.apply({"image": image[:1].expand_as(image)}, seeded())["image"]
+        same = step.apply({"image": image[:1].expand_as(image)}, {}, seeded())["image"]
         assert len({row.numpy().tobytes() for row in same}) > 1
 
 
@@ -138,9 +140,8 @@ def loop(registry: Registry) -> Callable[..., Loop]:
 
 
 def drawn(trained: Loop) -> Tensor:
-    """The images of the batch at hand, as the model gets them."""
-    stream = trained.model.streams(0.0)["x"]
-    return trained._batch("x", stream, torch.arange(16))["image"]
+    """The first images, as the model gets them at the step at hand."""
+    return trained._prepared("x", trained.data.batch("train", torch.arange(16)))["image"]
 
 
 def test_each_step_of_a_run_draws_anew_and_again_the_same(loop: Callable[..., Loop]) -> None:
@@ -162,7 +163,7 @@ def test_the_input_steps_draw_the_same_with_augmentation(registry: Registry) -> 
     for augmentation in ((), (Flip(p=1.0),)):
         model = zoo_core.create("toy", registry=registry, input=[{"step": "binarize"}])
         made = Loop(model, registry.open_dataset("toy-grey"), seed=0, epochs=1.0, augmentation=augmentation)
-        made.data.tensors["train"]["image"][:] = 2  # the same from both sides
+        made.data.stored["train"]["image"][:] = 2  # the same from both sides
         draws.append(drawn(made))
     assert torch.equal(*draws)
 
@@ -177,7 +178,7 @@ def test_evaluation_never_augments(registry: Registry, tmp_path: Path, monkeypat
     run.train()
     seen = torch.cat([batch["image"] for batch in evaluation_batches(run.model, run.data, "validation", 25)])
     assert torch.equal(seen, run.data.batch("validation", torch.arange(25))["image"])
-    assert run.finish().input == []
+    assert finish(run).input == []
 
 
 def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
@@ -187,14 +188,15 @@ def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
     own = Run.start(tmp_path / "own", arguments(), registry)
     assert own.augmentation == (RandomCrop(padding=1), Flip())
     own.train()
-    own.finish()
+    finish(own)
     release = read_release(tmp_path / "own")
     assert release.training["augmentation"] == "crop:padding=1,mode=zero; flip:p=0.5"
     assert "--augment" not in release.recipe
     asked = Run.start(tmp_path / "asked", arguments(augment=[{"step": "cutout", "size": 2}]), registry)
     assert asked.augmentation == (Cutout(size=2),)
     none = Run.start(tmp_path / "none", arguments(augment=[]), registry)
-    assert none.augmentation == () and none._training_record()["augmentation"] == "none"
+    assert none.augmentation == () and training_record(none)["augmentation"] == "none"
+    none.close()
     assert Run.resume(tmp_path / "none", registry).augmentation == ()
 
 
@@ -207,11 +209,11 @@ def test_the_recipe_says_what_was_asked_for(words: tuple[str, ...]) -> None:
         assert f"--augment {word}" in made.command()
 
 
-@pytest.mark.parametrize("kind", AnyAugmentation.__args__)
+@pytest.mark.parametrize("kind", (RandomCrop, Flip, Cutout))
 def test_a_step_is_read_as_it_is_written(kind: type[Step]) -> None:
     plain = to_plain(kind())
     assert parse_step(step_text(plain)) == plain
-    assert read_augmentation([plain], "here") == (kind(),)
+    assert read_steps([plain], "here", option="augment") == (kind(),)
 
 
 @pytest.mark.parametrize(
@@ -235,12 +237,7 @@ def test_what_cannot_be_is_one_clear_line(
     assert not (tmp_path / "new").exists()
 
 
-def test_fields_that_would_stay_behind_are_refused(registry: Registry) -> None:
-    features = registry.open_dataset("system-boxes").features
-    for step in (RandomCrop(), Flip()):
-        with pytest.raises(UsageError, match="'boxes' would stay behind"):
-            step.fields(features)
-    assert Cutout().fields(features) == features
+def test_data_without_images_and_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError, match="needs a field 'image'"):
         Flip().fields({"vector": Field(kind="vector", shape=(3,))})
     with pytest.raises(RecordError):
@@ -256,7 +253,7 @@ def test_a_batch_takes_milliseconds() -> None:
             began = time.process_time()
             changed = batch
             for step in steps:
-                changed = step.apply(changed, seeded())
+                changed = step.apply(changed, {}, seeded())
             best = min(best, time.process_time() - began)
         print(f"{'; '.join(type(step).__name__ for step in steps)}: {1000 * best:.1f} ms")
         assert best < 0.05

@@ -168,7 +168,7 @@ def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.Monke
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setattr("zoo_core.catalogue.listing.list_models", explode)
+    monkeypatch.setattr("zoo_core.catalogue.listing.listings", explode)
     code, out, err = zoo("list")
     assert (code, out) == (1, "")
     assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err
@@ -257,13 +257,14 @@ def test_load_says_what_it_is_and_what_next(zoo: Zoo) -> None:
     assert lines[0].startswith("toy.bits: ")
     for word in ("IndependentPixels", "zoo-toy", "16 parameters", "float32", "Density", "nll", "CC0-1.0", "pins"):
         assert word in out
-    assert [line.split()[0] for line in lines[-3:]] == ["zoo"] * 3 and lines[-4] == "Next:"
+    commands = lines[lines.index("Next:") + 1 :]
+    assert len(commands) >= 3 and {line.split()[0] for line in commands} == {"zoo"}
 
 
 def test_every_next_command_works(zoo: Zoo, desk: Path) -> None:
     _, out, _ = zoo("load", "toy")
-    for line in out.splitlines()[-3:]:
-        code, _, err = zoo(*line.split()[1:])
+    for line in out.splitlines()[-4:]:
+        code, _, err = zoo(*line.replace("IMAGES…", "good.png").split()[1:])
         assert code == 0, err
     (desk / "samples.png").unlink(missing_ok=True)
 
@@ -380,7 +381,7 @@ def test_the_output_is_checked_before_the_work(zoo: Zoo, desk: Path, monkeypatch
     def load(*_: object, **__: object) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("zoo_core.cli.models.load", load)
+    monkeypatch.setattr("zoo_core.weights.loading.load", load)
     for command in (["sample", "toy"], ["complete", "toy", "good.png", "--keep-rows", 1]):
         code, _, err = zoo(*command, "-o", "absent/x.png")
         assert code == 2 and "'absent' does not exist" in err
@@ -592,5 +593,5 @@ def test_output_that_is_cut_off_is_no_error(zoo_process: Zoo) -> None:
 def test_the_same_from_python(toy_release: Path) -> None:
     model = zoo_core.load("toy")
     assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 1, 4, 4)
-    assert any(row.reference == "toy.bits" for row in zoo_core.list_models())
+    assert "toy.bits" in zoo_core.list_models()
     assert zoo_core.info("toy")["reference"] == "toy.bits"

@@ -122,7 +122,7 @@ def test_speed_is_the_median_batch_without_the_first(registry: Registry, monkeyp
     monkeypatch.setattr("zoo_core.measuring.comparison.time.perf_counter", lambda: next(clock))
     timed, model = _Timed(registry.new_metric("nll")), zoo_core.create("toy", registry=registry)
     for _ in range(4):
-        timed.update(model, {"image": torch.zeros(8, 1, 4, 4)})
+        timed.update(model, {"image": torch.zeros(8, 1, 4, 4), "index": torch.arange(8)})
     assert timed.examples_per_second() == 4.0
     assert timed.compute().n == 32
 
@@ -138,7 +138,8 @@ def test_each_model_has_its_own_number_of_threads(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(toy_models.IndependentPixels, "cpu_threads", 2)
-    monkeypatch.setattr("zoo_core.measuring.comparison.torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.get_num_threads", lambda: (asked or [1])[-1])
     compare(["toy", "toy"], registry=registry)
     assert asked == [2, 1, 2, 1]  # and back
 
@@ -244,6 +245,7 @@ def test_what_a_model_cannot_do_is_left_out(
         return -x.flatten(1).sum(1)
 
     monkeypatch.setattr(toy_models.TiedClassifier, "log_prob", log_prob, raising=False)
+    monkeypatch.setattr(toy_models.TiedClassifier, "capabilities", ("Classifier", "Density"))
     found = compare(references, data="toy-grey", metrics=["accuracy", "nll"], registry=registry)
     assert found.metrics == ["accuracy", "nll"] and list(found.best) == ["nll"]
     assert [sorted(row.numbers) for row in found.rows] == [["nll"], ["accuracy", "nll"]]

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from zoo_core.discovery.loader import Plugin, load_plugins
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.discovery.specs import Capability, CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec
 from zoo_core.errors import UnknownName, UsageError, ZooError
 from zoo_core.interfaces.capabilities import PROTOCOLS
+from zoo_core.interfaces.capability_table import CAPABILITIES
 
 Write = Callable[..., EntryPoint]
 Make = Callable[..., Plugin]
@@ -181,7 +181,7 @@ def test_a_target_that_cannot_be_imported_names_plugin_and_target(target: str, h
     [
         lambda: model("Net"),
         lambda: model("net", "no colon"),
-        lambda: model("net", capabilities=("Dreamer",)),
+        lambda: model("net", capabilities=("not a name",)),
         lambda: ModelSpec(name="net", target="a:B", summary="two\nlines"),
         lambda: CommandSpec(name="net", target="a:B", help=""),
         lambda: CommandSpec(name="net", target="a:B", help="x", extra=1),  # type: ignore[call-arg]
@@ -193,7 +193,7 @@ def test_nonsense_cannot_be_declared(declare: Callable[[], object]) -> None:
 
 
 def test_the_names_of_capabilities_are_those_of_the_protocols() -> None:
-    assert get_args(Capability) == tuple(PROTOCOLS)
+    assert tuple(spec.name for spec in CAPABILITIES) == tuple(PROTOCOLS)
 
 
 def test_a_broken_plugin_is_reported_once_on_stderr(

@@ -43,7 +43,7 @@ def closed_form(model: Any, bits: torch.Tensor) -> torch.Tensor:
 def test_numbers_are_those_of_the_closed_form(registry: Registry, model: Model) -> None:
     data = registry.open_dataset("toy-bits")
     found = measure(model, data, "test", fitting_metrics(model, registry))
-    nll = closed_form(model, data.tensors["test"]["image"])
+    nll = closed_form(model, data.stored["test"]["image"])
     assert sorted(found) == ["bits_per_dim", "nll"]
     for name, per_example in {"nll": nll, "bits_per_dim": nll / (16 * math.log(2))}.items():
         assert found[name].n == 130 and found[name].estimator == "exact"
@@ -82,7 +82,7 @@ def test_the_seed_of_a_random_step_decides_the_draw(registry: Registry, model: M
         chosen = random_step(registry, model, seed)
         values.append(measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]))["nll"].value)
     assert values[0] == values[1] != values[2]
-    bits = torch.rand(130, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < data.tensors["test"]["image"] / 4
+    bits = torch.rand(130, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < data.stored["test"]["image"] / 4
     assert values[2] == pytest.approx(closed_form(model, bits).mean().item(), rel=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_the_protocol_is_recorded(registry: Registry, model: Model) -> None:
         dataset="toy-grey",
         split="validation",
         n=20,
-        data_sha256=digest(data.tensors["validation"]),
+        data_sha256=digest(data.stored["validation"]),
         input=[{"step": "binarize", "mode": "sample", "seed": 5, "at": 0.5}],
     )
 
@@ -220,7 +220,7 @@ def test_a_release_without_numbers_asks_for_data(
     registry: Registry, model: Model, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = write(model, "toy", tmp_path / "unmeasured")
-    with pytest.raises(UsageError, match="records no number"):
+    with pytest.raises(UsageError, match="records no data"):
         zoo_core.evaluate(str(folder), registry=registry)
     found = zoo_core.evaluate(str(folder), data="TOY_BITS", registry=registry)
     assert {check.verdict for check in found.checks} == {"not recorded"}

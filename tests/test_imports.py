@@ -4,11 +4,13 @@ import ast
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import zoo_core
+from zoo_core.interfaces import capabilities
 
 CORE = Path(zoo_core.__file__).parent
 ROOT = CORE.parent
@@ -27,11 +29,12 @@ def floor(module: str) -> int:
         return 7
     return {
         "interfaces": 1, "errors": 1,
-        "discovery": 2, "hub": 2, "processes": 2, "steps": 2,
+        "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "tables": 2,
+        "torch_state": 2, "notebook": 2, "progress": 2, "inputs": 3,
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4,
         "training": 5, "publishing": 5, "testing": 5,
-        "cli": 6,
+        "cli": 6, "command_line": 6,
     }[module.split(".")[1]]  # fmt: skip
 
 
@@ -103,6 +106,22 @@ def test_a_plugin_never_imports_another() -> None:
     assert wrong == []
 
 
+def test_plugins_import_public_names_only() -> None:
+    """Of zoo_core itself, of the kit for tests, and of what commands share."""
+    public = {
+        name: set(import_module(name).__all__) for name in ("zoo_core", "zoo_core.testing", "zoo_core.command_line")
+    }
+    paths = [path for package in PLUGINS.glob("*/zoo_*") for path in package.rglob("*.py")]
+    used = [(path, target) for path in paths for target in imports(path) if target.split(".")[0] == "zoo_core"]
+    assert len(used) > 100
+    wrong = []
+    for path, target in used:
+        module, _, name = target.rpartition(".")
+        if target not in public and name not in public.get(module, ()):
+            wrong.append(f"{path}: {target}")
+    assert wrong == []
+
+
 def run(code: str, *arguments: str) -> list[str]:
     """The modules that are there when a process with this code ends."""
     code += "\nimport sys; print('MODULES', *sys.modules, file=sys.stderr)"
@@ -145,6 +164,8 @@ def test_declaring_plugins_imports_nothing_heavy() -> None:
     names = [f"{path.parent.name}.plugin" for path in sorted(PLUGINS.glob("*/zoo_*/plugin.py"))]
     modules = run(f"import {', '.join(names)}, zoo_core")
     assert [name for name in HEAVY if name in modules] == []
+    shared = run("import zoo_core.command_line")
+    assert [name for name in HEAVY if name in shared] == []
     for name in names:  # and no other module of its own
         package = name.partition(".")[0]
         assert [m for m in modules if m.startswith(f"{package}.") and m != name] == []
@@ -153,6 +174,29 @@ def test_declaring_plugins_imports_nothing_heavy() -> None:
 def test_every_public_name_of_the_core_is_there() -> None:
     for name in zoo_core.__all__:
         assert getattr(zoo_core, name) is not None
-    assert dir(zoo_core) == zoo_core.__all__
+    assert dir(zoo_core) == zoo_core.__all__ == sorted(zoo_core.__all__)
     with pytest.raises(AttributeError, match="'lode'"):
         _ = zoo_core.lode
+
+
+def test_type_checkers_and_python_see_the_same_public_names() -> None:
+    """`__all__`, what a type checker imports, and what is imported on first use are three lists of one thing."""
+    tree = ast.parse((CORE / "__init__.py").read_text())
+    (checking,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {
+        alias.name: node.module
+        for node in checking.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is None
+    }
+    assert seen == zoo_core._MODULE_OF
+    assert sorted(seen) == zoo_core.__all__
+
+
+def test_a_model_of_unknown_kind_has_the_methods_of_every_capability() -> None:
+    """`AnyModel` is a class for type checkers only; its bases are read in its file."""
+    tree = ast.parse((CORE / "interfaces" / "any_model.py").read_text())
+    (declared,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    bases = [ast.unparse(base).removeprefix("capabilities.") for base in declared.bases]
+    assert sorted(bases) == sorted(["Model", *capabilities.PROTOCOLS])

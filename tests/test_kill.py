@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from zoo_core.discovery.registry import Registry
 from zoo_core.hub.atomic import write_atomically
-from zoo_core.training.arguments import RunArguments
-from zoo_core.training.checkpoint import checkpoints
+from zoo_core.releases.recipe import RunArguments
+from zoo_core.releases.run_folder import checkpoints
+from zoo_core.training.finishing import finish
 from zoo_core.training.run import Run
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 # `zoo`, but with a checkpoint after every step, and each a little slower so that a kill meets one at work.
 DRIVER = """
 import os, shutil, signal, sys
-import zoo_core.training.checkpoint as checkpoint
+import zoo_core.releases.run_folder as checkpoint
 import zoo_core.training.run as run
 from zoo_core.cli.main import main
 
@@ -88,11 +89,11 @@ def reached(folder: Path, step: int) -> bool:
     return step_of(folder) >= step
 
 
-def finish(folder: Path, registry: Registry) -> None:
+def bring_to_its_end(folder: Path, registry: Registry) -> None:
     """Resume a run, in this process, and bring it to its end."""
     run = Run.resume(folder, registry)
     run.train()
-    run.finish()
+    finish(run)
 
 
 def same_release(folder: Path, other: Path) -> bool:
@@ -125,6 +126,27 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert not list(folder.glob(".checkpoint-*"))
 
 
+def test_a_run_that_learns_from_play_is_killed_and_ends_with_the_same_bytes(
+    start: Zoo, registry: Registry, tmp_path: Path
+) -> None:
+    """After the moves of a step, and before the batch that is drawn from them was learned from."""
+    train = ("train", "system-player", "--steps", 24, "--batch", 8, "--device", "cpu")
+    more = f"""
+import zoo_toy.play
+play = zoo_toy.play.ReplayBuffer.play
+def dying(self, *arguments):
+    play(self, *arguments)
+    if self.count == 4 * 13: {KILL_ME}
+zoo_toy.play.ReplayBuffer.play = dying
+"""
+    assert done(start(*train, "-o", tmp_path / "killed", more=more))[0] == -signal.SIGKILL
+    assert step_of(tmp_path / "killed") == 12
+    finish(tmp_path / "killed", registry)
+    code, err = done(start(*train, "-o", tmp_path / "whole"))
+    assert code == 0, err
+    assert same_release(tmp_path / "killed", tmp_path / "whole")
+
+
 def test_what_a_kill_left_half_written_is_gone_when_the_run_ends(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +158,8 @@ def test_what_a_kill_left_half_written_is_gone_when_the_run_ends(
         with pytest.raises(ZeroDivisionError):
             write_atomically(run.folder / "curve.json", "[]")
     assert list(run.folder.glob(".curve.json*"))
-    finish(run.folder, registry)
+    run.close()  # as the end of its process does
+    bring_to_its_end(run.folder, registry)
     assert not list(run.folder.glob(".*"))
 
 
@@ -145,8 +168,8 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_begins_again(
 ) -> None:
     more = f"run.Run.train = lambda self, observer=None: {KILL_ME}"
     assert done(start(*TRAIN, "-o", tmp_path / "run", more=more))[0] == -signal.SIGKILL
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
-    finish(tmp_path / "run", registry)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
+    bring_to_its_end(tmp_path / "run", registry)
     assert same_release(tmp_path / "run", left_alone)
 
 
@@ -174,7 +197,7 @@ run.Loop.step = noted
     assert taken == list(range(1, taken[-1] + 1)) and step_of(folder) == taken[-1] < STEPS
     state = json.loads((checkpoints(folder)[-1] / "state.json").read_text())
     assert state["loop"]["step"] == taken[-1]
-    finish(folder, registry)
+    bring_to_its_end(folder, registry)
     assert same_release(folder, left_alone)
 
 
@@ -240,5 +263,5 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_one_that_can_be_resumed(
     assert step_of(folder) > 8
     for file in checkpoints(folder)[-1].glob("*.safetensors"):
         assert load_file(file)
-    finish(folder, registry)
+    bring_to_its_end(folder, registry)
     assert same_release(folder, left_alone)

@@ -13,10 +13,10 @@ import zoo_core
 from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.reading import open_image, open_mask, to_pil
 from zoo_core.measuring.evaluation import fitting_metrics, measure
-from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid, to_pil
+from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid
 from zoo_core.pictures.plots import save_curve
-from zoo_core.pictures.reading import open_image, open_mask
 
 GREY = Field(kind="image", shape=(1, 3, 5), range=(0, 1), levels=256)
 RGB = Field(kind="image", shape=(3, 3, 5), range=(0, 1), levels=256)
@@ -72,7 +72,7 @@ def test_images_stand_in_reading_order_below_the_title(tmp_path: Path) -> None:
 def test_small_images_are_enlarged_without_blur(tmp_path: Path) -> None:
     save_grid(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2), tmp_path / "g.png", title="")
     pixels = np.array(opened(tmp_path / "g.png").convert("L"))
-    cell = pixels[LABEL_HEIGHT + GAP :, GAP:][:28, :56]
+    cell = pixels[GAP:, GAP:][:28, :56]
     assert (cell[:, :28] == 0).all() and (cell[:, 28:] == 255).all()
 
 
@@ -86,13 +86,13 @@ def test_a_long_title_is_not_cut(tmp_path: Path) -> None:
 
 def test_labels_are_drawn_under_their_image(tmp_path: Path) -> None:
     save_grid(torch.ones(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["", "label"], columns=2)
-    dark = np.array(opened(tmp_path / "g.png").convert("L"))[LABEL_HEIGHT + GAP + 56 :] < 128
+    dark = np.array(opened(tmp_path / "g.png").convert("L"))[GAP + 56 :] < 128
     assert not dark[:, :58].any() and dark[:, 58:].any()
 
 
 def test_long_labels_stand_beside_each_other(tmp_path: Path) -> None:
     save_grid(torch.zeros(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["a label longer than its image"] * 2)
-    dark = np.array(opened(tmp_path / "g.png").convert("L"))[LABEL_HEIGHT + GAP + 56 :] < 128
+    dark = np.array(opened(tmp_path / "g.png").convert("L"))[GAP + 56 :] < 128
     half = dark.shape[1] // 2
     assert dark.any()
     np.testing.assert_array_equal(dark[:, GAP:half], dark[:, half + GAP // 2 : -GAP // 2][:, : half - GAP])

@@ -7,18 +7,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_core.discovery.core_steps import CORE_STEPS
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Step, evaluation_generator
 from zoo_core.steps.notation import parse_step, read_steps, step_text
-from zoo_core.steps.preprocessing import AnyStep, Crop, Invert, Normalize, Quantize, Resize, Rotate
+from zoo_core.steps.preprocessing import Crop, Invert, Normalize, Quantize, Resize, Rotate
 
 RGB = {"image": Field(kind="image", shape=(3, 6, 8), range=(0, 1), levels=256)}
 EXAMPLES: dict[str, tuple[str, tuple[int, ...], int | None]] = {  # text -> shape and levels of the field after it
     "binarize:mode=threshold,at=0.4": ("binarize", (3, 6, 8), 2),
     "resize:size=4": ("resize", (3, 4, 4), None),
+    "resize:size=[4,9]": ("resize", (3, 4, 9), None),
     "crop:size=5": ("crop", (3, 5, 5), 256),
+    "crop:size=[3,8]": ("crop", (3, 3, 8), 256),
     "invert": ("invert", (3, 6, 8), 256),
     "quantize:levels=32": ("quantize", (3, 6, 8), 32),
     "normalize:mean=[0.5,0.4,0.3],std=0.2": ("normalize", (3, 6, 8), None),
@@ -35,11 +38,11 @@ def step(text: str) -> Step:
 
 
 def apply(made: Step, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    return made.apply({"image": image}, generator)["image"]
+    return made.apply({"image": image}, RGB, generator)["image"]
 
 
 def test_every_step_has_an_example() -> None:
-    assert {name for name, _, _ in EXAMPLES.values()} == {kind.__struct_config__.tag for kind in AnyStep.__args__}
+    assert {name for name, _, _ in EXAMPLES.values()} == {spec.name for spec in CORE_STEPS if spec.option == "input"}
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
@@ -190,5 +193,5 @@ def test_data_without_images_are_refused(text: str) -> None:
 def test_other_fields_pass_through() -> None:
     label: Any = torch.arange(5)
     for text in EXAMPLES:
-        after = step(text).apply({"image": torch.rand(5, 3, 6, 8), "label": label}, None)
+        after = step(text).apply({"image": torch.rand(5, 3, 6, 8), "label": label}, RGB, None)
         assert after["label"] is label and set(after) == {"image", "label"}

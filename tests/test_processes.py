@@ -20,7 +20,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.measuring import evaluation
 from zoo_core.releases.release import read_release
-from zoo_core.training.checkpoint import checkpoints
+from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.run import Run
 
 pytestmark = pytest.mark.slow
@@ -139,7 +139,7 @@ def test_zoo_train_in_two_processes_writes_one_release(
     assert read_release(folder).training["processes"] == 2
     alone = zoo_core.train("toy", data="toy-bits", epochs=3, batch=7, output=tmp_path / "alone", registry=registry)
     first = read_release(folder).training["curve"][:3]
-    for row, expected in zip(first, alone.training["curve"], strict=True):
+    for row, expected in zip(first, alone.curve, strict=True):
         assert row["step"] == expected["step"]
         assert row["train"]["loss"] == pytest.approx(expected["train"]["loss"], rel=1e-6)
         assert row["validation"]["nll"] == pytest.approx(expected["validation"]["nll"], rel=1e-6)

@@ -12,6 +12,7 @@ import pytest
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import NotComparable, UsageError
 from zoo_core.releases.release import MetricEntry, Protocol, Reproduction
+from zoo_core.training.finishing import finish
 from zoo_core.training.reproduce import estimate, judge, reproduce
 
 SHA = "0" * 64
@@ -63,7 +64,7 @@ def test_other_seeds_are_other_runs_and_are_kept_where_asked(
     def run_one(run: Any) -> Any:
         runs.append(run.arguments.seed)
         run.train()
-        return run.finish()
+        return finish(run)
 
     nll, _ = reproduce("toy", seeds=3, output=tmp_path, registry=registry, run_one=run_one)
     assert runs == nll.seeds == [0, 1, 2] and len(set(nll.values)) == 3

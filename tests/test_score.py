@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 import zoo_core
-from zoo_core import scoring
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import DataError, UsageError
 from zoo_core.interfaces.model import Model
+from zoo_core.measuring import scoring
 from zoo_core.measuring.scoring import ReferenceSample, open_scorer, score, score_sample, surprise
 from zoo_core.pictures.plots import save_histogram, save_maps
 
@@ -173,7 +173,7 @@ def test_a_mark_far_away_stands_at_the_edge_of_the_histogram(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_map_stands_below_its_image(n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_core.pictures.MAPS_IN_A_ROW", 2)
+    monkeypatch.setattr("zoo_core.pictures.plots.MAPS_IN_A_ROW", 2)
     maps = torch.zeros(n, 4, 4, dtype=torch.float64)
     maps[:, :, 2:] = 1
     save_maps(torch.zeros(n, 1, 4, 4), maps, tmp_path / "m.png", title="t", labels=["a"] * n, value_name="v")

@@ -10,6 +10,7 @@ from zoo_core import Report, Study
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.releases.release import ReleaseConfig, read_release
+from zoo_core.training.finishing import finish
 from zoo_core.training.run import Run
 
 
@@ -59,7 +60,7 @@ def test_what_was_interrupted_goes_on_with_the_runs_that_are_there(
     def run_one(run: Run) -> ReleaseConfig:
         begun.append(run.folder.name)
         run.train()
-        return run.finish()
+        return finish(run)
 
     folder = tmp_path / "report"
     monkeypatch.setattr(TwoRates, "make", _fails_after_one(TwoRates.make))

@@ -455,7 +455,7 @@ def test_random_batches_fit_their_fields() -> None:
     assert batch["vector"].min() < -1 and batch["vector"].max() > 1
 
 
-@pytest.mark.parametrize("field", [Field(kind="boxes"), Field(kind="text"), Field(kind="tokens", ragged=True)])
+@pytest.mark.parametrize("field", [Field(kind="boxes"), Field(kind="text"), Field(kind="tokens", index="sentence")])
 def test_a_field_that_cannot_be_made_up_is_an_error_that_names_it(field: Field) -> None:
     with pytest.raises(UsageError, match=rf"'odd' holds .*{field.kind}"):
         random_batch({"odd": field}, 2)

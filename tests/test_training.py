@@ -16,17 +16,20 @@ from safetensors.torch import load_file
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UnknownName, UsageError, ZooError
+from zoo_core.interfaces.batches import as_channels_last
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Optimizer, Stage, linear_to_zero
 from zoo_core.interfaces.record import Record
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
-from zoo_core.training.arguments import RunArguments
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.batches import as_channels_last
-from zoo_core.training.feeding import Feeder, derived_seed
+from zoo_core.training.feeding import EpochSampler, derived_seed
+from zoo_core.training.finishing import finish
 from zoo_core.training.loop import Loop, MicroBatch
-from zoo_core.training.run import Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 
 NewLoop = Callable[..., Loop]
 
@@ -56,7 +59,7 @@ def moved(model: Model, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 def test_a_pass_over_the_train_split_sees_each_example_once_as_the_model_does(registry: Registry) -> None:
-    data, model = registry.open_dataset("toy-grey"), Model(Record())
+    data, model = registry.open_dataset("toy-grey"), zoo_core.create("toy", registry=registry)
     whole = data.batch("train", torch.arange(data.size("train")))["image"]
     parts = [batch["image"] for batch in model.train_batches(data, size=7)]
     assert {len(part) for part in parts[:-1]} == {7} and torch.equal(torch.cat(parts), whole)
@@ -132,6 +135,9 @@ def test_parameters_that_share_a_gradient_each_get_all_of_it(accumulate: int, lo
         def __init__(self, config: Record) -> None:
             super().__init__(config)
             self.a, self.b, self.c = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
+
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
 
         def optimizers(self) -> dict[str, Optimizer]:
             return {"main": Optimizer(kind="sgd", lr=1.0)}
@@ -236,6 +242,9 @@ def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loo
             super().__init__(config)
             self.weight = torch.nn.Parameter(torch.arange(112.0).view(7, 1, 16) / 100)
 
+        def signature(self) -> dict[str, Field]:
+            return {"image": Field(kind="image", shape=(1, 4, 4))}
+
         def loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
             x = batch["image"].flatten(1)
             return torch.einsum("bh,dlh->bld", x, self.weight).sub(torch.arange(7)).square().mean()
@@ -247,9 +256,9 @@ def test_a_gradient_in_another_memory_format_is_no_other_gradient(kind: str, loo
     by_hand = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[kind](
         expected.parameters(), lr=0.01, fused=False
     )
-    feeder = loop(Transposed(Record())).feeders["x"]
+    sampler = loop(Transposed(Record())).sources["x"].sampler
     for _ in range(3):
-        loss = expected.loss(trained.data.batch("train", feeder.next(32)))
+        loss = expected.loss(trained.data.batch("train", sampler.next(32)))
         (gradient,) = torch.autograd.grad(loss, [expected.weight])
         assert gradient.stride() != expected.weight.stride()
         expected.weight.grad = gradient
@@ -272,13 +281,13 @@ def test_images_with_one_channel_have_a_memory_format_too(channels: int) -> None
 
 @pytest.mark.parametrize(("size", "batch"), [(10, 3), (10, 10), (10, 100), (1, 1)])
 def test_each_example_comes_once_an_epoch(size: int, batch: int) -> None:
-    feeder = Feeder(size, seed=0, stream="x")
+    sampler = EpochSampler(size, seed=0, stream="x")
     orders = []
     for epoch in range(3):
         seen: list[int] = []
-        while feeder.epoch == epoch:
-            seen += feeder.next(batch).tolist()
-        assert sorted(seen) == list(range(size)) and feeder.epochs_done == epoch + 1
+        while sampler.epoch == epoch:
+            seen += sampler.next(batch).tolist()
+        assert sorted(seen) == list(range(size)) and sampler.epochs_done == epoch + 1
         orders.append(seen)
     if size > 1:
         assert len({tuple(order) for order in orders}) == 3
@@ -287,15 +296,15 @@ def test_each_example_comes_once_an_epoch(size: int, batch: int) -> None:
 @pytest.mark.parametrize(("size", "batches"), [(9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (4, [4]), (1, [1])])
 def test_no_example_is_a_batch_of_its_own(size: int, batches: list[int]) -> None:
     """Batch normalisation has no variance of a single one."""
-    feeder = Feeder(size, seed=0, stream="x")
-    assert [len(feeder.next(4)) for _ in batches] == batches and feeder.epochs_done == 1
+    sampler = EpochSampler(size, seed=0, stream="x")
+    assert [len(sampler.next(4)) for _ in batches] == batches and sampler.epochs_done == 1
 
 
-def test_a_feeder_goes_on_where_its_state_says() -> None:
-    whole = Feeder(10, seed=3, stream="x")
+def test_a_sampler_goes_on_where_its_state_says() -> None:
+    whole = EpochSampler(10, seed=3, stream="x")
     batches = [whole.next(4).tolist() for _ in range(8)]
     for cut in range(8):
-        first, second = Feeder(10, seed=3, stream="x"), Feeder(10, seed=3, stream="x")
+        first, second = EpochSampler(10, seed=3, stream="x"), EpochSampler(10, seed=3, stream="x")
         for _ in range(cut):
             first.next(4)
         second.load_state(json.loads(json.dumps(first.state())))
@@ -303,7 +312,7 @@ def test_a_feeder_goes_on_where_its_state_says() -> None:
 
 
 def test_seeds_and_streams_have_their_own_order() -> None:
-    orders = {tuple(Feeder(50, seed, stream).next(50).tolist()) for seed in (0, 1) for stream in ("x", "y")}
+    orders = {tuple(EpochSampler(50, seed, stream).next(50).tolist()) for seed in (0, 1) for stream in ("x", "y")}
     assert len(orders) == 4
     assert derived_seed(1, "a") == derived_seed(1, "a") != derived_seed(11, "a")
 
@@ -355,7 +364,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         monkeypatch.setattr(Run, "validate", lambda self, observer: 0.0)
     whole = Run.start(tmp_path / "whole", asked, registry)
     whole.train()
-    whole.finish()
+    finish(whole)
     for step, save in ((1, False), (2, True), (6, False), (9, True)):  # an epoch has four steps
         folder = tmp_path / f"cut-{step}"
         run = Run.start(folder, asked, registry)
@@ -365,7 +374,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
         again = Run.resume(folder, registry)
         assert again.loop.step_number == (step if save else step // 4 * 4)
         again.train()
-        again.finish()
+        finish(again)
         assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
         assert again.curve == whole.curve
         assert Run.resume(folder, registry).released
@@ -384,7 +393,7 @@ def test_the_best_epoch_is_chosen_on_validation(
     run = Run.start(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train(Watch())
-    run.finish()
+    finish(run)
     assert [is_best for _, is_best in weights] == [True, True, False]
     assert torch.equal(load_file(tmp_path / "run" / "model.safetensors")["logit"], weights[1][0])
     release = read_release(tmp_path / "run")
@@ -399,7 +408,7 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     run = Run.start(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train()
-    assert run.best_row is not None and run.best_row["epoch"] == 2
+    assert run.selection.row is not None and run.selection.row["epoch"] == 2
 
 
 def test_the_release_of_a_run_says_how_it_was_made(toy_release: Path) -> None:
@@ -419,7 +428,7 @@ def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) 
     for storage in (None, "bfloat16"):
         run = Run.start(tmp_path / str(storage), arguments(storage=storage, lr=0.05), registry)
         run.train()
-        run.finish()
+        finish(run)
     exact, half = (read_release(tmp_path / storage) for storage in ("None", "bfloat16"))
     assert (exact.dtype, half.dtype) == ("float32", "bfloat16")
     (nll,) = (entry.value for entry in half.metrics if entry.metric == "nll")
@@ -429,19 +438,20 @@ def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) 
 
 
 def test_training_learns(registry: Registry, tmp_path: Path) -> None:
-    release = zoo_core.train(
+    trained = zoo_core.train(
         "toy", data="toy-bits", output=tmp_path / "run", epochs=40, batch=60, lr=0.1, registry=registry
     )
     frequency = registry.open_dataset("toy-bits").batch("train", torch.arange(60))["image"].mean(0)
-    model = zoo_core.load(str(tmp_path / "run"), registry=registry)
+    model = trained.model
     assert (model.logit.sigmoid() - frequency).abs().max() < 0.15
-    curve = [row["validation"]["nll"] for row in release.training["curve"]]
+    curve = [row["validation"]["nll"] for row in trained.curve]
     assert min(curve) < curve[0] - 1
 
 
 def test_a_run_is_written_down_before_its_first_step(registry: Registry, tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", arguments(), registry)
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
+    run.close()
     again = Run.resume(tmp_path / "run", registry)
     assert again.loop.step_number == 0 and torch.equal(again.model.logit, run.model.logit)
 
@@ -475,7 +485,7 @@ def test_a_failed_checkpoint_leaves_the_one_before(
         run.train()
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint-00000004", "curve.json", "run.json",
+        "checkpoint-00000004", "curve.json", "run.json", "run.lock",
     ]  # fmt: skip
     assert Run.resume(tmp_path / "run", registry).loop.step_number == 4
 

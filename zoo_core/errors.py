@@ -1,4 +1,4 @@
-"""The errors that a user may cause, each with the exit code of the command line (see `zoo_core.cli`)."""
+"""The errors that a user may cause, each with the exit code of the command line (see `zoo_core.cli`), and a warning."""
 
 
 class ZooError(Exception):
@@ -32,6 +32,10 @@ class DataError(ZooError):
 
 class WeightsError(ZooError):
     """A release or manifest that is damaged, or does not fit the model it is for."""
+
+
+class UnfinishedRun(UserWarning):
+    """A model was loaded from a run whose training has not ended."""
 
 
 class NotComparable(ZooError):

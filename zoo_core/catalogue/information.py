@@ -11,6 +11,7 @@ from zoo_core.weights.fetching import fetch
 from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import HubReference, NameReference, Reference, UrlReference, parse_reference
 from zoo_core.weights.sources import find_pinned, folder_of
+from zoo_core.weights.unfinished import is_unfinished, read_unfinished
 
 
 def info(reference: str, *, registry: Registry | None = None, manifest: Manifest | None = None) -> dict[str, Any]:
@@ -22,6 +23,9 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
     parsed = parse_reference(reference)
     if not isinstance(parsed, NameReference):
         folder, source = _folder(parsed)
+        if is_unfinished(folder):
+            run = read_unfinished(folder, registry)
+            return _release(run.release, registry) | {"reference": reference, "source": source, "unfinished": str(run)}
         return _release(read_release(folder), registry) | {"reference": reference, "source": source}
     manifest = manifest or default_manifest(registry)
     try:
@@ -49,7 +53,7 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
         except ZooError:
             continue
         found["recipe"] = entry.recipe or release.recipe
-        return found | {"config": release.config, "input": release.input, "training": release.training}
+        return found | _made_of(release)
     return found
 
 
@@ -84,14 +88,26 @@ def _release(release: ReleaseConfig, registry: Registry) -> dict[str, Any]:
         model = _model(release.zoo.model, registry, release.zoo.plugin)
     except UnknownName:
         model = {"model": release.zoo.model}
-    return model | {
-        "summary": release.summary,
-        "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
-        "licence": to_plain(release.licence),
-        "recipe": release.recipe,
-        "metrics": to_plain(release.metrics),
-        "files": to_plain(release.files),
+    return (
+        model
+        | {
+            "summary": release.summary,
+            "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
+            "licence": to_plain(release.licence),
+            "recipe": release.recipe,
+            "metrics": to_plain(release.metrics),
+            "files": to_plain(release.files),
+        }
+        | _made_of(release)
+    )
+
+
+def _made_of(release: ReleaseConfig) -> dict[str, Any]:
+    """What its config.json alone tells, whatever pins it."""
+    return {
         "config": release.config,
         "input": release.input,
+        "conditions": to_plain(release.conditions),
         "training": release.training,
+        "dependencies": to_plain(release.dependencies),
     }

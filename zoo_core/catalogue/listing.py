@@ -1,10 +1,10 @@
 """What there is: every model of every plugin and every release of every manifest, read without torch."""
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
-from zoo_core.discovery.specs import Capability, ModelSpec
+from zoo_core.discovery.specs import ModelSpec
 from zoo_core.releases.release import MetricEntry
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
 
@@ -29,6 +29,23 @@ class Listing(NamedTuple):
 
 
 def list_models(
+    pattern: str = "*",
+    *,
+    task: str | None = None,
+    data: str | None = None,
+    capability: str | None = None,
+    sort: str | None = None,
+    registry: Registry | None = None,
+    manifest: Manifest | None = None,
+) -> list[str]:
+    """The names of all models and releases that match the glob, as `load` and `info` take them; see `listings`."""
+    rows = listings(
+        pattern, task=task, data=data, capability=capability, sort=sort, registry=registry, manifest=manifest
+    )
+    return [row.reference for row in rows]
+
+
+def listings(
     pattern: str = "*",
     *,
     task: str | None = None,
@@ -89,14 +106,14 @@ def _check_names(
     datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
     if data is not None and split_path(normalise(data))[0] not in datasets:
         raise unknown("data set", data, datasets)
-    capabilities = get_args(Capability)
+    capabilities = [spec.name for spec in registry.capabilities()]
     if capability is not None and capability.lower() not in map(str.lower, capabilities):
         raise unknown("capability", capability, capabilities)
 
 
 def releases_here(registry: Registry | None = None) -> list[str]:
     """The names of all releases whose plugin is installed."""
-    return [row.reference for row in list_models(registry=registry) if row.tag and not row.install]
+    return [row.reference for row in listings(registry=registry) if row.tag and not row.install]
 
 
 def _protocol(entry: MetricEntry) -> str:

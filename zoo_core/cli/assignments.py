@@ -1,4 +1,4 @@
-"""NAME=VALUE on the command line: Config values, typed by the Config."""
+"""NAME=VALUE on the command line: Config values, typed by the Config, and what a model is told."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.record import Record
 
+with_option = click.option(
+    "--with",
+    "told",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the model is told, as zoo load REFERENCE lists it; may be repeated.",
+)
 set_option = click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated."
 )
@@ -50,6 +58,19 @@ def read_assignments(texts: Sequence[str], kind: "type[Record]") -> dict[str, An
                     "the --help-config of zoo train, or of zoo study, lists all.",
                 ) from None
     return values
+
+
+def read_conditions(texts: tuple[str, ...], model: "Model", reference: str) -> dict[str, str]:
+    """The values of `--with` as they were written, for the model's method, which checks them again.
+
+    Raises:
+        UsageError: not NAME=VALUE, or nothing that the model declares.
+    """
+    from zoo_core.interfaces.conditions import check_conditions, parse_conditions
+
+    given = parse_conditions(texts)
+    check_conditions(model.conditions(), given, f"'{reference}'")
+    return given
 
 
 def show_fields(kind: "type[Record]", preset: Mapping[str, Any] | None = None) -> None:

@@ -1,12 +1,16 @@
 """`zoo`: a group of lazy commands. `zoo --help` imports none of them, and looks for no plugins."""
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from typing import TextIO
 
 import click
 
 from zoo_core import __version__
-from zoo_core.errors import UnknownName, ZooError
+from zoo_core.errors import UnfinishedRun, UnknownName, ZooError
 
 # section of the help -> name -> (where the command is, below zoo_core.cli; the line that help shows)
 SECTIONS = {
@@ -15,9 +19,11 @@ SECTIONS = {
         "list": ("use.list:list_command", "List models and their pretrained weights."),
         "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
         "code": ("use.code:code", "Print the one file that is the model."),
-        "sample": ("use.sample:sample", "Draw new examples into a PNG."),
+        "sample": ("use.sample:sample", "Draw new examples: images, or rows of numbers."),
+        "generate": ("use.generate:generate", "Let a language model write on."),
+        "translate": ("use.translate:translate", "Texts in another language, or images in another domain."),
         "complete": ("use.complete:complete", "Fill in the unknown part of an image."),
-        "predict": ("use.predict:predict", "The classes that a classifier sees in images."),
+        "predict": ("use.predict:predict", "What a model predicts for images, rows of numbers or texts."),
         "features": ("use.features:features", "What the layers of a model make of images, as safetensors."),
         "reconstruct": ("use.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
         "interpolate": ("use.interpolate:interpolate", "Decode the way from one image to another."),
@@ -26,7 +32,7 @@ SECTIONS = {
     },
     "Measure them": {
         "summary": ("measure.summary:summary", "The layers of a model: parameters, FLOPs, receptive fields."),
-        "score": ("measure.score:score", "How likely images are to a model, and how strange."),
+        "score": ("measure.score:score", "How likely images, rows or texts are to a model, and how strange."),
         "eval": ("measure.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
         "compare": ("measure.compare:compare_command", "Measure models on the same examples, side by side."),
         "verify": ("measure.verify:verify", "Check hashes and golden outputs of releases."),
@@ -105,7 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
     try:
-        sys.exit(zoo.main(arguments, prog_name="zoo", standalone_mode=False) or 0)
+        with _warnings_in_one_line():
+            sys.exit(zoo.main(arguments, prog_name="zoo", standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
@@ -127,6 +134,29 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         text = str(error).strip().splitlines()
         _fail(f"{type(error).__name__}: {text[0] if text else ''}\n  Add --debug to see where.", 1)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Of a run that has not ended; others are shown as Python shows them."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, UnfinishedRun):
+            print(f"Note: {message}", file=sys.stderr)
+        else:
+            as_python_does(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnfinishedRun)
+        as_python_does, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _fail(message: str, code: int) -> None:

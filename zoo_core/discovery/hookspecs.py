@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pluggy
 
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
+from zoo_core.discovery.specs import (
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    StepSpec,
+    StudySpec,
+)
+from zoo_core.interfaces.capability_table import CapabilitySpec
 
 API = 1  # the version of these hooks and of the interfaces; a plugin of another one is not loaded
 
@@ -43,3 +51,13 @@ def zoo_studies() -> list[StudySpec]:  # type: ignore[empty-body]
 @hookspec
 def zoo_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
     """The commands that this plugin adds to `zoo`."""
+
+
+@hookspec
+def zoo_capabilities() -> list[CapabilitySpec]:  # type: ignore[empty-body]
+    """What models of this plugin can do and no capability of the core says."""
+
+
+@hookspec
+def zoo_steps() -> list[StepSpec]:  # type: ignore[empty-body]
+    """Steps of preprocessing and augmentation that this plugin adds, such as a tokenizer."""

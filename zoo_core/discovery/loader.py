@@ -1,5 +1,6 @@
 """Finding and loading plugins, each on its own: a broken one is named, and all others work."""
 
+import difflib
 import os
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
@@ -10,10 +11,19 @@ from typing import Any
 import pluggy
 
 from zoo_core.discovery import hookspecs
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
+from zoo_core.discovery.core_steps import CORE_STEPS
+from zoo_core.discovery.specs import (
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    StepSpec,
+    StudySpec,
+)
+from zoo_core.interfaces.capability_table import CAPABILITIES, CapabilitySpec
 
 GROUP = "zoo.plugins"
-RESERVED = ("hf", "folder", "package")  # in `hf:org/repo`; no plugin may have such a name
+RESERVED = ("hf", "folder", "package", "core")  # in `hf:org/repo`; no plugin may have such a name
 
 # What each hook returns a list of.
 HOOKS: dict[str, type] = {
@@ -23,6 +33,8 @@ HOOKS: dict[str, type] = {
     "zoo_weights": Path,
     "zoo_studies": StudySpec,
     "zoo_commands": CommandSpec,
+    "zoo_capabilities": CapabilitySpec,
+    "zoo_steps": StepSpec,
 }
 
 
@@ -66,7 +78,37 @@ def load_plugins(found: Iterable[EntryPoint] | None = None) -> list[Plugin]:
             plugins[entry.name] = plugin
             _load(plugin, entry.load)
         loaded.append(plugin)
+    _check_capabilities(loaded)
+    _check_steps(loaded)
     return loaded
+
+
+def _check_capabilities(plugins: Iterable[Plugin]) -> None:
+    """A plugin whose models or metrics name a capability that nobody declares is broken."""
+    known = {spec.name for spec in CAPABILITIES}
+    known |= {spec.name for plugin in plugins for spec in plugin.declared["zoo_capabilities"]}
+    for plugin in plugins:
+        named = [(spec.name, name) for spec in plugin.declared["zoo_models"] for name in spec.capabilities]
+        named += [(spec.name, spec.requires) for spec in plugin.declared["zoo_metrics"]]
+        for who, name in named:
+            if name not in known and plugin.error is None:
+                near = difflib.get_close_matches(name, known, n=1)
+                guess = f". Did you mean '{near[0]}'?" if near else ""
+                plugin.error = f"'{who}' names the capability '{name}', which nothing declares{guess}"
+                plugin.fix = f"install {plugin.distribution} again, or update it"
+                plugin.declared = {hook: [] for hook in HOOKS}
+
+
+def _check_steps(plugins: Iterable[Plugin]) -> None:
+    """A plugin with a step that is called like one of the core is broken: releases that name it mean the core's."""
+    taken = {(spec.name, spec.option) for spec in CORE_STEPS}
+    for plugin in plugins:
+        for spec in plugin.declared["zoo_steps"]:
+            if (spec.name, spec.option) in taken:
+                plugin.error = f"its step '{spec.name}' is called like one of the core"
+                plugin.fix = f"install {plugin.distribution} again, or update it"
+        if plugin.error is not None:
+            plugin.declared = {hook: [] for hook in HOOKS}
 
 
 def _load(plugin: Plugin, import_module: Callable[[], ModuleType]) -> None:

@@ -8,17 +8,30 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from zoo_core.discovery.core_steps import CORE_STEPS
 from zoo_core.discovery.loader import Plugin, load_plugins
-from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StudySpec
+from zoo_core.discovery.specs import (
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    StepSpec,
+    StudySpec,
+)
 from zoo_core.errors import UnknownName, UsageError, ZooError
+from zoo_core.interfaces.capability_table import CAPABILITIES, CapabilitySpec
 
 if TYPE_CHECKING:
+    from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.dataset import Dataset
     from zoo_core.interfaces.metric import Metric
-    from zoo_core.interfaces.model import Model
+    from zoo_core.interfaces.record import Record
+    from zoo_core.interfaces.step import Step
     from zoo_core.training.study import Study
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec)
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpec, CapabilitySpec, StepSpec)
+
+CORE = "core"  # the plugin, as it were, that has the steps of the core
 
 
 class Offer(NamedTuple, Generic[Spec]):
@@ -59,6 +72,16 @@ class Registry:
         """All commands that plugins add, by name."""
         return self._offers("zoo_commands")
 
+    def capabilities(self) -> list[CapabilitySpec]:
+        """What models can do: the table of the core, then what plugins add."""
+        added = [spec for plugin in self.plugins for spec in plugin.declared["zoo_capabilities"]]
+        return [*CAPABILITIES, *added]
+
+    def steps(self, option: str | None = None) -> list[Offer[StepSpec]]:
+        """All steps, or those of an option ("input", "augment"): the core's, then what plugins add, by name."""
+        offers = [Offer(spec, Plugin(CORE, "zoo-core", "")) for spec in CORE_STEPS] + self._offers("zoo_steps")
+        return [offer for offer in offers if option in (None, offer.spec.option)]
+
     def manifests(self) -> list[tuple[Path, Plugin]]:
         """The manifest files that plugins bring along."""
         return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
@@ -81,13 +104,52 @@ class Registry:
         """The study of this name."""
         return self._one("study", name, self.studies())
 
-    def model_class(self, offer: Offer[ModelSpec]) -> "type[Model]":
+    def step(self, name: str, option: str = "input") -> Offer[StepSpec]:
+        """The step of this name at an option: "input" or "augment"."""
+        offers = self.steps(option)
+        found = [offer for offer in offers if offer.spec.name == name]
+        if not found:
+            raise unknown("step", name, (offer.spec.name for offer in offers))
+        if len(found) > 1:
+            labels = [offer.plugin.label for offer in found]
+            raise UsageError(
+                f"step '{name}' is offered by {' and '.join(labels)}",
+                f"Hide one: ZOO_DISABLE_PLUGINS={found[-1].plugin.name}",
+            )
+        return found[0]
+
+    def step_class(self, offer: Offer[StepSpec]) -> "type[Step]":
+        """The class behind a step's spec; this imports torch.
+
+        Raises:
+            ZooError: the class is called otherwise than its spec says.
+        """
+        step_class: type[Step] = _import_target(offer)
+        if step_class.__struct_config__.tag != offer.spec.name:
+            raise ZooError(
+                f"{offer.plugin.label}: the step '{offer.spec.name}' is {offer.spec.target}, whose tag is "
+                f"'{step_class.__struct_config__.tag}'"
+            )
+        return step_class
+
+    def model_class(self, offer: Offer[ModelSpec]) -> "type[AnyModel]":
         """The class behind a model's spec; this imports torch."""
-        model_class: type[Model] = _import_target(offer)
+        model_class: type[AnyModel] = _import_target(offer)
         return model_class
 
+    def build(self, offer: Offer[ModelSpec], config: "Record") -> "AnyModel":
+        """The model of a spec with these Config values, which knows what its spec declares that it can do."""
+        model = self.model_class(offer)(config)
+        model.declare_capabilities(offer.spec.capabilities)
+        return model
+
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
-        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are."""
+        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are. "none" to learn
+        from, or "episodes" to measure over, is no data set."""
+        if normalise(name) in (NO_DATA, "episodes"):
+            from zoo_core.interfaces.dataset import Episodes
+
+            return Episodes()
         name, path = split_path(name)
         if path is not None and data_file is not None:
             raise UsageError(f"'{FOLDER}{path}' says where the data are, and so does the data file '{data_file}'")
@@ -124,6 +186,7 @@ def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
     return getattr(offer.spec, "aliases", ())
 
 
+NO_DATA = "none"  # what a run learns from that needs no data set
 FOLDER = "folder:"  # before a path: the user's own data, which the data set called folder reads
 
 
@@ -165,6 +228,26 @@ def default_registry() -> Registry:
             file=sys.stderr,
         )
     return registry
+
+
+def dataset(name: str, *, data_file: str | Path | None = None, registry: Registry | None = None) -> "Dataset":
+    """The data set of this name, with its splits as tensors, batches or examples.
+
+        mnist = zoo_core.dataset("mnist")
+        x = mnist.tensors("train")["image"]                        # [50000, 1, 28, 28] in [0, 1]
+        for batch in mnist.batches("train", 128, shuffle=True):
+            ...                                                    # {"image": [128, 1, 28, 28], "label": [128]}
+        DataLoader(mnist.examples("train"), batch_size=128)        # torch.utils.data
+
+    Args:
+        name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them.
+        data_file: where the data are, for a data set that is not looked for elsewhere.
+
+    Raises:
+        UnknownName: no data set has that name. DataError: it is not here, and cannot be fetched.
+    """
+    registry = registry or default_registry()
+    return registry.open_dataset(normalise(name), None if data_file is None else Path(data_file))
 
 
 def _import_target(offer: Offer[Any]) -> Any:

@@ -4,14 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from zoo_core.interfaces.capability_table import CapabilityName
 from zoo_core.interfaces.record import Record
-
-# The protocols of `zoo_core.interfaces.capabilities`, by name; that module needs torch, this one does not.
-Capability = Literal[
-    "Density", "LowerBound", "Sampler", "Completer", "Classifier", "Encoder", "Decoder", "Prior", "Reconstructor",
-    "Regressor", "OutlierScorer", "Uncertain", "FeatureExtractor", "Segmenter", "Detector", "LanguageModel",
-    "Translator", "ImageTranslator", "Stylizer", "Policy",
-]  # fmt: skip
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower case, digits, single dashes")]
 Target = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:Attribute")]
@@ -26,7 +20,7 @@ class ModelSpec(Record, kw_only=True):
     summary: Line
     task: Name = "other"  # what it is for, as `zoo list --task` shows it: density-estimation, classification, …
     paper: str = ""
-    capabilities: tuple[Capability, ...] = ()
+    capabilities: tuple[CapabilityName, ...] = ()
     aliases: tuple[Name, ...] = ()
     preset: dict[str, Any] = {}  # Config values of this name
     parameter_count: str = ""  # a formula
@@ -49,7 +43,7 @@ class MetricSpec(Record, kw_only=True):
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
     target: Target
     summary: Line
-    requires: Capability
+    requires: CapabilityName
     unit: str
     higher_is_better: bool
 
@@ -69,3 +63,12 @@ class CommandSpec(Record, kw_only=True):
     name: Name
     target: Target
     help: Line
+
+
+class StepSpec(Record, kw_only=True):
+    """A step of preprocessing or augmentation: a class of `zoo_core.Step`, whose `tag=` is this name."""
+
+    name: Name
+    target: Target
+    summary: Line
+    option: Literal["input", "augment"] = "input"  # where it is named: at --input, it is part of the release

@@ -50,6 +50,10 @@ class Damaged(WeightsError):
         self.path = path
 
 
+class Pointer(Damaged):
+    """A git-lfs pointer in place of the file: what the source holds, and no damage of the way."""
+
+
 def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -> bool:
     """Raise unless `path` is the expected file; True if it was hashed now, False if a verdict was remembered.
 
@@ -62,7 +66,7 @@ def check_file(path: Path, expected: FileEntry, *, trust_verdict: bool = True) -
         raise Damaged(path, f"'{path}' is missing") from None
     if status.st_size != expected.bytes:
         if _is_pointer(path):
-            raise Damaged(
+            raise Pointer(
                 path,
                 f"'{path}' is a git-lfs pointer, not the file itself",
                 "Fetch the file with 'git lfs pull'; on a hub, its owner must push it again.",

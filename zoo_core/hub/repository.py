@@ -25,6 +25,14 @@ _SAFE_NAME = re.compile(r"[0-9A-Za-z_.:-]{1,200}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+class NotCached(WeightsError):
+    """It is not here, and there is no network to fetch it by."""
+
+
+class NoSuchFile(WeightsError):
+    """The repository was reached and has no file of that name."""
+
+
 def commit_of(endpoint: Endpoint, repo: str, revision: str | None) -> str:
     """The commit that a branch, a tag or the start of a commit stands for, now.
 
@@ -59,7 +67,7 @@ def commit_of(endpoint: Endpoint, repo: str, revision: str | None) -> str:
         return commit
     if why is not None:
         raise explained(why, endpoint, repo, revision) from why
-    raise WeightsError(
+    raise NotCached(
         f"{repo} is not in the cache, and HF_HUB_OFFLINE forbids the download", f"With a network: zoo pull hf:{repo}"
     )
 
@@ -155,7 +163,7 @@ def explained(
 
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "Error while uploading …"
         return explained(error.__cause__, endpoint, repo, revision, name)
-    status, words = _status(error), str(error).lower()
+    status = _status(error)
     where = f"{repo} at {endpoint.url}"
     if isinstance(error, GatedRepoError):
         return WeightsError(
@@ -168,12 +176,10 @@ def explained(
         if isinstance(error.__cause__, Exception) and _status(error.__cause__):  # there was an answer
             return explained(error.__cause__, endpoint, repo, revision, name)
         reason = "HF_HUB_OFFLINE forbids the download" if is_offline() else f"{endpoint.url} cannot be reached"
-        return WeightsError(
-            f"'{name}' of {repo} is not in the cache, and {reason}", f"With a network: zoo pull hf:{repo}"
-        )
+        return NotCached(f"'{name}' of {repo} is not in the cache, and {reason}", f"With a network: zoo pull hf:{repo}")
     if isinstance(error, EntryNotFoundError):
-        return WeightsError(f"{where} has no file '{name}'")
-    if status == 401 and "invalid credentials" in words:
+        return NoSuchFile(f"{where} has no file '{name}'")
+    if status == 401 and "invalid credentials" in str(error).lower():  # a hub says it by no other sign
         return ZooError(f"{endpoint.url} does not know this token", "Check HF_TOKEN, or run: hf auth login")
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return UnknownName(
@@ -202,7 +208,7 @@ def explained(
             f"{repo} is not whole in the cache '{endpoint.root}', which cannot be written",
             "Let its owner run 'zoo pull', or set HF_HOME to a folder of your own.",
         )
-    if "consistency check failed" in words:
+    if _is_other_length(error):
         return WeightsError(f"'{name}' of {where} came in another length than the hub says", "Try again.")
     if _is_connection(error):
         return ZooError(f"{endpoint.url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
@@ -232,7 +238,7 @@ def _tried(action: Callable[[], T]) -> T:
         except LocalEntryNotFoundError:
             raise
         except Exception as error:
-            if attempt == TRIES or not (_is_connection(error) or "Consistency check failed" in str(error)):
+            if attempt == TRIES or not (_is_connection(error) or _is_other_length(error)):
                 raise
             time.sleep(0.5 * attempt)
     raise AssertionError
@@ -241,6 +247,12 @@ def _tried(action: Callable[[], T]) -> T:
 def _status(error: Exception) -> int:
     """The HTTP status of the hub's answer; 0 where there was none."""
     return int(getattr(getattr(error, "response", None), "status_code", 0))
+
+
+def _is_other_length(error: Exception) -> bool:
+    """Whether a file came in another length than the hub says. The client has no type of its own for it: what it raises
+    is an OSError without the number that those of the system have."""
+    return type(error) is OSError and error.errno is None
 
 
 def _is_connection(error: Exception) -> bool:

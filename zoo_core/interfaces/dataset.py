@@ -2,9 +2,11 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
+import torch.utils.data
 from torch import Tensor
 
 from zoo_core.errors import UsageError
@@ -12,7 +14,7 @@ from zoo_core.interfaces.fields import Field
 
 
 class Dataset(ABC):
-    """Named splits with the same fields.
+    """Named splits with the same fields; `zoo_core.dataset("mnist")` opens one.
 
     Attributes:
         name: as declared by the plugin, and as protocols record it.
@@ -29,48 +31,129 @@ class Dataset(ABC):
         """How many examples the split holds."""
 
     @abstractmethod
-    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
-        """The examples at `indices` [B] int64, by field name; images float in [0, 1], [B, C, H, W]."""
+    def batch(self, split: str, indices: Tensor) -> dict[str, Any]:
+        """The examples at `indices` [B] int64, by field name: tensors, images float in [0, 1], [B, C, H, W]; texts as a
+        list; of ragged fields the rows of all examples, and their index [N]."""
 
     @abstractmethod
     def data_sha256(self, split: str) -> str:
         """Digest of the decoded split, the same whichever source it came from (see `digest`)."""
 
+    def tensors(self, split: str) -> dict[str, Any]:
+        """A whole split at once, by field name: {"image": [N, C, H, W], "label": [N]}. It must fit into memory."""
+        return self.batch(split, torch.arange(self.size(split)))
+
+    def batches(self, split: str, size: int, *, shuffle: bool = False, seed: int = 0) -> Iterator[dict[str, Any]]:
+        """Once through a split, `size` examples at a time; the last batch holds those that are left.
+
+        Args:
+            shuffle: in a random order, which is that of `seed`: take another one for each epoch.
+        """
+        if size < 1:
+            raise UsageError(f"a batch holds one example at least, and not {size}")
+        n = self.size(split)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if shuffle else torch.arange(n)
+        return (self.batch(split, indices) for indices in torch.split(order, size))
+
+    def examples(self, split: str) -> "Examples":
+        """A split as a data set of torch, for `torch.utils.data.DataLoader(data.examples("train"), batch_size=32)`."""
+        return Examples(self, split)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
+        fields = ", ".join(f"{name} {list(field.shape) or field.dtype}" for name, field in self.features.items())
+        return f"<{self.name}: {sizes}; {fields}>"
+
+
+class Examples(torch.utils.data.Dataset[dict[str, Any]]):
+    """One split, example by example: a dict of fields without their batch axis; of ragged ones, the example's rows."""
+
+    def __init__(self, data: Dataset, split: str) -> None:
+        self.data, self.split = data, split
+        self.size = data.size(split)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if not -self.size <= number < self.size:
+            raise IndexError(f"example {number} of {self.size}")
+        return self.__getitems__([number % self.size])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Several at once, as a DataLoader asks for them: decoded together."""
+        batch = self.data.batch(self.split, torch.tensor(numbers))
+        return [self._example(batch, place) for place in range(len(numbers))]
+
+    def _example(self, batch: Mapping[str, Any], place: int) -> dict[str, Any]:
+        return {
+            name: batch[name][place] if field.index is None else batch[name][batch[field.index] == place]
+            for name, field in self.data.features.items()
+        }
+
 
 class TensorDataset(Dataset):
-    """A data set that is held in memory: one tensor per field and split, images as uint8 levels.
+    """A data set that is held in memory: one tensor per field and split, images as uint8 levels; texts as a list.
 
     `batch` is one indexing operation per field; an image level k of `levels` becomes k / (levels - 1).
     """
 
-    def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Any]]) -> None:
         self.features = features
-        self.tensors = tensors  # split -> field -> [N, …]
+        self.stored = tensors  # split -> field -> [N, …], or N texts
         self.splits = tuple(tensors)
 
     def size(self, split: str) -> int:
         return len(next(iter(self._split(split).values())))
 
-    def batch(self, split: str, indices: Tensor) -> dict[str, Tensor]:
-        return {name: self._scale(name, tensor.index_select(0, indices)) for name, tensor in self._split(split).items()}
+    def batch(self, split: str, indices: Tensor) -> dict[str, Any]:
+        return {name: self._chosen(name, values, indices) for name, values in self._split(split).items()}
 
     def data_sha256(self, split: str) -> str:
         return digest(self._split(split))
 
-    def _split(self, split: str) -> Mapping[str, Tensor]:
-        if split not in self.tensors:
+    def _split(self, split: str) -> Mapping[str, Any]:
+        if split not in self.stored:
             raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
-        return self.tensors[split]
+        return self.stored[split]
 
-    def _scale(self, name: str, tensor: Tensor) -> Tensor:
-        levels = self.features[name].levels
-        return tensor if levels is None else tensor.float().div_(levels - 1)
+    def _chosen(self, name: str, values: Any, indices: Tensor) -> Any:
+        if not isinstance(values, Tensor):
+            return [values[index] for index in indices.tolist()]
+        chosen, levels = values.index_select(0, indices), self.features[name].levels
+        return chosen if levels is None else chosen.float().div_(levels - 1)
 
 
-def digest(fields: Mapping[str, Tensor]) -> str:
-    """sha256 over a decoded split: for each field in the order of its name, the name, dtype, shape and bytes."""
+class Episodes(TensorDataset):
+    """What stands for a data set where there is none: the seeds of the episodes that a policy is measured over.
+
+    Metrics that play (`Metric.episodes`) get "seed" [B] int64 of 100 episodes for validation, and of 100 others for
+    test. A run that needs no data set says `data = "none"`.
+    """
+
+    name = "episodes"
+
+    def __init__(self) -> None:
+        seeds = {"validation": torch.arange(100), "test": torch.arange(100, 200)}
+        super().__init__(
+            {"seed": Field(kind="label", dtype="int64")}, {split: {"seed": values} for split, values in seeds.items()}
+        )
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """sha256 over a decoded split, field by field in the order of their names.
+
+    Of a tensor: a line with name, dtype and shape, then its bytes. Of a list of texts: a line with name, "text" and how
+    many they are, then for each a line with its number of bytes, and its bytes in UTF-8.
+    """
     sha = hashlib.sha256()
     for name in sorted(fields):
+        if not isinstance(fields[name], Tensor):
+            sha.update(f"{name} text {len(fields[name])}\n".encode())
+            for text in fields[name]:
+                encoded = text.encode()
+                sha.update(b"%d\n" % len(encoded) + encoded)
+            continue
         tensor = fields[name].contiguous()
         sha.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}\n".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

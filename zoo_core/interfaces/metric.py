@@ -3,14 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from msgspec import Meta
 from torch import Tensor
 
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset
-from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class Metric(ABC):
 
     requires: ClassVar[str]  # the capability a model must have
     drawing: ClassVar[str | None] = None  # what `draw` shows, if there is something to show: "confusion matrix"
+    episodes: ClassVar[bool] = False  # about episodes, played from a "seed" [B] int64, not about examples
     on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing
         """Called once, before `n` examples of the split come batch by batch: what else the number needs.
 
         Of many processes each calls it, and must come to the same.
@@ -67,19 +68,19 @@ class Metric(ABC):
         """
 
     @abstractmethod
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
         """Take in one preprocessed batch. Its "index" [B] int64 are the places of the examples in the split: random
         draws that are seeded by them do not depend on which process makes them."""
 
     @abstractmethod
-    def merge(self, other: "Metric") -> None:
+    def merge(self, other: Self) -> None:
         """Take in all that `other` has taken in."""
 
     @abstractmethod
     def compute(self) -> Measurement:
         """The number so far."""
 
-    def draw(self, axes: "Axes", model: Model) -> None:
+    def draw(self, axes: "Axes", model: AnyModel) -> None:
         """Draw what stands behind the number on matplotlib's axes; only asked of a metric with a `drawing`."""
         raise NotImplementedError
 

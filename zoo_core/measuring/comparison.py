@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import torch
@@ -14,16 +14,26 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import NotComparable, UsageError
-from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 from zoo_core.interfaces.step import Step
-from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batches, measure, recorded_metrics
+from zoo_core.measuring.evaluation import (
+    check_fields,
+    entries,
+    evaluation_batches,
+    is_measurable,
+    measure,
+    recorded_metrics,
+)
 from zoo_core.measuring.summary import flop_counter
+from zoo_core.notebook import html_table
 from zoo_core.releases.release import MetricEntry
 from zoo_core.steps.notation import plain_step, step_text
+from zoo_core.torch_state import keeps_torch_state, torch_state_kept, use_threads_of
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
@@ -62,7 +72,27 @@ class Comparison(Record, kw_only=True):
     rows: list[Row]
     best: dict[str, int]  # the row of the best, by metric that several models have
 
+    def __repr__(self) -> str:
+        return "\n".join(["\t".join(cells) for cells in (self._header(), *self._cells())])
 
+    def _repr_html_(self) -> str:
+        return html_table(self._header(), self._cells())
+
+    def _header(self) -> list[str]:
+        return ["model", "parameters", *self.metrics]
+
+    def _cells(self) -> list[list[str]]:
+        return [
+            [row.reference, f"{row.parameters:,}", *(self._cell(number, metric) for metric in self.metrics)]
+            for number, row in enumerate(self.rows)
+        ]
+
+    def _cell(self, number: int, metric: str) -> str:
+        entry = self.rows[number].numbers.get(metric)
+        return "-" if entry is None else entry.text() + " (best)" * (self.best.get(metric) == number)
+
+
+@keeps_torch_state
 def compare(
     references: Sequence[str],
     *,
@@ -94,38 +124,38 @@ def compare(
     if len(references) < 2:
         raise UsageError("a comparison needs two references or more")
     registry = registry or default_registry()
-    located = [locate(reference, registry, manifest) for reference in references]
+    located = [locate(reference, registry, manifest, unfinished=True) for reference in references]
     dataset = registry.open_dataset(normalise(data or _recorded_data(references, located)))
     every = [offer.spec.name for offer in registry.metrics()]
     names = metrics or [name for name in every if not registry.new_metric(name).on_request]
     specs = list(dict.fromkeys(registry.metric(name).spec for name in names))
     candidates = []
     for reference, found in zip(references, located, strict=True):
-        model = load_located(found, reference, device=device, registry=registry)
+        model = load_located(found, reference, device=device, registry=registry, manifest=manifest)
         _check_data(reference, model, dataset)
-        fitting = [spec.name for spec in specs if isinstance(model, capabilities.PROTOCOLS[spec.requires])]
+        fitting = [
+            spec.name
+            for spec in specs
+            if spec.requires in model.capabilities and is_measurable(registry.new_metric(spec.name), dataset)
+        ]
         candidates.append(_Candidate(reference, found.name, model, fitting))
     common = _common_metric(candidates, registry)
     _check_inputs(candidates)
 
     measured = []
-    threads = torch.get_num_threads()
     for number, candidate in enumerate(candidates):
 
         def report(done: int, size: int, number: int = number) -> None:
             on_batch(number * size + done, len(candidates) * size)
 
-        try:
-            if device == "cpu" and candidate.model.cpu_threads:
-                torch.set_num_threads(candidate.model.cpu_threads)
+        with torch_state_kept(device):  # the next model may leave the number of threads to torch
+            use_threads_of(candidate.model)
             measured.append(_measure(candidate, dataset, split, common, registry, limit, report))
-        finally:
-            torch.set_num_threads(threads)  # the next model may leave the choice to torch
     return _side_by_side(specs, measured)
 
 
 @torch.no_grad()
-def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
+def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> int:
     """The floating-point operations that the capability behind `metric` takes for one example.
 
     Matrix products and convolutions, as `zoo summary` counts them; elementwise operations are not.
@@ -133,7 +163,7 @@ def count_flops(model: Model, data: Dataset, split: str, metric: Metric) -> int:
     (batch,) = evaluation_batches(model, data, split, 1)
     metric.begin(model, data, split, min(2, data.size(split)))
     with flop_counter() as counter:
-        metric.update(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        metric.update(model, to_device(batch, model.device))
     return int(counter.get_total_flops())
 
 
@@ -158,7 +188,7 @@ class _Candidate(NamedTuple):
 
     reference: str
     name: str
-    model: Model
+    model: AnyModel
     fitting: list[str]  # the metrics that it can be measured by
 
 
@@ -176,13 +206,13 @@ class _Timed(Metric):
         self.metric = metric
         self.rates: list[float] = []  # examples per second, of each batch
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         self.metric.begin(model, data, split, n)
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
         began = time.perf_counter()
         self.metric.update(model, batch)
-        self.rates.append(len(next(iter(batch.values()))) / (time.perf_counter() - began))
+        self.rates.append(len(batch["index"]) / (time.perf_counter() - began))
 
     def merge(self, other: Metric) -> None:
         self.metric.merge(other)

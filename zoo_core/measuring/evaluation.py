@@ -3,33 +3,36 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.interfaces import capabilities
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.capability_table import CAPABILITIES
+from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator
+from zoo_core.interfaces.step import evaluation_generator, fields_after
+from zoo_core.notebook import html_table
 from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
 from zoo_core.steps.notation import plain_step
+from zoo_core.torch_state import keeps_torch_state, use_threads_of
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
 BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
-REPEATABLE = ("log_prob", "logits", "reconstruct", "predict", "segment")  # what capabilities answer of an x alone
 
 
 @torch.no_grad()
 def measure(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     metrics: Mapping[str, Metric],
@@ -62,7 +65,7 @@ def measure(
         with _each_method_once(model):
             for number, batch in enumerate(evaluation_batches(model, data, split, size)):
                 if number % processes.count == processes.rank:
-                    batch = {name: tensor.to(processes.device) for name, tensor in batch.items()}
+                    batch = to_device(batch, processes.device)
                     for metric in metrics.values():
                         metric.update(model, batch)
                 on_batch(min((number + 1) * BATCH, size), size)
@@ -82,7 +85,7 @@ def measure(
 
 
 def _begun(
-    model: Model,
+    model: AnyModel,
     data: Dataset,
     split: str,
     size: int,
@@ -108,21 +111,23 @@ def _begun(
 
 @contextmanager
 def _each_method_once(model: Model) -> Iterator[None]:
-    """Several metrics may ask the model the same: it answers again what it said of the same tensor just before."""
+    """Several metrics may ask the model the same: it answers again what it said of the same x just before."""
 
-    def remembering(method: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        asked: Tensor | None = None
-        answer: Tensor
+    def remembering(method: Callable[..., Any]) -> Callable[..., Any]:
+        asked: Any = None
+        answer: Any = None
 
-        def ask(x: Tensor) -> Tensor:
+        def ask(x: Any, *more: Any, **options: Any) -> Any:
             nonlocal asked, answer
+            if more or options:
+                return method(x, *more, **options)
             if x is not asked:
                 answer, asked = method(x), x
             return answer
 
         return ask
 
-    methods = [name for name in REPEATABLE if callable(getattr(type(model), name, None))]
+    methods = [spec.method for spec in CAPABILITIES if spec.exact and spec.name in model.capabilities]
     for name in methods:
         setattr(model, name, remembering(getattr(model, name)))
     try:
@@ -144,30 +149,55 @@ def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> It
     inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
     for indices in torch.split(chosen_examples(data, split, size), BATCH):
-        batch = model.preprocess(data.batch(split, indices), generator=inputs)
-        yield batch | model.draw_inputs(stream, len(indices), draws) | {"index": indices}
+        batch = data.batch(split, indices)
+        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
+            batch = model.preprocess(batch, data.features, generator=inputs)
+            batch |= model.draw_inputs(stream, len(indices), draws)
+        yield batch | {"index": indices}
 
 
 def fitting_metrics(
-    model: Model, registry: Registry, names: Sequence[str] = (), *, recorded: Collection[str] = ()
+    model: Model,
+    registry: Registry,
+    names: Sequence[str] = (),
+    *,
+    data: Dataset | None = None,
+    recorded: Collection[str] = (),
 ) -> dict[str, Metric]:
-    """The named metrics, or all whose capability the model has; of those on request, only the `recorded` ones.
+    """The named metrics, or all whose capability the model has and that can be measured on `data` (None: some data
+    set); of those on request, only the `recorded` ones.
 
     Raises:
-        UsageError: a named metric asks for a capability that the model lacks, or none fits.
+        UsageError: a named metric asks for a capability that the model lacks, or for other data; or none fits.
     """
     chosen = {}
     for name in names or [offer.spec.name for offer in registry.metrics()]:
         spec = registry.metric(name).spec
-        if isinstance(model, capabilities.PROTOCOLS[spec.requires]):
-            metric = registry.new_metric(spec.name)
-            if names or not metric.on_request or spec.name in recorded:
-                chosen[spec.name] = metric
-        elif names:
-            raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
+        if spec.requires not in model.capabilities:
+            if names:
+                raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
+            continue
+        metric = registry.new_metric(spec.name)
+        if names:
+            check_measurable(spec.name, metric, data)
+        if names or (is_measurable(metric, data) and (not metric.on_request or spec.name in recorded)):
+            chosen[spec.name] = metric
     if not chosen:
         raise UsageError("no installed metric fits what this model can do")
     return chosen
+
+
+def is_measurable(metric: Metric, data: Dataset | None) -> bool:
+    """Whether a metric is about what the data are: episodes, or examples."""
+    return metric.episodes == isinstance(data, Episodes)
+
+
+def check_measurable(name: str, metric: Metric, data: Dataset | None) -> None:
+    """UsageError where a metric is about episodes and the data are examples, or the other way round."""
+    if not is_measurable(metric, data):
+        if metric.episodes:
+            raise UsageError(f"metric '{name}' is measured over episodes, not on a data set", "Give --data episodes.")
+        raise UsageError(f"metric '{name}' is measured on a data set, and there is none", "Name one: --data NAME.")
 
 
 def entries(
@@ -218,12 +248,20 @@ class Evaluation(NamedTuple):
         """The numbers measured now."""
         return [check.measured for check in self.checks]
 
+    def __repr__(self) -> str:
+        return f"<{self.located.name}: {'; '.join(f'{c.measured.text()}, {c.verdict}' for c in self.checks)}>"
 
+    def _repr_html_(self) -> str:
+        rows = [[c.measured.text(), c.recorded.text() if c.recorded else "-", c.verdict] for c in self.checks]
+        return html_table([self.located.name, "recorded", "verdict"], rows)
+
+
+@keeps_torch_state
 def evaluate(
     reference: str,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
     data_file: Path | None = None,
@@ -237,7 +275,8 @@ def evaluate(
 
     Args:
         reference: as for `load`.
-        data: by default the data set that the release was measured on.
+        data: by default the data set that the release was measured on, or else trained on.
+        split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
         pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
@@ -246,19 +285,19 @@ def evaluate(
         ZooError: there is no such release, no data, or not one of the metrics can be had here.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
+    located = locate(reference, registry, manifest, unfinished=True)
+    split = split or ("test" if located.unfinished is None else "validation")
     recorded = recorded_metrics(located)
-    name = data or next((entry.protocol.dataset for entry in recorded), None)
+    name = data or next((entry.protocol.dataset for entry in recorded), located.release.training.get("data"))
     if name is None:
-        raise UsageError(f"'{reference}' records no number, so it does not say on which data", "Give --data NAME.")
+        raise UsageError(f"'{reference}' records no data that it was measured or trained on", "Give --data NAME.")
     processes = Processes(device)
-    model = load_located(located, reference, device=str(processes.device), registry=registry)
-    if model.cpu_threads and processes.device.type == "cpu":
-        torch.set_num_threads(model.cpu_threads)
+    model = load_located(located, reference, device=str(processes.device), registry=registry, manifest=manifest)
+    use_threads_of(model)
     dataset = registry.open_dataset(normalise(name), data_file)
     same = (dataset.name, split)
     here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]
-    chosen = fitting_metrics(model, registry, metrics, recorded=here)
+    chosen = fitting_metrics(model, registry, metrics, data=dataset, recorded=here)
     check_fields(model, dataset)
     unmeasurable: dict[str, str] = {}
     measured = measure(
@@ -296,19 +335,19 @@ def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
 
 
 def check_fields(model: Model, data: Dataset) -> None:
-    """The data must give what the model takes.
+    """The data must give what the model takes; where there is no data set, its own source does.
 
     Raises:
         UsageError: a field is missing, or of another shape, number of levels or classes.
     """
-    fields = dict(data.features)
-    for step in model.input:
-        fields = step.fields(fields)
+    if isinstance(data, Episodes):
+        return
+    fields = fields_after(model.input, data.features)
     for name, wanted in model.signature().items():
         field = fields.get(name)
         if field is None:
             raise UsageError(f"data set '{data.name}' has no field '{name}', which the model needs")
-        if field.shape != wanted.shape or (wanted.levels and field.levels != wanted.levels):
+        if not field.fits(wanted) or (wanted.levels and field.levels != wanted.levels):
             found, needed = f"{field.shape}", f"{wanted.shape}"
             if wanted.levels:
                 found += f" with {field.levels or 'any number of'} levels"

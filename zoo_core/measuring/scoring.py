@@ -1,15 +1,16 @@
-"""Scoring: how likely an image is to a model, and how strange beside images that the model knows."""
+"""Scoring: how likely an example is to a model, and how strange beside others that the model knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer
+from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.measuring.evaluation import BATCH, check_fields, recorded_metrics
@@ -19,7 +20,7 @@ from zoo_core.weights.sources import locate
 
 
 class Scorer(NamedTuple):
-    """A pretrained model that can score images."""
+    """A pretrained model that can score examples."""
 
     model: Model
     name: str
@@ -32,18 +33,18 @@ class Scorer(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a model says of n images; float64, on the CPU."""
+    """What a model says of n examples; float64, on the CPU."""
 
     log_prob: Tensor | None  # [n] nats; None where the model has no exact likelihood
     outlier_score: Tensor  # [n], larger is stranger
 
 
 class ReferenceSample(NamedTuple):
-    """Images of a known kind, and the outlier scores that the model gives them."""
+    """Examples of a known kind, and the outlier scores that the model gives them."""
 
     dataset: str
     split: str
-    size: int  # images of the split, from which these were drawn
+    size: int  # examples of the split, from which these were drawn
     seed: int
     scores: Tensor  # [n] float64, ascending
 
@@ -63,35 +64,31 @@ def open_scorer(
     """The pretrained model of `reference`, as for `load`.
 
     Raises:
-        UsageError: it gives images no score.
+        UsageError: it gives no score.
     """
     registry = registry or default_registry()
-    located = locate(reference, registry, manifest)
-    model = load_located(located, reference, device=device, registry=registry)
-    if not isinstance(model, Density | OutlierScorer):
+    located = locate(reference, registry, manifest, unfinished=True)
+    model = load_located(located, reference, device=device, registry=registry, manifest=manifest)
+    if not (able(model, Density) or able(model, OutlierScorer)):
         raise UsageError(
             f"'{reference}' is no Density and no OutlierScorer", "Run 'zoo list --capability Density' to see which are."
         )
-    if "image" not in model.signature():
-        raise UsageError(f"'{reference}' is for {' and '.join(model.signature())}, not for images")
-    if model.cpu_threads and device == "cpu":
-        torch.set_num_threads(model.cpu_threads)
     measured_on = next((entry.protocol.dataset for entry in recorded_metrics(located)), None)
     return Scorer(model, located.name, located.release.training.get("data", measured_on))
 
 
 @torch.no_grad()
-def score(model: Model, x: Tensor) -> Scores:
-    """Score preprocessed images x [n, C, H, W].
+def score(model: Model, x: Any) -> Scores:
+    """Score preprocessed examples x: what `Model.subject_of` gives, such as images [n, C, H, W].
 
     The outlier score is the model's own where it has one, else -log p(x): to a density, what is improbable is strange.
     """
     log_prob, own = [], []
-    for part in _batches(x.to(model.device)):
-        if isinstance(model, Density):
-            log_prob.append(model.log_prob(part).cpu().double())
-        if isinstance(model, OutlierScorer):
-            own.append(model.outlier_score(part).cpu().double())
+    for part in _batches(x.to(model.device) if isinstance(x, Tensor) else x):
+        if density := able(model, Density):
+            log_prob.append(density.log_prob(part).cpu().double())
+        if scorer := able(model, OutlierScorer):
+            own.append(scorer.outlier_score(part).cpu().double())
     likelihood = torch.cat(log_prob) if log_prob else None
     return Scores(likelihood, -likelihood if likelihood is not None and not own else torch.cat(own))
 
@@ -107,7 +104,7 @@ def score_sample(
     registry: Registry | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReferenceSample:
-    """The scores of `n` images of a split, drawn without replacement; of all, if it has fewer.
+    """The scores of `n` examples of a split, drawn without replacement; of all, if it has fewer.
 
     Raises:
         UnknownName: no data set has that name. DataError: it is missing here.
@@ -119,8 +116,8 @@ def score_sample(
     chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:n]
     found: list[Tensor] = []
     for indices in _batches(chosen):
-        image = model.preprocess(dataset.batch(split, indices), generator=inputs)["image"]
-        found.append(score(model, image).outlier_score)
+        batch = model.preprocess(dataset.batch(split, indices), dataset.features, generator=inputs)
+        found.append(score(model, model.subject_of(to_device(batch, model.device))).outlier_score)
         on_batch(sum(map(len, found)), len(chosen))
     return ReferenceSample(dataset.name, split, size, seed, torch.cat(found).sort().values)
 
@@ -140,5 +137,7 @@ def surprise(model: Model, x: Tensor) -> Tensor:
     return -torch.cat(parts).sum(1)
 
 
-def _batches(x: Tensor) -> list[Tensor]:
+def _batches(x: Any) -> list[Any]:
+    if isinstance(x, Mapping):  # a whole batch, of which only the model knows how it could be cut
+        return [x]
     return [x[start : start + BATCH] for start in range(0, len(x), BATCH)]

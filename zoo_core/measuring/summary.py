@@ -14,21 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.errors import UsageError
-from zoo_core.interfaces import capabilities
-from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.capability_table import CAPABILITIES
+from zoo_core.interfaces.fields import TARGETS, Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 
-# What is measured: the method of the first capability that the model has.
-METHODS = {
-    "Classifier": "logits",
-    "Density": "log_prob",
-    "LowerBound": "elbo",
-    "Reconstructor": "reconstruct",
-    "Regressor": "predict",
-    "Segmenter": "segment",
-}
-TARGETS = ("label", "mask", "boxes")  # kinds of field that a model is taught, and does not take
 FREE_SIZE = 64  # what an axis of any size gets
 
 # Receptive fields: rounds of random images, until so many rounds in a row show nothing new.
@@ -150,24 +140,18 @@ def _method(model: Model) -> str | None:
     fitted = getattr(model, "fitted", None)
     if isinstance(fitted, Tensor) and not fitted:  # it would refuse to say anything
         return None
-    for capability, method in METHODS.items():
-        if isinstance(model, capabilities.PROTOCOLS[capability]):
-            return method
+    for spec in CAPABILITIES:
+        if spec.golden in ("x", "x, generator") and spec.name in model.capabilities:
+            return spec.method
     if type(model).loss is not Model.loss:
         return "loss"
     return None if type(model).forward is nn.Module.forward else "forward"
 
 
-def _input(model: Model) -> str:
-    """The field that capabilities and `forward` take: the first that is no target."""
-    names = [name for name, field in model.signature().items() if field.kind not in TARGETS]
-    return (names or list(model.signature()))[0]
-
-
 def _run(model: Model, method: str, examples: Mapping[str, Tensor]) -> Any:
     if method == "loss":
         return model.loss(examples)
-    return (model if method == "forward" else getattr(model, method))(examples[_input(model)])
+    return (model if method == "forward" else getattr(model, method))(model.subject_of(examples))
 
 
 # Parameters, calls, shapes, FLOPs.
@@ -303,7 +287,7 @@ def _receptive_fields(
     maps = {name: shape[1:] for name, shape in counts.outputs.items() if len(shape) == 4 and shape[0] == batch}
     if not maps or method is None:
         return {}, None
-    image = model.signature()[_input(model)]
+    image = model.signature()[model.subject]
     if image.kind != "image" or len(image.shape) != 3:
         return {}, None
     height, width = (size or FREE_SIZE for size in image.shape[1:])
@@ -354,8 +338,8 @@ def _pixels_that_matter(
             centres[name] = tensor[:, :, height // 2, width // 2].clone()  # before anything changes it in place
 
     examples = random_batch(model.signature(), images)
-    image = examples[_input(model)].requires_grad_()
-    examples[_input(model)] = image.clone()  # which the model may change in place
+    image = examples[model.subject].requires_grad_()
+    examples[model.subject] = image.clone()  # which the model may change in place
     with _hooks(model, None, keep_centre), torch.enable_grad():
         output = _run(model, method, examples)
         keep_centre("", model, None, output)

@@ -4,12 +4,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing
+from zoo_core.interfaces.reading import Pictures, batch_of_pictures, to_pil
 
 GAP = 2  # pixels between two images of a grid
 
@@ -18,37 +20,64 @@ LABEL_HEIGHT = 16
 SMALLEST = 56  # small images are enlarged to at least so many pixels
 
 
+def show(
+    images: Pictures | Sequence[Pictures],
+    *,
+    labels: Sequence[object] = (),
+    title: str = "",
+    columns: int | None = None,
+) -> Image.Image:
+    """Images in a grid, as a picture of pillow: a notebook shows it, and `.save("x.png")` writes it.
+
+        zoo_core.show(model.sample(16))
+
+    Args:
+        images: a tensor [N, C, H, W], [C, H, W] or [H, W] in [0, 1], or an array with its channels last, or a list.
+        labels: what to write below each image.
+
+    Raises:
+        UsageError: these are no images, or another number of labels.
+    """
+    given = [images] if isinstance(images, (Tensor, np.ndarray)) else images
+    parts = [batch_of_pictures(part) for part in given]
+    if len({part.shape[1:] for part in parts}) != 1 or not sum(map(len, parts)):
+        raise UsageError("there is no image to show" if not sum(map(len, parts)) else "the images differ in size")
+    batch = torch.cat(parts)
+    if labels and len(labels) != len(batch):
+        raise UsageError(f"there are {len(batch)} images and {len(labels)} labels")
+    return grid(batch, title=title, labels=[str(label) for label in labels], columns=columns)
+
+
 def save_grid(
     images: Tensor, path: Path, *, title: str, labels: Sequence[str] = (), columns: int | None = None
 ) -> None:
     """Write images [N, C, H, W] in [0, 1] as one PNG with a title, each with its label where there are any."""
+    save_png(grid(images, title=title, labels=labels, columns=columns), path)
+
+
+def grid(images: Tensor, *, title: str = "", labels: Sequence[str] = (), columns: int | None = None) -> Image.Image:
+    """Images [N, C, H, W] in [0, 1] side by side, with a title and a label for each where there are any."""
     n, _, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     scale = max(1, math.ceil(SMALLEST / max(height, width)))
-    label_height = LABEL_HEIGHT if labels else 0
+    label_height, title_height = LABEL_HEIGHT if labels else 0, LABEL_HEIGHT if title else 0
     font = ImageFont.load_default()
     widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
     cell_width, cell_height = max(width * scale, widest) + GAP, height * scale + GAP + label_height
     title_width = int(font.getlength(title)) + 2 * GAP
     canvas = Image.new(
-        "RGB", (max(columns * cell_width + GAP, title_width), rows * cell_height + GAP + LABEL_HEIGHT), "white"
+        "RGB", (max(columns * cell_width + GAP, title_width), rows * cell_height + GAP + title_height), "white"
     )
     draw = ImageDraw.Draw(canvas)
     draw.text((GAP, 2), title, fill="black", font=font)
     for k, image in enumerate(images):
-        left, top = GAP + k % columns * cell_width, LABEL_HEIGHT + GAP + k // columns * cell_height
+        left, top = GAP + k % columns * cell_width, title_height + GAP + k // columns * cell_height
         enlarged = to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
         canvas.paste(enlarged, (left, top))
         if labels:
             draw.text((left, top + height * scale), labels[k], fill="black", font=font)
-    save_png(canvas, path)
-
-
-def to_pil(image: Tensor) -> Image.Image:
-    """One image [1 or 3, H, W] in [0, 1]."""
-    levels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    return Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
+    return canvas
 
 
 def check_output(path: Path) -> None:

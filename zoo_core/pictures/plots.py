@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from zoo_core.hub.atomic import replacing
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.metric import Metric
-from zoo_core.interfaces.model import Model
-from zoo_core.pictures.grids import check_output, to_pil
+from zoo_core.interfaces.reading import to_pil
+from zoo_core.pictures.grids import check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,26 +23,17 @@ MAPS_IN_A_ROW = 8
 
 
 def save_curve(curve: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Write the training curve, one panel for each number."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    epochs = [row["epoch"] for row in curve]
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for part in ("train", "validation"):
-        for name in curve[0].get(part, {}):
-            axes.plot(epochs, [row[part].get(name, math.nan) for row in curve], marker=".", label=f"{part} {name}")
-    axes.set(xlabel="epoch", title=title)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    try:
-        with replacing(path) as beside:
-            figure.savefig(beside, format="png", dpi=120)
-    finally:
-        pyplot.close(figure)
+    """Write the training curve: each number over the epochs, or over the steps where there are no epochs."""
+    unit = "step" if curve[0]["epoch"] is None else "epoch"
+    places = [row[unit] for row in curve]
+    with _figure(path, figsize=(7, 4), layout="tight") as figure:
+        axes = figure.add_subplot()
+        for part in ("train", "validation"):
+            for name in curve[0].get(part, {}):
+                axes.plot(places, [row[part].get(name, math.nan) for row in curve], marker=".", label=f"{part} {name}")
+        axes.set(xlabel=unit, title=title)
+        axes.legend()
+        axes.grid(alpha=0.3)
 
 
 def save_histogram(
@@ -89,7 +81,7 @@ def save_maps(images: Tensor, maps: Tensor, path: Path, *, title: str, labels: S
         figure.colorbar(drawn, ax=grid, label=value_name, shrink=0.7)
 
 
-def save_drawing(metric: Metric, model: Model, path: Path, *, title: str) -> None:
+def save_drawing(metric: Metric, model: AnyModel, path: Path, *, title: str) -> None:
     """Write what a metric with a `drawing` draws."""
     with _figure(path, figsize=(6, 5.5), layout="constrained") as figure:
         axes = figure.add_subplot()
@@ -124,20 +116,16 @@ def save_code_map(
     `decoded` are the corners [2, 2] of a region and images [K, K, C, H, W] of it, shown beside: the first index goes up
     the second axis, the second along the first.
     """
-    import matplotlib
+    from matplotlib import colormaps
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(
-        1, 1 if decoded is None else 2, figsize=(7.5 if decoded is None else 13.5, 6.5), squeeze=False
-    )
-    try:
+    size = (7.5 if decoded is None else 13.5, 6.5)
+    with _figure(path, figsize=size, layout="tight") as figure:
+        panels = figure.subplots(1, 1 if decoded is None else 2, squeeze=False)
         plot = panels[0, 0]
         if labels is None:
             plot.scatter(*codes.T.numpy(), s=4, linewidths=0, color="black", alpha=0.5)
         else:
-            colours = pyplot.get_cmap("tab10" if len(classes) <= 10 else "gist_ncar", max(len(classes), 10))
+            colours = colormaps["tab10" if len(classes) <= 10 else "gist_ncar"].resampled(max(len(classes), 10))
             plot.scatter(*codes.T.numpy(), s=4, linewidths=0, color=colours(labels.numpy()))
             for k, name in enumerate(classes):
                 plot.scatter([], [], s=4, linewidths=0, color=colours(k), label=name)
@@ -154,8 +142,3 @@ def save_code_map(
             )
             panels[0, 1].set(xlabel=axes[0], ylabel=axes[1], title="decoded")
         figure.suptitle(title, fontsize="medium")
-        figure.tight_layout()
-        with replacing(path) as beside:
-            figure.savefig(beside, format="png", dpi=120)
-    finally:
-        pyplot.close(figure)

@@ -30,6 +30,7 @@ from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.measuring.evaluation import recorded_metrics
 from zoo_core.releases.release import CONFIG
+from zoo_core.weights.dependencies import locate_dependencies
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.reference import HubReference, parse_reference
 from zoo_core.weights.sources import Located, locate
@@ -53,7 +54,7 @@ def bundle(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> Contents:
-    """Write releases, verified, into a tar file.
+    """Write releases, verified, and those that they depend on into a tar file.
 
     Args:
         data: with the data sets that they were trained or measured on.
@@ -70,10 +71,12 @@ def bundle(
     data_sets: set[str] = set()
     for reference in references:
         located = locate(reference, registry, manifest)
-        folder = _folder_in_bundle(reference, located)
-        if releases.setdefault(folder, located.source) != located.source:
-            raise UsageError(f"'{reference}' and another release would both be '{folder}' in the bundle")
-        content |= {f"{folder}/{name}": located.folder / name for name in (*located.release.files, CONFIG)}
+        needed = locate_dependencies(located, reference, registry, manifest)
+        for name, one in ((reference, located), *((dependency.reference, found) for dependency, found in needed)):
+            folder = _folder_in_bundle(name, one)
+            if releases.setdefault(folder, one.source) != one.source:
+                raise UsageError(f"'{name}' and another release would both be '{folder}' in the bundle")
+            content |= {f"{folder}/{file}": one.folder / file for file in (*one.release.files, CONFIG)}
         data_sets |= {entry.protocol.dataset for entry in recorded_metrics(located)}
         data_sets |= {located.release.training["data"]} if "data" in located.release.training else set()
     with tempfile.TemporaryDirectory() as temporary:

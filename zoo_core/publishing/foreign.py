@@ -17,9 +17,9 @@ from zoo_core.hub.atomic import check_new_folder
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.summary import random_batch
-from zoo_core.releases.release import Licence, ReleaseConfig, check_licence
+from zoo_core.releases.release import Licence, ReleaseConfig, check_licence, code_licence
 from zoo_core.releases.tensors import TensorInfo, read_header
-from zoo_core.releases.writing import code_licence, write_release
+from zoo_core.releases.writing import write_release
 from zoo_core.weights.create import create
 
 SAME = "same"  # the names are ours
@@ -66,6 +66,7 @@ def import_weights(
         summary=summary or f"{offer.spec.summary}; weights of {file.name}",
         licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data="NOASSERTION"),
         example=_example(built),
+        registry=registry,
         training={"imported": file.name, "imported_sha256": sha256_of(file), "names": names},
     )
 

@@ -4,11 +4,10 @@ python -m zoo_core.publishing.manifest_entry FOLDER [--default]
 """
 
 import argparse
-import json
-import re
-import tomllib
 from pathlib import Path
 from typing import Any
+
+import tomlkit
 
 from zoo_core.hub.atomic import replacing
 from zoo_core.hub.integrity import FileEntry, sha256_of
@@ -22,26 +21,33 @@ def manifest_entry(folder: Path, name: str, sources: list[str], *, default: bool
     release = read_release(folder)
     config = FileEntry(sha256=sha256_of(folder / CONFIG), bytes=(folder / CONFIG).stat().st_size)
     version = ".".join(release.zoo.plugin_version.split(".")[:2])
-    key = json.dumps(name)
-    lines = [f"[{key}]"]
+    entry = tomlkit.table()
     if default:
-        lines.append("default = true")
-    lines += [
-        f"summary = {json.dumps(release.summary)}",
-        f"plugin = {json.dumps(f'{release.zoo.plugin}>={version}')}",
-        f"licence = {_inline(to_plain(release.licence))}",
-        f"sources = {json.dumps(sources)}",
-    ]
+        entry["default"] = True
+    entry["summary"] = release.summary
+    entry["plugin"] = f"{release.zoo.plugin}>={version}"
+    entry["licence"] = _inline(to_plain(release.licence))
+    entry["sources"] = sources
     if release.recipe:
-        lines.append(f"recipe = {json.dumps(release.recipe)}")
-    lines += ["", f"[{key}.files]"]
-    lines += [
-        f"{json.dumps(file)} = {_inline(to_plain(entry))}" for file, entry in (release.files | {CONFIG: config}).items()
-    ]
-    for metric in release.metrics:
-        lines += ["", f"[[{key}.metrics]]"]
-        lines += [f"{field} = {_inline(value)}" for field, value in to_plain(metric).items() if value is not None]
-    return "\n".join(lines) + "\n"
+        entry["recipe"] = release.recipe
+    entry.add(tomlkit.nl())
+    files = tomlkit.table()
+    for file, pinned in (release.files | {CONFIG: config}).items():
+        files[file] = _inline(to_plain(pinned))
+    entry["files"] = files
+    if release.metrics:
+        files.add(tomlkit.nl())
+        metrics = tomlkit.aot()
+        for metric in release.metrics:
+            row = tomlkit.table()
+            for field, value in to_plain(metric).items():
+                if value is not None:
+                    row[field] = _inline(value)
+            metrics.append(row)
+        entry["metrics"] = metrics
+    document = tomlkit.document()
+    document[name] = entry
+    return tomlkit.dumps(document)
 
 
 def put_entry(path: Path, entry: str) -> None:
@@ -53,43 +59,33 @@ def put_entry(path: Path, entry: str) -> None:
     Raises:
         WeightsError: the file would not be a manifest; it is left as it was.
     """
-    name, new = next(iter(tomllib.loads(entry).items()))
-    before = {pinned.name: pinned.entry for pinned in read_manifest(path)}.get(name)
-    kept, old, place = _without(path.read_text(), name)
-    lines = entry.splitlines()
-    if before is not None and to_plain(before.files) == new["files"]:
-        sources = [*before.sources, *(source for source in new["sources"] if source not in before.sources)]
-        lines = [f"sources = {_inline(sources)}" if line.startswith("sources = [") else line for line in old]
-    elif before is not None and before.default and "default" not in new:
-        lines.insert(1, "default = true")
-    blocks = ("\n".join(block).strip("\n") for block in (kept[:place], lines, kept[place:]))
+    ((name, new),) = tomlkit.parse(entry).items()
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    read_manifest(path)
+    if name not in document:
+        text = tomlkit.dumps(document).rstrip("\n")
+        text = f"{text}\n\n{entry}" if text else entry
+    else:
+        before = document[name]
+        if before["files"] == new["files"]:
+            before["sources"] += [source for source in new["sources"] if source not in before["sources"]]
+        else:
+            if before.get("default") and "default" not in new:
+                new["default"] = True
+            document[name] = new
+        text = tomlkit.dumps(document)
     with replacing(path) as beside:
-        beside.write_text("\n\n".join(block for block in blocks if block) + "\n")
+        beside.write_text(text, encoding="utf-8")
         read_manifest(beside)
 
 
-def _without(text: str, name: str) -> tuple[list[str], list[str], int]:
-    """The lines of a manifest outside and inside the entry of that name, and after how many of the first it stood."""
-    mine = re.compile(rf"\[\[?{re.escape(json.dumps(name))}[\].]")
-    kept: list[str] = []
-    old: list[str] = []
-    place, inside = None, False
-    for line in text.splitlines():
-        if line.startswith("["):
-            inside = mine.match(line) is not None
-        if inside and place is None:
-            place = len(kept)
-        (old if inside else kept).append(line)
-    return kept, old, len(kept) if place is None else place
-
-
-def _inline(value: Any) -> str:
-    """A TOML value on one line. JSON's strings, numbers and lists are TOML's too."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_inline(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+def _inline(value: Any) -> Any:
+    """A dict as a table on one line; all else as it is."""
+    if not isinstance(value, dict):
+        return value
+    table = tomlkit.inline_table()
+    table.update({key: _inline(item) for key, item in value.items()})
+    return table
 
 
 def main() -> None:

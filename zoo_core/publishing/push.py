@@ -95,6 +95,7 @@ def push(
             f"'{target}' is no place to push to", "Give org/repo, or a URL such as file:///share/zoo/name."
         )
     check_names(located.release.files)
+    _refuse_local_dependencies(located)
     if isinstance(parse_reference(reference), FolderReference):
         _refuse_links(located)
     if isinstance(to, UrlReference):
@@ -134,6 +135,15 @@ def _refuse_links(located: Located) -> None:
         if (located.folder / name).is_symlink():
             raise WeightsError(
                 f"'{located.folder / name}' is a link, and what it points to is not published by accident"
+            )
+
+
+def _refuse_local_dependencies(located: Located) -> None:
+    for name, dependency in located.release.dependencies.items():
+        if isinstance(parse_reference(dependency.reference), FolderReference):
+            raise UsageError(
+                f"'{located.folder}' holds the folder '{dependency.reference}' as its {name}, which nobody else has",
+                "Push that first, and train with the reference that it then has.",
             )
 
 

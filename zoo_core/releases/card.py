@@ -1,6 +1,10 @@
 """The model card: README.md of a release, generated from its config.json alone."""
 
 import json
+import re
+
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from zoo_core.releases.release import ReleaseConfig
 
@@ -10,10 +14,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
     name = release.zoo.model
     lines = [
         "---",
-        "library_name: zoo",
-        f"license: {release.licence.weights.lower()}",
-        f"tags: [zoo, {name}, {release.zoo.plugin}]",
-        *_model_index(release),
+        _front_matter(release),
         "---",
         "",
         f"# {name}",
@@ -41,6 +42,8 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         "",
         f"Preprocessing: `{json.dumps(release.input)}`" if release.input else "Preprocessing: none.",
         "",
+        *_dependencies(release),
+        *_conditions(release),
         "## Licences",
         "",
         f"code {release.licence.code}, weights {release.licence.weights}, training data {release.licence.data} (SPDX).",
@@ -48,17 +51,64 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _front_matter(release: ReleaseConfig) -> str:
+    """What the hub reads of the card, as YAML."""
+    licence = release.licence.weights
+    plain = re.fullmatch(r"[A-Za-z0-9.+-]+", licence) is not None
+    data = ModelCardData(
+        library_name="zoo",
+        license=licence.lower() if plain else "other",
+        license_name=None if plain else licence,  # an expression such as "MIT OR Apache-2.0"
+        tags=["zoo", release.zoo.model, release.zoo.plugin],
+        model_name=release.zoo.model,
+        eval_results=[
+            EvalResult(
+                task_type="other",
+                dataset_type=entry.protocol.dataset,
+                dataset_name=entry.protocol.dataset,
+                dataset_split=entry.protocol.split,
+                metric_type=entry.metric,
+                metric_value=entry.value,
+            )
+            for entry in release.metrics
+        ]
+        or None,
+    )
+    return data.to_yaml(line_break="\n").rstrip("\n")
+
+
 def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
     """The numbers once more as the hub's own files, `.eval_results/<data set>.yaml`, from the same source."""
-    by_data: dict[str, list[str]] = {}
+    by_data: dict[str, list[dict[str, object]]] = {}
     for entry in release.metrics:
-        lines = by_data.setdefault(entry.protocol.dataset, [])
-        lines += [
-            f"- dataset: {{id: {entry.protocol.dataset}, split: {entry.protocol.split}}}",
-            f"  metric: {entry.metric}",
-            f"  value: {entry.value!r}",
-        ]
-    return {f".eval_results/{data}.yaml": "\n".join(lines) + "\n" for data, lines in by_data.items()}
+        by_data.setdefault(entry.protocol.dataset, []).append(
+            {
+                "dataset": {"id": entry.protocol.dataset, "split": entry.protocol.split},
+                "metric": entry.metric,
+                "value": entry.value,
+            }
+        )
+    return {
+        f".eval_results/{data.replace('/', '_').replace(':', '_')}.yaml": yaml.safe_dump(results, sort_keys=False)
+        for data, results in by_data.items()
+    }
+
+
+def _dependencies(release: ReleaseConfig) -> list[str]:
+    if not release.dependencies:
+        return []
+    lines = [
+        f"* {name}: `{dependency.reference}`, model.safetensors with sha256 `{dependency.model_sha256}`"
+        for name, dependency in release.dependencies.items()
+    ]
+    return ["## Needs", "", "Other releases that it holds as they are, and that are loaded with it:", "", *lines, ""]
+
+
+def _conditions(release: ReleaseConfig) -> list[str]:
+    if not release.conditions:
+        return []
+    lines = [f"* {condition.text(name)}" for name, condition in release.conditions.items()]
+    return ["## What it can be told", "", "With `--with NAME=VALUE`:", "", *lines, ""]
 
 
 def _table(release: ReleaseConfig) -> list[str]:
@@ -73,19 +123,3 @@ def _table(release: ReleaseConfig) -> list[str]:
             f"| {protocol.dataset} {protocol.split} | {protocol.n} | {protocol.estimator} |"
         )
     return rows
-
-
-def _model_index(release: ReleaseConfig) -> list[str]:
-    """Metrics as the hub reads them."""
-    if not release.metrics:
-        return []
-    lines = ["model-index:", f"- name: {release.zoo.model}", "  results:"]
-    for entry in release.metrics:
-        data = entry.protocol.dataset
-        lines += [
-            "  - task: {type: other}",
-            f"    dataset: {{type: {data}, name: {data}, split: {entry.protocol.split}}}",
-            "    metrics:",
-            f"    - {{type: {entry.metric}, value: {entry.value!r}}}",
-        ]
-    return lines

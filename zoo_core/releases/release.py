@@ -2,12 +2,14 @@
 
 model.safetensors     the tensors
 golden.safetensors    input.<field> and output.<method>: what the model must compute on this machine too
+artifact.<name>.json  what belongs to the weights and is no tensor: a vocabulary
 README.md             the model card
 config.json           everything else, written last; it lists the size and sha256 of all the others
 """
 
 import json
 import re
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +17,7 @@ from msgspec import Meta
 
 from zoo_core.errors import RecordError, UsageError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
+from zoo_core.interfaces.conditions import Condition
 from zoo_core.interfaces.record import Record, read_record
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
@@ -23,19 +26,26 @@ _SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
-class Maker(Record, kw_only=True):
+class Maker(Record, kw_only=True, omit_defaults=True):
     """Which code a release is for."""
 
     api: int
     model: str  # its name
     plugin: str  # the distribution
     plugin_version: str
+    steps: dict[str, str] = {}  # the distribution of each step of `input` that is not the core's
 
 
 def check_licence(text: str) -> None:
     """UsageError unless it looks like an SPDX licence expression."""
     if _SPDX.fullmatch(text) is None:
         raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
+
+
+def code_licence(distribution: str) -> str:
+    """The SPDX licence that a plugin's distribution declares."""
+    declared = metadata(distribution)
+    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
 
 
 class Licence(Record, kw_only=True):
@@ -81,6 +91,9 @@ class MetricEntry(Record, kw_only=True):
         error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
         return f"{self.metric} {self.value:.4g}{error} {self.unit} ({self.protocol.dataset} {self.protocol.split})"
 
+    def __repr__(self) -> str:
+        return f"<{self.text()}>"
+
 
 class Golden(Record, kw_only=True):
     """The method that golden.safetensors holds inputs and output of, and the batch fields it is given."""
@@ -91,7 +104,22 @@ class Golden(Record, kw_only=True):
     rtol: Annotated[float, Meta(ge=0)]
 
 
-class ReleaseConfig(Record, kw_only=True):
+class PinnedRelease(Record, kw_only=True):
+    """Another release that one was made with, and the bytes that it had then."""
+
+    reference: str  # as it was asked for; of a hub, with the commit
+    name: str  # model.tag where a manifest knows it, else the model
+    model_sha256: Sha256  # of its model.safetensors
+    config_sha256: Sha256  # of its config.json, which lists all its other files
+
+
+def exact_reference(reference: str, source: str) -> str:
+    """`reference`, or where it names a repository on a hub, which moves on, the commit that `source` says."""
+    commit = re.match(r"hf:[^@ ,]+(@[0-9a-f]{40})?", source)
+    return commit[0] if commit and "/" in reference else reference
+
+
+class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     """config.json."""
 
     zoo: Maker
@@ -104,7 +132,12 @@ class ReleaseConfig(Record, kw_only=True):
     training: dict[str, Any] = {}
     metrics: list[MetricEntry] = []
     golden: Golden | None = None
+    dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
+    conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
     files: dict[str, FileEntry]
+
+    def __repr__(self) -> str:
+        return f"<release of {self.zoo.model}: {'; '.join([self.summary, *(entry.text() for entry in self.metrics)])}>"
 
 
 def read_release(folder: Path) -> ReleaseConfig:

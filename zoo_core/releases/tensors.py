@@ -49,7 +49,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
             raise WeightsError(f"'{path}' is not a safetensors file: it {what}", hint)
         raw = file.read(length)
     try:
-        header: dict[str, Any] = json.loads(raw, object_pairs_hook=_no_duplicates)
+        header: dict[str, Any] = json.loads(raw, object_pairs_hook=no_duplicates)
         header.pop("__metadata__", None)
         infos = {name: TensorInfo(DTYPES[info["dtype"]], tuple(info["shape"])) for name, info in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -59,7 +59,12 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return infos
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `json.loads`, which would keep the last of two entries with one name.
+
+    Raises:
+        ValueError: a name stands there twice.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands there twice")

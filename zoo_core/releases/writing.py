@@ -1,7 +1,6 @@
 """Writing a release: from a model in memory to a folder that describes and verifies itself."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,34 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Offer
+from zoo_core.discovery.registry import Offer, Registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.integrity import FileEntry, sha256_of
-from zoo_core.interfaces import capabilities
+from zoo_core.interfaces.batches import pack_texts
+from zoo_core.interfaces.capabilities import Sampler, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.pictures.grids import save_grid
+from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
-from zoo_core.releases.golden import GOLDEN_METHODS, run_golden
-from zoo_core.releases.release import CARD, CONFIG, GOLDEN, MODEL, Golden, Licence, Maker, MetricEntry, ReleaseConfig
+from zoo_core.releases.golden import golden_of, run_golden
+from zoo_core.releases.release import (
+    CARD,
+    CONFIG,
+    GOLDEN,
+    MODEL,
+    Licence,
+    Maker,
+    MetricEntry,
+    PinnedRelease,
+    ReleaseConfig,
+    exact_reference,
+)
 from zoo_core.releases.tensors import save_tensors
-from zoo_core.steps.notation import plain_step
+from zoo_core.steps.notation import plain_step, step_plugins
 
 SAMPLES = "samples.png"
 
@@ -35,11 +48,12 @@ def write_release(
     *,
     summary: str,
     licence: Licence,
-    example: Mapping[str, Tensor],
+    example: Mapping[str, Any],
     recipe: str | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
+    registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
 
@@ -47,22 +61,25 @@ def write_release(
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
+        registry: where the steps of the model are from.
 
     Raises:
-        WeightsError: a tensor holds NaN or infinity.
+        WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
+            release.
     """
     if storage is not None:
         round_to(model, storage)
     tensors = _stored_tensors(model, storage)
     (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
     save_tensors(tensors, folder / MODEL)
-    names = [MODEL]
-    golden = _golden(model)
+    names = [MODEL, *write_artifacts(model, folder)]
+    golden = golden_of(model)
     if golden is not None:
-        fields = {name: example[name] for name in model.signature()}
+        fields = _taken(model, example) if golden.arguments else {}
         output = run_golden(model, golden, fields)
         save_tensors(
-            {f"input.{name}": tensor for name, tensor in fields.items()} | {f"output.{golden.method}": output},
+            {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
+            | {f"output.{golden.method}": output},
             folder / GOLDEN,
         )
         names.append(GOLDEN)
@@ -71,7 +88,11 @@ def write_release(
         names.append(SAMPLES)
     release = ReleaseConfig(
         zoo=Maker(
-            api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
+            api=API,
+            model=offer.spec.name,
+            plugin=offer.plugin.distribution,
+            plugin_version=offer.plugin.version,
+            steps=step_plugins(model.input, registry),
         ),
         config=to_plain(model.config),
         input=[plain_step(step) for step in model.input],
@@ -82,6 +103,8 @@ def write_release(
         training=dict(training or {}),
         metrics=list(metrics),
         golden=golden,
+        dependencies=pinned_dependencies(model),
+        conditions=model.conditions(),
         files={},
     )
     listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone
@@ -93,10 +116,24 @@ def write_release(
     return release
 
 
-def code_licence(distribution: str) -> str:
-    """The SPDX licence that a plugin's distribution declares."""
-    declared = metadata(distribution)
-    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
+def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
+    """The releases that are attached to a model, as its own release records them.
+
+    Raises:
+        WeightsError: one is not attached, or came from no release.
+    """
+    found = {}
+    for name, reference in model.dependencies().items():
+        report = model.attached[name].load_report if name in model.attached else None
+        if report is None or report.model_sha256 is None or report.config_sha256 is None:
+            raise WeightsError(f"the dependency '{name}' of {type(model).__name__} is not the release '{reference}'")
+        found[name] = PinnedRelease(
+            reference=exact_reference(report.reference, report.source),
+            name=report.name,
+            model_sha256=report.model_sha256,
+            config_sha256=report.config_sha256,
+        )
+    return found
 
 
 @torch.no_grad()
@@ -110,12 +147,13 @@ def round_to(model: Model, storage: torch.dtype) -> None:
 @torch.no_grad()
 def _samples(model: Model) -> Tensor | None:
     """A few images of a model that draws some, [N, C, H, W], for its card."""
-    if not isinstance(model, capabilities.Sampler) or next(iter(model.signature().values())).kind != "image":
+    sampler = able(model, Sampler)
+    if sampler is None or model.signature()[model.subject].kind != "image":
         return None
     training = model.training
     model.eval()
     try:
-        samples = model.sample(16, generator=torch.Generator().manual_seed(0))
+        samples = sampler.sample(16, generator=torch.Generator().manual_seed(0))
     except UsageError:  # nothing was fitted that could be drawn from
         return None
     finally:
@@ -146,8 +184,9 @@ def _dtype(tensors: Mapping[str, Tensor]) -> Any:
     return dtypes.pop()
 
 
-def _golden(model: Model) -> Golden | None:
-    for capability, method in GOLDEN_METHODS.items():
-        if isinstance(model, capabilities.PROTOCOLS[capability]):
-            return Golden(method=method, arguments=tuple(model.signature())[:1], atol=1e-4, rtol=1e-4)
-    return None
+def _taken(model: Model, example: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model takes of a raw batch: its fields, the indices of ragged ones, and what a step makes fields of."""
+    fields = model.signature()
+    names = {*fields, *(field.index for field in fields.values() if field.index)}
+    prepared = model.preprocess(example, generator=evaluation_generator(model.input))
+    return {name: values for name, values in example.items() if name in names or name not in prepared}

@@ -7,8 +7,8 @@ the batch of all processes together, so a result does not depend on how it is sp
 release only records what was done. Labels stay; steps that move pixels refuse fields that would have to move along.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,23 +16,12 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.fields import Field, Kind
 from zoo_core.interfaces.step import Step
-from zoo_core.steps.notation import read_steps
+from zoo_core.steps.geometry import GeometricStep, Size
 
 
-class _Moving(Step, kw_only=True):
-    """A step that moves pixels."""
-
-    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        self.image_of(fields)
-        for name, field in fields.items():
-            if field.kind in ("mask", "boxes"):
-                raise UsageError(f"--augment {self.__struct_config__.tag} moves pixels, and '{name}' would stay behind")
-        return dict(fields)
-
-
-class RandomCrop(_Moving, kw_only=True, tag="crop"):
+class RandomCrop(GeometricStep, kw_only=True, tag="crop"):
     """Each image with a border of `padding` pixels, then a window of its old size at a random place.
 
     K. He et al., "Deep residual learning for image recognition", 2016, section 4.2.
@@ -41,32 +30,68 @@ class RandomCrop(_Moving, kw_only=True, tag="crop"):
     padding: Annotated[int, Meta(ge=1)] = 4  # pixels on every side
     mode: Literal["zero", "reflect"] = "zero"  # what the border shows
 
-    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        smallest = min((side for side in self.image_of(fields).shape[1:] if side is not None), default=0)
+    @property
+    def moves(self) -> tuple[Kind, ...]:
+        return super().moves if self.mode == "zero" else ("image", "mask")  # a border may show an object again
+
+    @property
+    def cuts(self) -> bool:
+        return True
+
+    @property
+    def fills(self) -> bool:
+        return self.mode == "zero"
+
+    def size_after(self, size: Size) -> Size:
+        smallest = min((side for side in size if side is not None), default=0)
         if self.mode == "reflect" and smallest <= self.padding:
             raise UsageError(f"--augment crop cannot reflect {self.padding} of {smallest} pixels")
-        return super().fields(fields)
+        return size
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
-        image = batch["image"]
-        b, _, h, w = image.shape
-        top, left = torch.randint(2 * self.padding + 1, (2, b), generator=generator)  # [B] each
-        mode = "constant" if self.mode == "zero" else "reflect"
-        padded = F.pad(image, [self.padding] * 4, mode)  # [B, C, H + 2p, W + 2p]
+    def draw(self, n: int, generator: Generator | None) -> Tensor:
+        """Row and column of the window, in the image with its border, [n, 2]."""
+        return torch.randint(2 * self.padding + 1, (2, n), generator=generator).T
+
+    def move_pixels(self, x: Tensor, drawn: Tensor, *, nearest: bool, fill: float) -> Tensor:
+        b, _, h, w = x.shape
+        top, left = drawn.unbind(1)  # [B] each
+        zero = self.mode == "zero"  # padded: [B, C, H + 2p, W + 2p]
+        padded = F.pad(x, [self.padding] * 4, value=fill) if zero else reflected(x, self.padding)
         # All windows of all images, as a view [B, 2p + 1, 2p + 1, C, H, W], of which one each is copied.
         windows = padded.unfold(2, h, 1).unfold(3, w, 1).permute(0, 2, 3, 1, 4, 5)
-        return {**batch, "image": windows[torch.arange(b), top, left]}
+        return windows[torch.arange(b, device=x.device), top, left]
+
+    def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        top, left = (drawn - self.padding).unbind(1)  # [N] each
+        return boxes - torch.stack([left, top, left, top], 1)
 
 
-class Flip(_Moving, kw_only=True, tag="flip"):
+def reflected(x: Tensor, padding: int) -> Tensor:
+    """Images or masks with a border that reflects them, [B, C, H + 2p, W + 2p]."""
+    rows, columns = (torch.arange(-padding, side + padding, device=x.device).abs() for side in x.shape[2:])
+    rows, columns = (
+        torch.where(place < side, place, 2 * (side - 1) - place)
+        for place, side in zip((rows, columns), x.shape[2:], strict=True)
+    )
+    return x[:, :, rows[:, None], columns]
+
+
+class Flip(GeometricStep, kw_only=True, tag="flip"):
     """Left and right exchanged, in each image with probability `p`."""
 
     p: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
-        image = batch["image"]
-        flipped = torch.rand(len(image), generator=generator) < self.p  # [B]
-        return {**batch, "image": torch.where(flipped[:, None, None, None], image.flip(3), image)}
+    def draw(self, n: int, generator: Generator | None) -> Tensor:
+        """Which are flipped, bool [n]."""
+        return torch.rand(n, generator=generator) < self.p
+
+    def move_pixels(self, x: Tensor, drawn: Tensor, *, nearest: bool, fill: float) -> Tensor:
+        return torch.where(drawn[:, None, None, None], x.flip(3), x)
+
+    def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        _, width = size
+        left, top, right, bottom = boxes.unbind(1)
+        return torch.where(drawn[:, None], torch.stack([width - right, top, width - left, bottom], 1), boxes)
 
 
 class Cutout(Step, kw_only=True, tag="cutout"):
@@ -83,7 +108,9 @@ class Cutout(Step, kw_only=True, tag="cutout"):
         self.image_of(fields)
         return dict(fields)
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
         image = batch["image"]
         b, _, h, w = image.shape
         inside = []
@@ -94,11 +121,3 @@ class Cutout(Step, kw_only=True, tag="cutout"):
         rows, columns = inside
         outside = ~(rows[:, None, :, None] & columns[:, None, None, :])  # [B, 1, H, W]
         return {**batch, "image": image * outside}  # faster than filling by a mask
-
-
-AnyAugmentation = RandomCrop | Flip | Cutout
-
-
-def read_augmentation(data: Sequence[Mapping[str, object]], where: str) -> tuple[Step, ...]:
-    """Augmentation steps from their plain form."""
-    return read_steps(data, where, kinds=AnyAugmentation, what="augment")

@@ -1,33 +1,48 @@
-"""Steps as files hold them, and as the command line writes them: `binarize:mode=threshold,at=0.4`."""
+"""Steps as files hold them, and as the command line writes them: `binarize:mode=threshold,at=0.4`. Imports no torch."""
 
-import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo_core.errors import RecordError
-from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Step
-from zoo_core.steps.preprocessing import AnyStep
+from zoo_core.discovery.registry import CORE, Registry, default_registry
+from zoo_core.errors import RecordError, UnknownName
+from zoo_core.interfaces.record import read_record, to_plain
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.step import Step
 
 
 def read_steps(
-    data: Sequence[Mapping[str, object]], where: str, *, kinds: Any = AnyStep, what: str = "input"
-) -> tuple[Step, ...]:
-    """Steps from their plain form, as in config.json; `kinds` is the union of those that may be there."""
-    known = [kind.__struct_config__.tag for kind in get_args(kinds)]
-    for step in data:
-        if (name := step.get("step")) not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            guess = f". Did you mean '{near[0]}'?" if near else ""
-            raise RecordError(f"{where}: {what}: no step named '{name}'{guess}", f"There are: {', '.join(known)}.")
-    try:
-        return msgspec.convert(list(data), tuple[kinds, ...])
-    except (msgspec.ValidationError, RecordError) as error:
-        raise RecordError(f"{where}: {what}: {error}") from None
+    data: Sequence[Mapping[str, object]], where: str, registry: Registry | None = None, *, option: str = "input"
+) -> "tuple[Step, ...]":
+    """Steps from their plain form, as in config.json.
+
+    Args:
+        where: the file or place they come from; errors begin with it.
+        option: what they are for: "input" or "augment".
+
+    Raises:
+        RecordError: no plugin here has such a step, or it has no such arguments.
+    """
+    registry = registry or default_registry()
+    steps = []
+    for plain in data:
+        try:
+            step_class = registry.step_class(registry.step(str(plain.get("step")), option))
+        except UnknownName as error:
+            raise RecordError(f"{where}: {option}: {error.message}", error.hint) from None
+        steps.append(read_record(step_class, plain, f"{where}: {option}: {plain['step']}"))
+    return tuple(steps)
+
+
+def step_plugins(steps: "Iterable[Step]", registry: Registry | None = None) -> dict[str, str]:
+    """The distribution that each step comes from, without those of the core."""
+    registry = registry or default_registry()
+    plugins = {step.tag: registry.step(step.tag).plugin for step in steps}
+    return {tag: plugin.distribution for tag, plugin in plugins.items() if plugin.name != CORE}
 
 
 def parse_step(text: str) -> dict[str, object]:
@@ -45,7 +60,7 @@ def parse_step(text: str) -> dict[str, object]:
     return step
 
 
-def plain_step(step: Step) -> dict[str, Any]:
+def plain_step(step: "Step") -> dict[str, Any]:
     """The step as files hold it: without arguments that are None, their default, which TOML, and so a manifest, cannot
     say."""
     return {key: value for key, value in to_plain(step).items() if value is not None}

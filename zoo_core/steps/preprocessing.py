@@ -2,12 +2,13 @@
 
     input = [{"step": "binarize", "mode": "sample", "seed": 0}]
 
-A step changes a batch, and says how it changes the fields, so that a model can be configured for what it will see.
+A step changes a batch, and says how it changes the fields, so that a model can be configured for what it will see. What
+moves pixels moves masks and boxes too (see `zoo_core.steps.geometry`).
 """
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
@@ -16,8 +17,13 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core.errors import RecordError, UsageError
-from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.fields import Field, Kind
 from zoo_core.interfaces.step import Step
+from zoo_core.steps.geometry import GeometricStep, Size
+
+Side = Annotated[int, Meta(ge=1)]  # pixels
+# msgspec 0.22 crashes on a bounded number beside a tuple of fixed length, so its length is a bound too.
+HeightAndWidth = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 
 
 class Binarize(Step, kw_only=True, tag="binarize"):
@@ -34,7 +40,9 @@ class Binarize(Step, kw_only=True, tag="binarize"):
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         return {**fields, "image": msgspec.structs.replace(self.image_of(fields), levels=2)}
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
         image = batch["image"]
         if self.mode == "threshold":
             bits = image > self.at
@@ -44,37 +52,63 @@ class Binarize(Step, kw_only=True, tag="binarize"):
         return {**batch, "image": bits.float()}
 
 
-class Resize(Step, kw_only=True, tag="resize"):
-    """Images to a square of `size` pixels a side, bilinear, with antialiasing where they become smaller."""
+class Resize(GeometricStep, kw_only=True, tag="resize"):
+    """Images to a square of `size` pixels a side, or to a height and a width; bilinear, with antialiasing where they
+    become smaller. Boxes are scaled along, masks take the nearest pixel."""
 
-    size: Annotated[int, Meta(ge=1)]  # pixels
+    size: Side | HeightAndWidth
 
-    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        image = self.image_of(fields)
-        resized = msgspec.structs.replace(image, shape=(image.shape[0], self.size, self.size), levels=None)
-        return {**fields, "image": resized}
+    @property
+    def blends(self) -> bool:
+        return True
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
-        size = (self.size, self.size)
-        return {**batch, "image": F.interpolate(batch["image"], size, mode="bilinear", antialias=True)}
+    def size_after(self, size: Size) -> tuple[int, int]:
+        return _height_and_width(self.size)
+
+    def move_pixels(self, x: Tensor, drawn: Tensor, *, nearest: bool, fill: float) -> Tensor:
+        size = _height_and_width(self.size)
+        if not nearest:
+            return F.interpolate(x, size, mode="bilinear", antialias=True)
+        # The centre of new pixel i is at (i + 1/2) old / new; between two old pixels, the later one counts.
+        rows, columns = (
+            (2 * torch.arange(new, device=x.device) + 1) * old // (2 * new)
+            for old, new in zip(x.shape[2:], size, strict=True)
+        )
+        return x[:, :, rows[:, None], columns]
+
+    def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        (old_height, old_width), (height, width) = size, _height_and_width(self.size)
+        new, old = (boxes.new_tensor([w, h, w, h]) for h, w in ((height, width), (old_height, old_width)))
+        return boxes * new / old
 
 
-class Crop(Step, kw_only=True, tag="crop"):
-    """The square of `size` pixels a side at the centre of each image."""
+class Crop(GeometricStep, kw_only=True, tag="crop"):
+    """The square of `size` pixels a side at the centre of each image, or the rectangle of a height and a width."""
 
-    size: Annotated[int, Meta(ge=1)]  # pixels
+    size: Side | HeightAndWidth
 
-    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        image = self.image_of(fields)
-        channels, *sides = image.shape
-        if any(side is not None and side < self.size for side in sides):
-            raise UsageError(f"step 'crop' cannot cut {self.size} x {self.size} pixels out of an image of {sides}")
-        return {**fields, "image": msgspec.structs.replace(image, shape=(channels, self.size, self.size))}
+    @property
+    def cuts(self) -> bool:
+        return True
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
-        image = batch["image"]
-        top, left = ((side - self.size) // 2 for side in image.shape[2:])
-        return {**batch, "image": image[:, :, top : top + self.size, left : left + self.size]}
+    def size_after(self, size: Size) -> tuple[int, int]:
+        wanted = _height_and_width(self.size)
+        if any(old is not None and old < new for old, new in zip(size, wanted, strict=True)):
+            raise UsageError(f"step 'crop' cannot cut {' x '.join(map(str, wanted))} pixels out of an image of {size}")
+        return wanted
+
+    def move_pixels(self, x: Tensor, drawn: Tensor, *, nearest: bool, fill: float) -> Tensor:
+        (height, width), (top, left) = _height_and_width(self.size), self._corner(x.shape[2:])
+        return x[:, :, top : top + height, left : left + width]
+
+    def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        top, left = self._corner(size)
+        return boxes - boxes.new_tensor([left, top, left, top])
+
+    def _corner(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Row and column of the upper left pixel that stays."""
+        (old_height, old_width), (height, width) = size, _height_and_width(self.size)
+        return (old_height - height) // 2, (old_width - width) // 2
 
 
 class Invert(Step, kw_only=True, tag="invert"):
@@ -84,7 +118,9 @@ class Invert(Step, kw_only=True, tag="invert"):
         self.image_of(fields)
         return dict(fields)
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
         return {**batch, "image": 1 - batch["image"]}
 
 
@@ -99,7 +135,9 @@ class Quantize(Step, kw_only=True, tag="quantize"):
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         return {**fields, "image": msgspec.structs.replace(self.image_of(fields), levels=self.levels)}
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
         highest = self.levels - 1
         return {**batch, "image": (batch["image"] * highest).round_().div_(highest)}
 
@@ -119,17 +157,20 @@ class Normalize(Step, kw_only=True, tag="normalize"):
                 )
         return {**fields, "image": msgspec.structs.replace(image, range=None, levels=None)}
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
         image = batch["image"]
         mean, std = (image.new_tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
         return {**batch, "image": (image - mean) / std}
 
 
-class Rotate(Step, kw_only=True, tag="rotate"):
+class Rotate(GeometricStep, kw_only=True, tag="rotate"):
     """Counterclockwise about the centre: all images by `degrees`, or each by its own angle, uniform in [-range, range].
 
     Multiples of 90 degrees are exact, and turn a wide image into a high one. Other angles are bilinear and keep the
-    size: what leaves the frame is lost, and 0 comes in.
+    size: what leaves the frame is lost, and 0 comes in, into masks the value that they ignore. Data with boxes are
+    refused then.
     """
 
     degrees: float | None = None
@@ -154,35 +195,60 @@ class Rotate(Step, kw_only=True, tag="rotate"):
         """How many quarter turns this is, if it is that."""
         return None if self.degrees is None or self.degrees % 90 else int(self.degrees // 90)
 
-    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        image = self.image_of(fields)
-        if self._quarters is None:
-            return {**fields, "image": msgspec.structs.replace(image, levels=None)}
-        channels, height, width = image.shape
-        shape = (channels, width, height) if self._quarters % 2 else (channels, height, width)
-        return {**fields, "image": msgspec.structs.replace(image, shape=shape)}
+    @property
+    def moves(self) -> tuple[Kind, ...]:
+        return ("image", "mask") if self._quarters is None else super().moves  # a box that is turned is no box
 
-    def apply(self, batch: Mapping[str, Tensor], generator: Generator | None) -> dict[str, Tensor]:
-        image = batch["image"]
-        if self._quarters is not None:
-            return {**batch, "image": image.rot90(self._quarters, (2, 3))}
+    @property
+    def fills(self) -> bool:
+        return self._quarters is None
+
+    @property
+    def blends(self) -> bool:
+        return self._quarters is None
+
+    def size_after(self, size: Size) -> Size:
+        return size[::-1] if (self._quarters or 0) % 2 else size
+
+    def draw(self, n: int, generator: Generator | None) -> Tensor:
+        """Degrees [n]."""
         if self.range is None:
-            degrees = torch.tensor([self.degrees]).expand(image.shape[0])
-        else:
-            generator = generator or torch.Generator().manual_seed(self.seed)
-            degrees = (2 * torch.rand(len(image), generator=generator) - 1) * self.range
-        return {**batch, "image": rotated(image, degrees.to(image.device))}
+            return torch.tensor([self.degrees]).expand(n)
+        generator = generator or torch.Generator().manual_seed(self.seed)
+        return (2 * torch.rand(n, generator=generator) - 1) * self.range
+
+    def move_pixels(self, x: Tensor, drawn: Tensor, *, nearest: bool, fill: float) -> Tensor:
+        if self._quarters is not None:
+            return x.rot90(self._quarters, (2, 3))
+        return rotated(x, drawn) if not nearest else rotated(x, drawn, mode="nearest", fill=fill)
+
+    def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = size
+        for _ in range((self._quarters or 0) % 4):  # (x, y) goes to (y, width - x)
+            left, top, right, bottom = boxes.unbind(1)
+            boxes = torch.stack([top, width - right, bottom, width - left], 1)
+            height, width = width, height
+        return boxes
 
 
-def rotated(image: Tensor, degrees: Tensor) -> Tensor:
-    """Each image [B, C, H, W] turned counterclockwise about its centre by its own angle [B]; bilinear, 0 outside."""
+def rotated(image: Tensor, degrees: Tensor, *, mode: str = "bilinear", fill: float = 0) -> Tensor:
+    """Each image [B, C, H, W] turned counterclockwise about its centre by its own angle [B]; outside it is `fill`.
+
+    Args:
+        mode: "bilinear", or "nearest", which gives back the dtype of the image.
+    """
     height, width = image.shape[2:]
+    values = image if image.is_floating_point() else image.float()
     cos, sin = (angle := degrees * (math.pi / 180)).cos(), angle.sin()
     # Where a pixel comes from, in coordinates that run from -1 to 1 along each side; y points down.
     x = torch.stack([cos, -sin * (height / width), torch.zeros_like(cos)], 1)  # [B, 3]
     y = torch.stack([sin * (width / height), cos, torch.zeros_like(cos)], 1)
-    grid = F.affine_grid(torch.stack([x, y], 1).to(image.dtype), list(image.shape), align_corners=False)  # [B, H, W, 2]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    theta = torch.stack([x, y], 1).to(values.dtype)  # [B, 2, 3]
+    grid = F.affine_grid(theta, list(image.shape), align_corners=False)  # [B, H, W, 2]
+    turned = F.grid_sample(values - fill, grid, mode=mode, padding_mode="zeros", align_corners=False) + fill
+    return turned.to(image.dtype)
 
 
-AnyStep = Binarize | Resize | Crop | Invert | Quantize | Normalize | Rotate
+def _height_and_width(size: int | tuple[int, ...]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width

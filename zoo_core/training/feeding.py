@@ -1,9 +1,18 @@
 """Which examples come next: a fresh permutation every epoch, and a cursor that a checkpoint can hold."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.source import Source
+from zoo_core.processes import Processes
 
 
 def derived_seed(*parts: object) -> int:
@@ -28,7 +37,7 @@ def seed_device(seed: int, device: torch.device) -> None:
         torch.get_device_module(device).manual_seed_all(seed)
 
 
-class Feeder:
+class EpochSampler:
     """Walks through `size` examples, each epoch in its own order.
 
     The last batch of an epoch may be smaller. A single example has no variance, which batch normalisation needs: where
@@ -64,6 +73,44 @@ class Feeder:
         """The cursor."""
         return {"epoch": self.epoch, "position": self.position}
 
-    def load_state(self, state: dict[str, int]) -> None:
+    def load_state(self, state: Mapping[str, int]) -> None:
         """Take back what `state` gave."""
         self.epoch, self.position = state["epoch"], state["position"]
+
+
+class DatasetSource(Source):
+    """The examples of a split, each once an epoch."""
+
+    def __init__(self, data: Dataset, split: str, seed: int, stream: str) -> None:
+        self.data, self.split = data, split
+        self.sampler = EpochSampler(data.size(split), seed, stream)
+
+    def next(self, n: int, *, model: AnyModel, progress: float, generator: Generator) -> dict[str, Any]:
+        return self.data.batch(self.split, self.sampler.next(n))
+
+    @property
+    def epochs_done(self) -> float:
+        return self.sampler.epochs_done
+
+    def state(self) -> dict[str, Any]:
+        return self.sampler.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.sampler.load_state(state)
+
+
+def open_source(model: Model, stream: str, data: Dataset, split: str, seed: int, processes: Processes) -> Source:
+    """What a stream is asked for: the model's own source, or else the split of its data set.
+
+    Raises:
+        UsageError: the model's source works in one process only, and there are more.
+    """
+    source = model.source(stream)
+    if source is None:
+        return DatasetSource(data, split, seed, stream)
+    if source.one_process and processes.count > 1:
+        raise UsageError(
+            f"what this model learns from is made by one process, and here are {processes.count}",
+            "Start it without torchrun or accelerate.",
+        )
+    return source

@@ -12,21 +12,27 @@ but memory and time.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.interfaces.batches import Batch, batch_size, micro_batches, packed_fields, part_of, to_device
 from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.objectives import Loss, Objective, Stream
 from zoo_core.interfaces.step import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.batches import Batch, batch_size, micro_batches, part_of, to_device
-from zoo_core.training.feeding import Feeder, derived_generator, derived_seed, seed_device
+from zoo_core.training.feeding import DatasetSource, derived_generator, derived_seed, open_source, seed_device
 from zoo_core.training.optimizers import LiveOptimizer
+
+
+class Diverged(ZooError):
+    """A loss is no finite number any more."""
 
 
 @dataclass
@@ -64,7 +70,8 @@ class Loop:
         """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own.
 
         Raises:
-            UsageError: one learning rate for several optimizers.
+            UsageError: one learning rate for several optimizers; epochs of a source that has no end; a source that
+                works in one process only, and there are more.
         """
         self.model, self.data, self.others = model, data, dict(others or {})
         self.epochs, self.steps, self.seed = epochs, steps, seed
@@ -78,14 +85,16 @@ class Loop:
         self.agreed = dict(self.requests)
         self.idle = False  # no example is left for this process: it takes the first, which counts nothing
         streams = model.streams(0.0)
-        self.feeders = {
-            name: Feeder(self.data_of(stream).size(stream.split), seed, name) for name, stream in streams.items()
-        }
-        self.ragged = {
-            name: [key for key, feature in self.data_of(stream).features.items() if feature.ragged]
+        self.sources = {
+            name: open_source(model, name, self.data_of(stream), stream.split, seed, self.processes)
             for name, stream in streams.items()
         }
-        self.main = next(iter(self.feeders))
+        self.fields = {name: self._fields_of(name, stream) for name, stream in streams.items()}
+        own = model.signature()
+        self.packed = {name: packed_fields({**own, **fields}) for name, fields in self.fields.items()}
+        self.main = next(iter(self.sources))
+        if epochs is not None and self.epochs_done is None:
+            raise UsageError("what this model learns from has no end, so there are no epochs", "Give --steps N.")
         declared = model.optimizers()
         if lr is not None and not declared:
             raise UsageError("this model is fitted without steps, and --lr has no meaning for it")
@@ -96,6 +105,7 @@ class Loop:
             for name, optimizer in declared.items()
             if any(True for module in optimizer.modules for _ in model.get_submodule(module).parameters())
         }  # a model that is fitted without gradients may have none
+        self._check_objectives()
         self.average = MovingAverage(model)
         self.processes.copy_from_main([*model.parameters(), *model.buffers()])
 
@@ -103,10 +113,15 @@ class Loop:
         """The data set that a stream walks through."""
         return self.data if stream.dataset is None else self.others[stream.dataset]
 
+    def _fields_of(self, name: str, stream: Stream) -> Mapping[str, Field]:
+        """What a batch of a stream holds before preprocessing."""
+        walks = isinstance(self.sources[name], DatasetSource)
+        return self.data_of(stream).features if walks else self.model.signature()
+
     @property
-    def epochs_done(self) -> float:
-        """Passes over the first stream so far, with the fraction of the current one."""
-        return self.feeders[self.main].epochs_done
+    def epochs_done(self) -> float | None:
+        """Passes over the first stream so far, with the fraction of the current one; None where it has no end."""
+        return self.sources[self.main].epochs_done
 
     @property
     def progress(self) -> float:
@@ -116,7 +131,7 @@ class Loop:
             return 1.0  # nothing but fits without gradients, and they are made
         if self.steps is not None:
             return min(self.step_number / self.steps, 1.0)
-        assert self.epochs is not None
+        assert self.epochs is not None and self.epochs_done is not None
         return min(self.epochs_done / self.epochs, 1.0)
 
     @property
@@ -137,13 +152,11 @@ class Loop:
             if objective.stage in (None, self.stage) and self.step_number % objective.every == 0
         ]
         streams = self.model.streams(progress)
-        indices = {name: self.feeders[name].next(self.batch or stream.batch) for name, stream in streams.items()}
+        raw = {name: self.next_batch(name, self.batch or stream.batch, progress) for name, stream in streams.items()}
         parts: list[MicroBatch] = []
         if due:
-            batches = self._own_part(
-                {name: self._batch(name, stream, indices[name]) for name, stream in streams.items()}
-            )
-            parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.ragged)]
+            batches = self._own_part({name: self._prepared(name, batch) for name, batch in raw.items()})
+            parts = [MicroBatch(micro) for micro in micro_batches(batches, self.accumulate, self.packed)]
         report: dict[str, float] = {}
         for number, objective in due:
             seed = derived_seed(self.seed, "step", self.step_number, number, self.processes.rank)
@@ -167,28 +180,35 @@ class Loop:
             self.model.begin_stage(stages[number].name, self.data)
             self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
-    def _batch(self, name: str, stream: Stream, indices: Tensor) -> Batch:
-        """The examples of a stream, augmented and preprocessed, and what is drawn for them; for all processes
-        together."""
-        batch = self.data_of(stream).batch(stream.split, indices)
+    @torch.no_grad()
+    def next_batch(self, name: str, n: int, progress: float) -> Batch:
+        """The next `n` examples of a stream as its source gives them, for all processes together."""
+        generator = derived_generator(self.seed, "source", name, self.step_number)
+        model = cast(AnyModel, self.model)
+        return dict(self.sources[name].next(n, model=model, progress=progress, generator=generator))
+
+    def _prepared(self, name: str, batch: Batch) -> Batch:
+        """A batch of a stream, augmented and preprocessed, and what is drawn for it."""
+        size, fields = batch_size(batch, self.packed[name]), self.fields[name]
         if self.augmentation:
             generator = derived_generator(self.seed, "augment", name, self.step_number)
             for step in self.augmentation:
-                batch = step.apply(batch, generator)
-        batch = self.model.preprocess(batch, generator=derived_generator(self.seed, "input", name, self.step_number))
+                batch = step.apply(batch, fields, generator)
+        generator = derived_generator(self.seed, "input", name, self.step_number)
+        batch = self.model.preprocess(batch, fields, generator=generator)
         generator = derived_generator(self.seed, "draw", name, self.step_number)
-        return batch | self.model.draw_inputs(name, len(indices), generator)
+        return batch | self.model.draw_inputs(name, size, generator)
 
     def _own_part(self, batches: Mapping[str, Batch]) -> dict[str, Batch]:
         """What this process takes of the batches; where a batch has fewer examples than there are processes, the last
         ones are idle."""
         own = dict(batches)
         if self.processes.count > 1:
-            sizes = {name: batch_size(batch, self.ragged[name]) for name, batch in batches.items()}
+            sizes = {name: batch_size(batch, self.packed[name]) for name, batch in batches.items()}
             among = min(self.processes.count, *sizes.values())
             self.idle = self.processes.rank >= among
             own = {
-                name: part_of(batch, self.processes.part(sizes[name], among), self.ragged[name])
+                name: part_of(batch, self.processes.part(sizes[name], among), self.packed[name])
                 for name, batch in batches.items()
             }
         return {
@@ -198,8 +218,8 @@ class Loop:
     def _optimise(
         self, objective: Objective, parts: Sequence[MicroBatch], progress: float, seed: int
     ) -> dict[str, float]:
-        optimizer = self.optimizers[objective.optimizer]
-        parameters = list(optimizer.parameters.values())
+        first, *others = (self.optimizers[name] for name in objective.optimizers)
+        parameters = self._trainable(objective, (first, *others))
         report: dict[str, float] = {}
 
         def closure() -> float:
@@ -219,22 +239,52 @@ class Loop:
             stop, save, value, weight, *values = self.processes.sum(everything).tolist()
             self.agreed = {"stop": stop > 0, "save": save > 0}
             if not math.isfinite(value):
-                raise ZooError(
+                raise Diverged(
                     f"training stopped at step {self.step_number}: the loss '{objective.name}' is {value}",
-                    "The last checkpoint stands. Try a smaller --lr, or another seed.",
+                    "Try a smaller --lr, or another --seed.",
                 )
             if weight == 0:  # nothing to learn from, such as images without a box: no gradient moves nothing
                 return 0.0
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else laid_out_as(parameter, gradient / weight)
-            if optimizer.declared.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, optimizer.declared.clip)
+            for optimizer in (first, *others):
+                if optimizer.declared.clip is not None:
+                    nn.utils.clip_grad_norm_(optimizer.parameters.values(), optimizer.declared.clip)
             names = [objective.name, *list(sums)[2:]]
             report.update({name: number / weight for name, number in zip(names, [value, *values], strict=True)})
             return report[objective.name]
 
-        optimizer.step(closure, progress)
+        first.step(closure, progress)
+        for other in others:  # the gradients are there already
+            other.step(lambda: report.get(objective.name, 0.0), progress)
         return report
+
+    def _check_objectives(self) -> None:
+        """Raise where an objective has several optimizers, and one gradient is not for each."""
+        for objective in self.model.objectives():
+            owner: dict[int, str] = {}
+            several = [(name, self.optimizers[name]) for name in objective.optimizers if name in self.optimizers]
+            for name, optimizer in several:
+                if len(several) > 1 and optimizer.declared.kind == "lbfgs":
+                    raise UsageError(f"the loss '{objective.name}' has several optimizers, and L-BFGS must be alone")
+                for parameter_name, parameter in optimizer.parameters.items():
+                    other = owner.setdefault(id(parameter), name)
+                    if other != name:
+                        raise UsageError(
+                            f"the parameter '{parameter_name}' is moved by '{other}' and by '{name}' on one loss",
+                            "Give each its own `modules`.",
+                        )
+
+    def _trainable(self, objective: Objective, optimizers: Sequence[LiveOptimizer]) -> list[nn.Parameter]:
+        """The parameters that an objective moves: those of its optimizers that are not frozen now.
+
+        Raises:
+            UsageError: all are frozen.
+        """
+        parameters = [p for optimizer in optimizers for p in optimizer.parameters.values() if p.requires_grad]
+        if not parameters:
+            raise UsageError(f"the loss '{objective.name}' has nothing to train: all its parameters are frozen")
+        return parameters
 
     def _requests(self) -> Tensor:
         asked = [self.requests["stop"], self.requests["save"]]
@@ -244,7 +294,7 @@ class Loop:
         """The loss as a sum; a bare tensor is a mean over the batch of the first stream."""
         loss = objective.loss(part.batches, part.shared)
         if isinstance(loss, Tensor):
-            size = batch_size(part.batches[self.main], self.ragged[self.main])
+            size = batch_size(part.batches[self.main], self.packed[self.main])
             loss = Loss(loss * size, size)
         if self.idle:
             loss = Loss(loss.value * 0, loss.weight * 0, {name: value * 0 for name, value in loss.parts.items()})
@@ -258,7 +308,10 @@ class Loop:
             "step": self.step_number,
             "stage": self.stage_number,
             "processes": self.processes.count,
-            "feeders": {name: feeder.state() for name, feeder in self.feeders.items()},
+            "sources": {
+                name: {key: value for key, value in source.state().items() if not isinstance(value, Tensor)}
+                for name, source in self.sources.items()
+            },
             "optimizers": {name: optimizer.state()[1] for name, optimizer in self.optimizers.items()},
         }
 
@@ -270,6 +323,9 @@ class Loop:
             tensors |= {f"training/{rank}/{name}": tensor for name, tensor in state.items()}
         for name, optimizer in self.optimizers.items():
             tensors |= {f"optimizer/{name}/{place}": tensor for place, tensor in optimizer.state()[0].items()}
+        for name, source in self.sources.items():  # the same in each process
+            kept = {key: value for key, value in source.state().items() if isinstance(value, Tensor)}
+            tensors |= {f"source/{name}/{key}": tensor for key, tensor in kept.items()}
         return tensors
 
     def load(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -284,8 +340,8 @@ class Loop:
                 "Each keeps a part of what the model needs for training: start as many again.",
             )
         self.step_number, self.stage_number = state["step"], state["stage"]
-        for name, feeder in self.feeders.items():
-            feeder.load_state(state["feeders"][name])
+        for name, source in self.sources.items():
+            source.load_state({**state["sources"][name], **_below(f"source/{name}/", tensors)})
         for name, optimizer in self.optimizers.items():
             optimizer.load_state(_below(f"optimizer/{name}/", tensors), state["optimizers"][name])
         for name, average in self.average.average.items():

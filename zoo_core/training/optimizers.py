@@ -1,8 +1,10 @@
 """Torch's optimizers by the names that models declare, and their state as named tensors and plain numbers."""
 
+import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.objectives import Optimizer
+from zoo_core.interfaces.objectives import Group, Optimizer
 from zoo_core.training.muon import Muon
 
 KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -59,12 +61,40 @@ class LiveOptimizer:
                 for name, parameter in self.parameters.items()
                 if isinstance(model.get_submodule(name.rpartition(".")[0]), CONVOLUTIONS)
             ]
-        self.torch = KINDS[self.declared.kind](list(self.parameters.values()), lr=self.declared.lr, **options)
+        self.torch = KINDS[self.declared.kind](self._groups(), lr=self.declared.lr, **options)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters as torch takes them, in the declared groups; torch gives each group what it does not say.
+
+        Raises:
+            UsageError: a name of a group matches no parameter.
+        """
+        kind = self.declared.kind
+        if self.declared.groups and (
+            kind == "lbfgs" or (kind == "muon" and any(g.options for g in self.declared.groups))
+        ):
+            what = "no groups" if kind == "lbfgs" else "groups that differ in their rate only"
+            raise UsageError(f"the optimizer {kind} can have {what}")
+        declared = [*self.declared.groups, Group()]  # what fits no group is left to the optimizer's own options
+        for group in self.declared.groups:
+            for pattern in group.names:
+                match_names(pattern, self.parameters)
+        chosen: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            number = next(
+                number
+                for number, group in enumerate(declared)
+                if any(fnmatchcase(name, pattern) for pattern in group.names)
+                and (parameter.ndim <= 1 or not group.vectors)
+            )
+            chosen.setdefault(number, []).append(parameter)
+        self.lr_factors = [declared[number].lr_factor for number in chosen]
+        return [{"params": parameters, **declared[number].options} for number, parameters in chosen.items()]
 
     def step(self, closure: Callable[[], float], progress: float) -> None:
         """One step; `closure` sets the gradients and returns the loss, and L-BFGS calls it several times."""
-        for group in self.torch.param_groups:
-            group["lr"] = self.declared.lr * self.declared.decay(progress)
+        for group, factor in zip(self.torch.param_groups, self.lr_factors, strict=True):
+            group["lr"] = self.declared.lr * factor * self.declared.decay(progress)
         self.torch.step(closure)
         for parameter in self.parameters.values():
             parameter.grad = None
@@ -102,3 +132,20 @@ class LiveOptimizer:
             if not item:
                 parameter = self.parameters[name]
                 self.torch.state[parameter][key] = copied(place, parameter.device)
+
+
+def match_names(pattern: str, names: Iterable[str]) -> list[str]:
+    """The parameter names that a glob pattern matches.
+
+    Raises:
+        UsageError: it matches none.
+    """
+    names = list(names)
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.3)
+        raise UsageError(
+            f"no parameter has a name like '{pattern}'",
+            f"The nearest are: {', '.join(near or names[:3])}. '*' stands for any letters.",
+        )
+    return found

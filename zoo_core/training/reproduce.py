@@ -17,9 +17,13 @@ from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import BATCH, recorded_metrics
 from zoo_core.processes import Processes
+from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
-from zoo_core.training.arguments import RunArguments, read_command
-from zoo_core.training.run import Observer, Run
+from zoo_core.releases.run_folder import RUN
+from zoo_core.torch_state import keeps_torch_state
+from zoo_core.training.finishing import finish
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
@@ -52,6 +56,7 @@ class Reproduced(Record, kw_only=True):
     verdict: Verdict
 
 
+@keeps_torch_state
 def reproduce(
     reference: str,
     *,
@@ -83,7 +88,7 @@ def reproduce(
     with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
         for seed in range(arguments.seed, arguments.seed + seeds):
             place = Path(folder) / f"seed-{seed}"
-            if (place / "run.json").exists():
+            if (place / RUN).exists():
                 run = Run.resume(place, registry)
             else:
                 asked = msgspec.structs.replace(arguments, seed=seed)
@@ -128,6 +133,7 @@ def _distance(ours: float, n: int, theirs: float, m: int, std: float) -> float:
     return abs(ours - theirs) / (std * math.sqrt(1 / n + 1 / m))
 
 
+@keeps_torch_state
 def estimate(
     reference: str,
     *,
@@ -150,19 +156,13 @@ def estimate(
         run.loop.step()
         done, took = done + 1, time.perf_counter() - began
     per_step = took / max(done, 1)
-    feeder = run.loop.feeders[run.loop.main]
-    batch = arguments.batch or run.model.streams(0.0)[run.loop.main].batch
-    steps = (
-        training.get("steps")
-        or arguments.steps
-        or math.ceil((arguments.epochs or 1.0) * math.ceil(feeder.size / batch))
-    )
-    epochs = training.get("epochs") or steps * batch / feeder.size
+    steps = training.get("steps") or arguments.steps or math.ceil((arguments.epochs or 1.0) * run.steps_a_row)
+    validations = training.get("epochs") or steps / run.steps_a_row
     return Estimate(
         recipe=arguments.command(),
         recorded=training.get("wall_seconds"),
         recorded_device=training.get("device"),
-        here=steps * per_step + epochs * _validation_seconds(run),
+        here=steps * per_step + validations * _validation_seconds(run),
         device=str(run.processes.device),
         steps=steps,
     )
@@ -193,11 +193,11 @@ def _run_silently(run: Run) -> ReleaseConfig:
     if run.released:
         return read_release(run.folder)
     run.train()
-    return run.finish()
+    return finish(run)
 
 
 def _validation_seconds(run: Run) -> float:
-    if run.select is None:
+    if run.selection.metric is None:
         return 0.0
     began = time.perf_counter()
     run.validate(Observer(), limit=BATCH)

@@ -1,122 +1,82 @@
-"""A training run: a folder that can be resumed from any checkpoint, and is a release when it ends."""
+"""A training run: a folder that can be resumed from any checkpoint; `finishing` makes a release of it."""
 
-import inspect
 import json
 import math
-import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from filelock import BaseFileLock
 
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.hub.atomic import check_new_folder, remove_half_written, write_atomically
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.hub.atomic import remove_half_written, write_atomically
+from zoo_core.interfaces.dataset import Dataset, Episodes
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.objectives import Loss
-from zoo_core.interfaces.record import Record, read_record, to_plain
-from zoo_core.interfaces.step import Steps
-from zoo_core.measuring.evaluation import check_fields, entries, evaluation_batches, fitting_metrics, measure
-from zoo_core.pictures.plots import save_curve
+from zoo_core.interfaces.record import to_plain
+from zoo_core.interfaces.step import Steps, fields_after
+from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
-from zoo_core.releases.release import CONFIG, Licence, ReleaseConfig, read_release
-from zoo_core.releases.writing import code_licence, round_to, write_release
-from zoo_core.steps.augmentation import read_augmentation
-from zoo_core.steps.notation import parse_step, plain_step, step_text
-from zoo_core.training.arguments import RunArguments
-from zoo_core.training.batches import batch_size, to_device
-from zoo_core.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from zoo_core.releases.artifacts import artifacts_of, load_artifacts
+from zoo_core.releases.recipe import RunArguments
+from zoo_core.releases.release import CONFIG, PinnedRelease
+from zoo_core.releases.run_folder import (
+    PREFIX,
+    RunRecord,
+    check_startable,
+    checkpoints,
+    hold,
+    load_checkpoint,
+    read_run,
+    save_checkpoint,
+    start_run,
+)
+from zoo_core.releases.writing import pinned_dependencies
+from zoo_core.steps.notation import parse_step, read_steps
+from zoo_core.torch_state import use_threads_of
+from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
-from zoo_core.training.loop import Loop
+from zoo_core.training.loop import Diverged, Loop
+from zoo_core.training.observer import Means, Observer
+from zoo_core.training.selection import Selection
 from zoo_core.weights.create import create
 
 CHECKPOINT_SECONDS = 240.0
-
-
-class RunRecord(Record, kw_only=True):
-    """run.json: what a run is, written before its first step."""
-
-    arguments: RunArguments
-    data_file: str | None
-    device: str
-    data_sha256: dict[str, str]
-    config: dict[str, Any]
-
-
-class Observer:
-    """What a run tells while it goes; the command line shows it. The default is silence."""
-
-    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
-        """After every step: part done, wall time so far, objective values averaged over the epoch so far."""
-
-    def on_validation(self, done: int, total: int) -> None:
-        """During a validation."""
-
-    def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
-        """After an epoch and its validation: the new row of the curve."""
-
-
-class MeanLoss(Metric):
-    """The model's own loss, per item: what picks the best epoch unless the model names a metric."""
-
-    requires = "loss"
-
-    def __init__(self) -> None:
-        self.total = self.weight = 0.0
-        self.n = 0
-
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        ragged = [name for name, field in model.signature().items() if field.ragged]
-        loss, n = model.loss(batch), batch_size(batch, ragged)
-        loss = Loss(loss * n, n) if isinstance(loss, Tensor) else loss
-        self.total += loss.value.item()
-        self.weight += float(loss.weight)
-        self.n += n
-
-    def merge(self, other: "MeanLoss") -> None:  # type: ignore[override]
-        self.total, self.weight, self.n = self.total + other.total, self.weight + other.weight, self.n + other.n
-
-    def compute(self) -> Measurement:
-        return Measurement(value=self.total / self.weight, stderr=None, n=self.n)
-
-
-class Means:
-    """The mean of each objective over the steps of an epoch in which it had its turn."""
-
-    def __init__(self, state: Mapping[str, tuple[float, int]] | None = None) -> None:
-        self.sums = dict(state or {})  # name -> (sum, count)
-
-    def add(self, report: Mapping[str, float]) -> None:
-        for name, value in report.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = (total + value, count + 1)
-
-    def values(self) -> dict[str, float]:
-        return {name: total / count for name, (total, count) in self.sums.items()}
+ROWS = 20  # of the curve of a run without epochs
 
 
 class Run:
     """One training run in `folder`, which `start` made or `resume` found."""
 
     def __init__(
-        self, folder: Path, arguments: RunArguments, registry: Registry, data: Dataset, processes: Processes
+        self,
+        folder: Path,
+        arguments: RunArguments,
+        registry: Registry,
+        data: Dataset,
+        processes: Processes,
+        dependencies: Mapping[str, PinnedRelease] | None = None,
     ) -> None:
+        """`dependencies` are those that the run began with, if it is resumed."""
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
         self.model = create(
-            arguments.model, registry=registry, features=data.features, input=arguments.input, config=arguments.config
+            arguments.model,
+            registry=registry,
+            features=self._data_features(),
+            input=arguments.input,
+            config=arguments.config,
+            dependencies=dependencies,
         ).to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.model.cpu_threads and processes.device.type == "cpu":
-            torch.set_num_threads(self.model.cpu_threads)
+        use_threads_of(self.model)
         check_fields(self.model, data)
         self.others = {
             name: registry.open_dataset(name)
@@ -124,10 +84,9 @@ class Run:
             if (name := stream.dataset) is not None
         }
         self.augmentation = self._augmentation()
-        self.select = self._selection()
+        self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
-            fitting_metrics(self.model, registry, arguments.metrics)  # says now what it could not measure at the end
-        self.lower_is_better = self.select in (None, "loss") or not registry.metric(self.select).spec.higher_is_better
+            fitting_metrics(self.model, registry, arguments.metrics, data=data)  # says now what cannot be had then
         self.loop = Loop(
             self.model,
             data,
@@ -142,9 +101,10 @@ class Run:
             others=self.others,
             augmentation=self.augmentation,
         )
+        if arguments.until is not None and self.loop.epochs_done is None:
+            raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
+        self.lock: BaseFileLock | None = None  # None too where the file system has no locks
         self.curve: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_row: dict[str, Any] | None = None
         self.seconds = 0.0
         self.means = Means()  # over the epoch so far
 
@@ -158,10 +118,14 @@ class Run:
         data_file: Path | None = None,
         device: str = "cpu",
     ) -> "Run":
-        """A new run; its folder must not exist, or be empty."""
+        """A new run, held by this process. Its folder is absent, empty, or of a run that has trained nothing yet.
+
+        Raises:
+            UsageError: the folder holds something else. ZooError: it is being trained.
+        """
         processes = Processes(device)
         if processes.is_main:
-            check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
+            check_startable(folder)
         data = registry.open_dataset(arguments.data, data_file)
         data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes)
@@ -169,30 +133,29 @@ class Run:
             arguments=arguments,
             data_file=None if data_file is None else str(data_file.expanduser().resolve()),
             device=processes.device.type if device == "auto" else device,
-            data_sha256=run._digests(),
+            data_sha256=run.digests(),
             config=to_plain(run.model.config),
+            dependencies=pinned_dependencies(run.model),
         )
         if processes.is_main:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "run.json", json.dumps(to_plain(record), indent=1))
+            run.lock = start_run(folder, record)
         processes.wait()
         return run
 
     @classmethod
     def resume(cls, folder: Path, registry: Registry) -> "Run":
-        """The run in `folder` at its last checkpoint, or at its beginning where there is none yet."""
-        if not (folder / "run.json").exists():
-            why = "it has no run.json" if folder.exists() else "the folder does not exist"
-            raise UsageError(f"'{folder}' is not a training run: {why}")
-        try:
-            record = read_record(RunRecord, json.loads((folder / "run.json").read_text()), str(folder / "run.json"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"'{folder}' is not a training run: {error}") from None
+        """The run in `folder` at its last checkpoint, or at its beginning where there is none yet. This process holds
+        it, unless it is a release already.
+
+        Raises:
+            UsageError: it is no run, or was begun with other data or code. ZooError: it is being trained.
+        """
+        record = read_run(folder)
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
         data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
-        run = cls(folder, arguments, registry, data, Processes(record.device))
-        for split, digest in run._digests().items():
+        run = cls(folder, arguments, registry, data, Processes(record.device), record.dependencies)
+        for split, digest in run.digests().items():
             if record.data_sha256.get(split) != digest:
                 raise UsageError(
                     f"cannot resume '{folder}': the {split} split of '{arguments.data}' is not the one it began with",
@@ -202,20 +165,56 @@ class Run:
             keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
             changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
             raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
+        if run.processes.is_main and not run.released:
+            run.lock = hold(folder)
         if found := checkpoints(folder):
             run._load(found[-1])
         return run
 
+    def _data_features(self) -> Mapping[str, Field] | None:
+        """What the data decide of the model; None where it needs no data set.
+
+        Raises:
+            UsageError: it does need one.
+        """
+        if not self.has_no_data:
+            return self.data.features
+        if self.registry.model_class(self.offer).source is Model.source:
+            raise UsageError(
+                f"--data is missing: '{self.arguments.model}' learns from a data set",
+                "For example: zoo train pixelrnn --data digits -o runs/mine",
+            )
+        return None
+
+    @property
+    def has_no_data(self) -> bool:
+        """Whether it learns without a data set."""
+        return isinstance(self.data, Episodes)
+
+    @property
+    def steps_a_row(self) -> int:
+        """Steps between two rows of the curve: an epoch, or a twentieth of the run where there are no epochs."""
+        source, (stream, *_) = self.loop.sources[self.loop.main], self.model.streams(0.0).values()
+        if isinstance(source, DatasetSource):
+            return math.ceil(source.sampler.size / (self.arguments.batch or stream.batch))
+        return max((self.arguments.steps or 1) // ROWS, 1)
+
+    def close(self) -> None:
+        """Let others train here. `finish` does so, and a run that fails or is interrupted."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
+
     @property
     def finished(self) -> bool:
         """Whether every epoch is done, or those that were asked for, or nothing has become better for too long."""
-        return self.part_done >= 1.0 or self._out_of_patience
+        return self.part_done >= 1.0 or self.selection.out_of_patience(self.curve)
 
     @property
     def part_done(self) -> float:
         """How much of what was asked for is done, in [0, 1]."""
-        until = self.arguments.until
-        return max(self.loop.progress, 0.0 if until is None else min(self.loop.epochs_done / until, 1.0))
+        until, epochs = self.arguments.until, self.loop.epochs_done
+        return max(self.loop.progress, 0.0 if until is None or epochs is None else min(epochs / until, 1.0))
 
     @property
     def released(self) -> bool:
@@ -228,7 +227,23 @@ class Run:
         Raises:
             Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written first.
         """
-        observer = observer or Observer()
+        try:
+            self._train(observer or Observer())
+        except Diverged as error:
+            self.close()
+            raise Diverged(error.message, f"{error.hint} {self._what_stands()}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _what_stands(self) -> str:
+        """After a loss that is no number, which resuming would come to again."""
+        if found := checkpoints(self.folder):
+            step = int(found[-1].stem.removeprefix(PREFIX))
+            return f"Take another folder, for '{self.folder}' keeps step {step}, to look at: zoo info {self.folder}"
+        return f"Nothing was saved yet, so the folder '{self.folder}' will do again."
+
+    def _train(self, observer: Observer) -> None:
         began = saved = time.monotonic()
         before = self.seconds
 
@@ -262,81 +277,6 @@ class Run:
                 save()
                 raise
 
-    def finish(self, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
-        """Make the folder a release: the weights of the best epoch, measured on the test split once, if `test`."""
-        observer = observer or Observer()
-        if self.best:
-            self.model.load_state_dict(self.best)
-        elif self.loop.average.live:
-            with torch.no_grad():
-                for name, parameter in self.loop.average.live.items():
-                    parameter.copy_(self.loop.average.average[name])
-        self.model.eval()
-        torch.manual_seed(self.arguments.seed)
-        self.model.fit_posthoc(_Batches(self.model, self.data, self.processes.device))
-        storage = getattr(torch, self.arguments.storage) if self.arguments.storage else None
-        if storage is not None:
-            round_to(self.model, storage)  # what is measured is what is stored
-        split = "test" if "test" in self.data.splits else self.data.splits[-1]
-        try:
-            chosen = fitting_metrics(self.model, self.registry, recorded=self.arguments.metrics) if test else {}
-        except UsageError:
-            chosen = {}
-        measured = self._measure(split, chosen, observer, required=False) if chosen else {}
-        arguments, spec = self.arguments, self.offer.spec
-        if not self.processes.is_main:
-            self.processes.wait()
-            return read_release(self.folder)
-        save_curve(self.curve, self.folder / "curve.png", title=f"{arguments.model} on {self.data.name}")
-        release = write_release(
-            self.folder,
-            self.model,
-            self.offer,
-            summary=arguments.summary or f"{spec.summary}; trained on {self.data.name}",
-            licence=Licence(
-                code=code_licence(self.offer.plugin.distribution),
-                weights=arguments.licence,
-                data=self.registry.dataset(arguments.data).spec.licence,
-            ),
-            example=self.data.batch(split, torch.arange(min(4, self.data.size(split)))),
-            recipe=arguments.command(),
-            training=self._training_record(),
-            storage=storage,
-            metrics=sorted(
-                entries(self.model, self.data, split, measured, self.registry),
-                key=lambda e: (e.metric != self.select, e.metric in self.arguments.metrics),
-            ),
-        )
-        self.processes.wait()
-        return release
-
-    def _training_record(self) -> dict[str, Any]:
-        """What `zoo info` tells of the training: the course's four questions, and what is needed to do it again."""
-        arguments, loop = self.arguments, self.loop
-        optimizers = [
-            f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or self.model.streams(0.0)[loop.main].batch}, "
-            f"{o.decay.__name__}" + (f", gradient norm at most {o.clip:g}" if o.clip else "")
-            for o in (optimizer.declared for optimizer in loop.optimizers.values())
-        ]
-        return {
-            "data": self.data.name,
-            "data_sha256": self._digests(),
-            "loss": (inspect.getdoc(self.model.loss) or "").partition("\n")[0],
-            "optimizer": "; ".join(optimizers),
-            "precision": loop.precision,
-            "augmentation": "; ".join(step_text(plain_step(step)) for step in self.augmentation) or "none",
-            "epochs": loop.epochs_done,
-            "steps": loop.step_number,
-            "seed": arguments.seed,
-            "best_epoch": self.best_row["epoch"] if self.best_row else None,
-            "select": self.select,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
-            "device": str(loop.device),
-            "processes": self.processes.count,
-            "wall_seconds": round(self.seconds),
-            "curve": self.curve,
-        }
-
     def _augmentation(self) -> Steps:
         """The steps that were asked for, else the model's own.
 
@@ -345,49 +285,29 @@ class Run:
         """
         asked = self.arguments.augment
         plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
-        steps = read_augmentation(plain, self.arguments.model)
-        for data in (self.data, *self.others.values()):
-            for step in steps:
-                step.fields(data.features)
+        steps = read_steps(plain, self.arguments.model, self.registry, option="augment")
+        own = self.model.signature() if self.has_no_data else self.data.features
+        for fields in (own, *(data.features for data in self.others.values())):
+            fields_after(steps, fields)
         return steps
 
-    def _selection(self) -> str | None:
-        """The validation metric that picks the best epoch; None: there is none, and the last epoch is taken.
-
-        Raises:
-            UsageError: patience was asked for, and nothing tells what is better.
-        """
-        select = self.arguments.select or self.model.select_by
-        one_loss = type(self.model).loss is not Model.loss
-        if "validation" not in self.data.splits or (select == "loss" and not one_loss):
-            if self.arguments.patience is not None:
-                raise UsageError("--patience needs a validation split and a metric on it", "Name one: --select METRIC")
-            return None
-        return select
-
-    def _digests(self) -> dict[str, str]:
+    def digests(self) -> dict[str, str]:
         """Of the splits that training uses, by their names, with the data set's where a stream names another one."""
         found: dict[str, str] = {
             split: self.data.data_sha256(split) for split in ("train", "validation") if split in self.data.splits
         }
-        for stream in self.model.streams(0.0).values():
-            place = stream.split if stream.dataset is None else f"{stream.dataset}/{stream.split}"
-            found[place] = self.loop.data_of(stream).data_sha256(stream.split)
+        for name, stream in self.model.streams(0.0).items():
+            if isinstance(self.loop.sources[name], DatasetSource):
+                place = stream.split if stream.dataset is None else f"{stream.dataset}/{stream.split}"
+                found[place] = self.loop.data_of(stream).data_sha256(stream.split)
         return found
-
-    @property
-    def _out_of_patience(self) -> bool:
-        patience = self.arguments.patience
-        if patience is None or self.best_row is None:
-            return False
-        best = self.best_row["epoch"]
-        return len([row for row in self.curve if row["epoch"] > best]) >= patience
 
     @property
     def _epoch_ended(self) -> bool:
         """Whether an epoch, or the run, is over and its row of the curve is not there yet."""
-        feeder = self.loop.feeders[self.loop.main]
-        over = (feeder.position == 0 and feeder.epoch > 0) or self.part_done >= 1.0
+        step, epochs = self.loop.step_number, self.loop.epochs_done
+        whole_epoch = step % self.steps_a_row == 0 if epochs is None else epochs.is_integer()
+        over = (step > 0 and whole_epoch) or self.part_done >= 1.0
         return over and not (self.curve and self.curve[-1]["step"] == self.loop.step_number)
 
     def _end_epoch(self, observer: Observer) -> None:
@@ -395,31 +315,25 @@ class Run:
             self.loop.enter_stages()  # those of share 0 at the end
         self.processes.copy_from_main(self.model.buffers())  # each process has seen other batches
         row: dict[str, Any] = {
-            "epoch": round(self.loop.epochs_done, 4),
+            "epoch": None if self.loop.epochs_done is None else round(self.loop.epochs_done, 4),
             "step": self.loop.step_number,
             "train": self.means.values(),
         }
         is_best = True
-        if self.select is not None:
+        if self.selection.metric is not None:
             with self.loop.average.applied():
-                row["validation"] = {self.select: self.validate(observer)}
-                if is_best := self._is_best(row):
-                    self.best_row = row
-                    self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+                row["validation"] = {self.selection.metric: self.validate(observer)}
+                is_best = self.selection.consider(row)
         self.means = Means()
         self.curve.append(row)
         observer.on_epoch(row, is_best)
 
     def validate(self, observer: Observer, limit: int | None = None) -> float:
         """The number on the validation split that picks the best epoch, or that of `limit` examples of it."""
-        assert self.select is not None
-        metrics: Mapping[str, Metric] = {"loss": MeanLoss()}
-        if self.select != "loss":
-            metrics = fitting_metrics(self.model, self.registry, (self.select,))
-        (found,) = self._measure("validation", metrics, observer, limit).values()
+        (found,) = self.measure("validation", self.selection.measured_by(), observer, limit).values()
         return found.value
 
-    def _measure(
+    def measure(
         self,
         split: str,
         metrics: Mapping[str, Metric],
@@ -427,6 +341,13 @@ class Run:
         limit: int | None = None,
         required: bool = True,
     ) -> dict[str, Measurement]:
+        """Metrics on a split, or on `limit` examples of it; see `zoo_core.measuring.evaluation.measure`.
+
+        Raises:
+            Interrupted: by Ctrl-C or SIGTERM.
+            ZooError: a metric that `arguments` name cannot be had, or none can and that is `required`.
+        """
+
         def on_batch(done: int, total: int) -> None:
             observer.on_validation(done, total)
             if self.loop.requests["stop"] and self.processes.count == 1:  # many would wait for each other
@@ -448,22 +369,20 @@ class Run:
             required=required,
         )
 
-    def _is_best(self, row: dict[str, Any]) -> bool:
-        if self.best_row is None:
-            return True
-        new, old = row["validation"][self.select], self.best_row["validation"][self.select]
-        return not math.isfinite(old) or bool(new < old if self.lower_is_better else new > old)
-
     def _save(self) -> None:
         files = {"model": self.model.state_dict(), "training": self.loop.tensors()}
-        if self.best:
-            files["best"] = self.best
+        if self.selection.weights:
+            files["best"] = self.selection.weights
         state = {
             "loop": self.loop.state(),
             "curve": self.curve,
-            "best_row": self.best_row,
+            "best_row": self.selection.row,
             "seconds": self.seconds,
+            "epochs": self.loop.epochs_done,
+            "part_done": self.part_done,
             "means": self.means.sums,
+            "artifacts": artifacts_of(self.model),
+            "best_artifacts": self.selection.artifacts,
         }
         if self.processes.is_main:
             save_checkpoint(self.folder, self.loop.step_number, files, state)
@@ -473,24 +392,16 @@ class Run:
     def _load(self, path: Path) -> None:
         try:
             tensors, state = load_checkpoint(path)
+            load_artifacts(self.model, state.get("artifacts", {}), str(path))
             self.model.load_state_dict(tensors["model"])
             self.loop.load(state["loop"], tensors["training"])
         except ZooError:
+            self.close()
             raise
         except Exception as error:
+            self.close()
             raise ZooError(f"checkpoint '{path}' cannot be read: {error}") from error
-        self.best, self.best_row = tensors.get("best", {}), state["best_row"]
+        self.selection.weights, self.selection.row = tensors.get("best", {}), state["best_row"]
+        self.selection.artifacts = state.get("best_artifacts", {})
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.means = Means({name: tuple(pair) for name, pair in state["means"].items()})
-
-
-class _Batches:
-    """What `fit_posthoc` iterates over, as often as it likes."""
-
-    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
-        self.model, self.data, self.device = model, data, device
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        split = self.model.posthoc_split
-        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
-            yield to_device(batch, self.device)

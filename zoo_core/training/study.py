@@ -14,37 +14,30 @@ study that was interrupted goes on where it was.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
-from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record, to_plain
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import ReleaseConfig, read_release
-from zoo_core.training.arguments import RunArguments
+from zoo_core.releases.run_folder import RUN
+from zoo_core.torch_state import torch_state_kept
+from zoo_core.training.finishing import finish
 from zoo_core.training.run import Run
-from zoo_core.weights.loading import load
+from zoo_core.training.train import Trained, check_names
 
 REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
-
-
-class Trained(NamedTuple):
-    """A run of a study that has ended."""
-
-    model: Model  # the best epoch, in eval mode
-    release: ReleaseConfig
-    curve: list[dict[str, Any]]  # a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}
-    best: Mapping[str, float]  # the validation numbers of the best epoch
 
 
 def _train(run: Run) -> ReleaseConfig:
     """Studies compare on the validation split; the test split is not for choosing."""
     run.train()
-    return run.finish(test=False)
+    return finish(run, test=False)
 
 
 class Report:
@@ -85,7 +78,8 @@ class Report:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(mark, json.dumps(values, indent=1))
         try:
-            study.make(self)
+            with torch_state_kept():
+                study.make(self)
         except BaseException:
             if list(self.folder.iterdir()) == [mark]:  # refused before there was anything to go on with
                 mark.unlink()
@@ -107,26 +101,20 @@ class Report:
     @contextmanager
     def picture(self, name: str, caption: str, *, rows: int = 1, columns: int = 1, size: float = 3.2) -> Iterator[Any]:
         """Gives the matplotlib axes, an array [rows, columns] of `size` inches a side each; saved as NAME.png."""
-        import matplotlib
+        from matplotlib.figure import Figure  # not pyplot, whose backend is the caller's to choose
 
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
-        figure, axes = pyplot.subplots(rows, columns, figsize=(columns * size, rows * size), squeeze=False)
-        try:
-            yield axes
-            figure.tight_layout()
-            with replacing(self.folder / f"{name}.png") as beside:
-                figure.savefig(beside, format="png", dpi=110)
-        finally:
-            pyplot.close(figure)
+        figure = Figure(figsize=(columns * size, rows * size), layout="tight")
+        yield figure.subplots(rows, columns, squeeze=False)
+        with replacing(self.folder / f"{name}.png") as beside:
+            figure.savefig(beside, format="png", dpi=110)
         self.parts.append(f"![{name}]({name}.png)\n\n{caption}")
 
     def train(self, label: str, model: str, **arguments: Any) -> Trained:
         """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`."""
         folder = self.folder / "runs" / label
+        check_names(model, arguments, self.registry)
         wanted = RunArguments(model=model, **arguments)
-        if (folder / "run.json").exists():
+        if (folder / RUN).exists():
             run = Run.resume(folder, self.registry)
             if run.arguments != wanted:
                 raise UsageError(
@@ -136,8 +124,7 @@ class Report:
         else:
             run = Run.start(folder, wanted, self.registry)
         release = read_release(folder) if run.released else self.run_one(run)
-        best = run.best_row or (run.curve[-1] if run.curve else {})
-        return Trained(load(str(folder), registry=self.registry), release, run.curve, best.get("validation", {}))
+        return Trained.of(run, release)
 
 
 class Study(Record, kw_only=True):

@@ -1,19 +1,72 @@
 """`train`: the whole way from a model's name to a release in a folder."""
 
+import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.releases.release import ReleaseConfig
-from zoo_core.training.arguments import RunArguments
-from zoo_core.training.run import Observer, Run
+import msgspec
+
+from zoo_core.discovery.registry import NO_DATA, Registry, default_registry, unknown
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
+from zoo_core.progress import is_watched
+from zoo_core.releases.recipe import RunArguments
+from zoo_core.releases.release import MetricEntry, ReleaseConfig
+from zoo_core.torch_state import keeps_torch_state
+from zoo_core.training.finishing import finish
+from zoo_core.training.observer import Observer
+from zoo_core.training.progress import train_and_watch
+from zoo_core.training.run import Run
+from zoo_core.weights.loading import load
 
 
+class Trained(NamedTuple):
+    """A run that has ended.
+
+    Attributes:
+        model: of the best epoch, in eval mode, loaded from the release.
+        release: what the release says of itself, its numbers among it.
+        folder: where the release is; the curve is in its curve.png.
+        curve: a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}.
+        best: the validation numbers of the best epoch.
+    """
+
+    model: AnyModel
+    release: ReleaseConfig
+    folder: Path
+    curve: list[dict[str, Any]]
+    best: Mapping[str, float]
+
+    @classmethod
+    def of(cls, run: Run, release: ReleaseConfig) -> "Trained":
+        """Of a run whose folder is a release."""
+        best = run.selection.row or (run.curve[-1] if run.curve else {})
+        model = load(f"folder:{run.folder}", device=str(run.processes.device), registry=run.registry)
+        return cls(model, release, run.folder, run.curve, best.get("validation", {}))
+
+    @property
+    def metrics(self) -> list[MetricEntry]:
+        """The numbers of the release, measured on the test split."""
+        return self.release.metrics
+
+    def __repr__(self) -> str:
+        validation = [f"validation {name} {value:.4g}" for name, value in self.best.items()]
+        numbers = "; ".join([entry.text() for entry in self.metrics] or validation)
+        return f"<{self.release.zoo.model} in {self.folder}: {numbers}>"
+
+    def _repr_html_(self) -> str:
+        curve = self.folder / "curve.png"
+        image = base64.b64encode(curve.read_bytes()).decode() if curve.exists() else ""
+        return f"{escape(repr(self)[1:-1])}<br><img src='data:image/png;base64,{image}' alt='curve' width='560'>"
+
+
+@keeps_torch_state
 def train(
     model: str,
     *,
-    data: str,
+    data: str = NO_DATA,
     output: str | Path,
     epochs: float | None = None,
     steps: int | None = None,
@@ -22,25 +75,31 @@ def train(
     input: Sequence[Mapping[str, Any]] = (),
     batch: int | None = None,
     lr: float | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     data_file: Path | None = None,
     registry: Registry | None = None,
+    progress: bool | None = None,
     observer: Observer | None = None,
     **more: Any,
-) -> ReleaseConfig:
-    """Train a model and make `output` its release.
+) -> Trained:
+    """Train a model, make `output` its release, and give both. Interrupted, it goes on by `zoo train --resume OUTPUT`.
 
     Args:
         model: a model's name.
         data: a data set's name, or folder:PATH; it has a "train" split, and the best epoch is chosen on "validation".
+            By default none, for a model that needs none.
         output: a folder that does not exist yet.
         epochs, steps: passes over the train split, or steps; one of the two.
         config: Config values that overrule the preset and what the data decides.
         input: preprocessing steps, as in config.json.
         batch, lr: overrule the model's own.
         device: "auto" is a GPU if there is one; of many processes (torchrun, accelerate launch), each takes its own.
+        progress: show a bar and a line an epoch; None: where there is a terminal or a notebook.
+        observer: is told what happens, instead.
         more: the other fields of `RunArguments`.
     """
+    registry = registry or default_registry()
+    check_names(model, more, registry)
     arguments = RunArguments(
         model=model,
         data=data,
@@ -53,6 +112,22 @@ def train(
         lr=lr,
         **more,
     )
-    run = Run.start(Path(output), arguments, registry or default_registry(), data_file=data_file, device=device)
-    run.train(observer)
-    return run.finish(observer)
+    run = Run.start(Path(output), arguments, registry, data_file=data_file, device=device)
+    if observer is None and (is_watched() if progress is None else progress):
+        release = train_and_watch(run)
+    else:
+        run.train(observer)
+        release = finish(run, observer)
+    return Trained.of(run, release)
+
+
+def check_names(model: str, arguments: Mapping[str, Any], registry: Registry) -> None:
+    """UsageError unless each argument is a field of `RunArguments`."""
+    known = [field.name for field in msgspec.structs.fields(RunArguments)]
+    for name in arguments:
+        if name in known:
+            continue
+        config = [field.name for field in msgspec.structs.fields(registry.model_class(registry.model(model)).Config)]
+        if name in config:
+            raise UsageError(f"'{name}' is a config value of {model}", f"Give it so: config={{'{name}': …}}.")
+        raise unknown("argument", name, known)

@@ -1,49 +1,62 @@
 """`create`: a model of a given name with fresh weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Never
 
 import msgspec
+import torch
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import read_record
+from zoo_core.interfaces.step import fields_after
+from zoo_core.releases.release import PinnedRelease
 from zoo_core.steps.notation import read_steps
+from zoo_core.weights.loading import attach_dependencies
+from zoo_core.weights.manifest import Manifest
 
 
 def create(
     name: str,
     *,
     registry: Registry | None = None,
+    manifest: Manifest | None = None,
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
-) -> Model:
-    """A model with fresh weights.
+    dependencies: Mapping[str, PinnedRelease] | None = None,
+    **unknown: Never,
+) -> AnyModel:
+    """A model with fresh weights: `create("mlp", config={"hidden": [9]})`. What it depends on is attached.
 
     Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
-    (`features`, after the `input` steps), and `config`.
+    (`features`, after the `input` steps), and `config`. `dependencies` are those that were recorded, if it is to have
+    just these.
 
     Raises:
         UnknownName: no such model.
         RecordError: a config value that does not fit.
+        ZooError: a dependency is not to be had.
+        UsageError: no such config value, or one that is not in `config`.
     """
+    if unknown:
+        raise UsageError(f"create has no argument '{next(iter(unknown))}'", f"Config values: config={unknown!r}.")
     registry = registry or default_registry()
     offer = registry.model(name)
     model_class = registry.model_class(offer)
-    steps = read_steps(input, name)
+    steps = read_steps(input, name, registry)
     values = dict(offer.spec.preset)
     if features is not None:
-        for step in steps:
-            features = step.fields(features)
-        values |= model_class.config_for(features)
+        values |= model_class.config_for(fields_after(steps, features))
     values |= config or {}
     known = [field.name for field in msgspec.structs.fields(model_class.Config)]
     for key in values:
         if key not in known:
             raise UsageError(f"{name} has no config value '{key}'", f"It has: {', '.join(known)}.")
-    model = model_class(read_record(model_class.Config, values, f"config of {name}"))
+    model = registry.build(offer, read_record(model_class.Config, values, f"config of {name}"))
     model.input = steps
+    default = str(torch.get_default_dtype()).removeprefix("torch.")
+    attach_dependencies(model, name, registry, manifest, recorded=dependencies, dtype=default)
     return model

@@ -19,7 +19,7 @@ from zoo_core.hub.atomic import replacing, write_atomically
 from zoo_core.hub.cache import cache_folder
 from zoo_core.hub.endpoint import Endpoint, check_space, current_endpoint, is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, check_file, is_git_blob, sha256_of
-from zoo_core.hub.repository import commit_of, digest_of_hub, discard, download
+from zoo_core.hub.repository import NoSuchFile, commit_of, digest_of_hub, discard, download
 from zoo_core.releases.release import CONFIG, read_release
 from zoo_core.weights.reference import HubReference, UrlReference
 
@@ -105,10 +105,8 @@ def _config_of(endpoint: Endpoint, repo: str, commit: str) -> Path:
     for _ in range(2):  # a copy that the line or the disk has damaged is fetched again, once
         try:
             config = download(endpoint, repo, commit, CONFIG, limit=MAX_CONFIG_BYTES)
-        except WeightsError as error:
-            if "has no file" in error.message:
-                raise WeightsError(f"{repo} at {endpoint.url} is not a zoo release: it has no {CONFIG}") from None
-            raise
+        except NoSuchFile:
+            raise WeightsError(f"{repo} at {endpoint.url} is not a zoo release: it has no {CONFIG}") from None
         digest = digest_of_hub(config)
         if digest is None or (is_git_blob(config, digest) if len(digest) == 40 else sha256_of(config) == digest):
             return config

@@ -4,7 +4,8 @@ Fast because nothing is done twice: parameter initialisation is skipped, the fil
 become the parameters, so that several processes share one copy and only the pages in use are read.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,21 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.errors import RecordError, UnknownName, UsageError, WeightsError
+from zoo_core.errors import RecordError, UnfinishedRun, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
+from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.model import LoadReport, Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
-from zoo_core.releases.release import CONFIG, MODEL
+from zoo_core.releases.artifacts import load_artifacts, read_artifacts
+from zoo_core.releases.release import CONFIG, MODEL, PinnedRelease, ReleaseConfig
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.steps.notation import read_steps
+from zoo_core.torch_state import torch_state_kept
+from zoo_core.weights.dependencies import Link, extended, locate_for, locate_pinned, needs, pin
 from zoo_core.weights.manifest import Manifest, install_hint
 from zoo_core.weights.sources import Located, locate
+from zoo_core.weights.unfinished import unfinished_weights
 
 HALF = ("float16", "bfloat16")  # dtypes that by default are for storage alone
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16", "float64")}
@@ -34,17 +40,19 @@ def load(
     reference: str,
     *,
     device: str = "cpu",
-    dtype: str | None = None,
+    dtype: str | torch.dtype | None = None,
     head: int | None = None,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
-) -> Model:
+) -> AnyModel:
     """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
+
+    Of the folder of a run that has not ended: its best weights so far, with the warning `UnfinishedRun`.
 
     Args:
         reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16", …; by default as stored, but float32 where a release stores half precision.
+        dtype: torch.bfloat16, "float32", …; by default as stored, but float32 where a release stores half precision.
         head: replaces the model's declared head by a fresh one with so many outputs.
 
     Raises:
@@ -53,9 +61,9 @@ def load(
             random weights, except a head that was asked for.
     """
     registry = registry or default_registry()
-    return load_located(
-        locate(reference, registry, manifest), reference, device=device, dtype=dtype, head=head, registry=registry
-    )
+    located = locate(reference, registry, manifest, unfinished=True)
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    return load_located(located, reference, device=device, dtype=name, head=head, registry=registry, manifest=manifest)
 
 
 def load_located(
@@ -66,26 +74,41 @@ def load_located(
     dtype: str | None = None,
     head: int | None = None,
     registry: Registry,
-) -> Model:
-    """The model of a release that was found and verified; arguments as for `load`."""
-    if dtype is None and located.release.dtype in HALF:
+    manifest: Manifest | None = None,
+    chain: tuple[Link, ...] = (),
+) -> AnyModel:
+    """The model of a release that was found and verified; arguments as for `load`. `chain` is what depends on it."""
+    release = located.release
+    if dtype is None and release.dtype in HALF:
         dtype = "float32"  # as images are; and processors differ in how they compute with halves
     target_device, target_dtype = check_device(device), _dtype(dtype)
-    model = _build(located, registry)
-    if head is not None and model.head is None:
-        raise UsageError(f"'{reference}' has no head that could be replaced")
-    path = located.folder / MODEL
-    aliases = _aliases(model)
-    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
-    _assign(model, path, aliases)
-    if located.fresh:
-        _check_finite(path, model)
-        remember(path, located.release.files[MODEL].sha256)
-    _move(model, target_device, target_dtype)
-    if head is not None:
+    chain = extended(chain, reference, located)
+    with torch_state_kept():
+        model = _build(located, registry)
+        if located.unfinished is None:
+            _take_released(model, located, _versions(release, registry))
+        else:
+            _take_unfinished(model, located, _versions(release, registry))
+            warnings.warn(str(located.unfinished), UnfinishedRun, stacklevel=3)
+        if head is not None and model.head_module is None:
+            raise UsageError(f"'{reference}' has no head that could be replaced")
+        _move(model, target_device, target_dtype)
+    if head is not None:  # drawn from the caller's random state, as every new layer is
         model.reset_head(head)
         _move(model, target_device, target_dtype)
+    attach_dependencies(
+        model,
+        reference,
+        registry,
+        manifest,
+        recorded=release.dependencies,
+        hint=_versions(release, registry),
+        device=device,
+        dtype=dtype or release.dtype,
+        chain=chain,
+    )
     model.eval()
+    digests = pin(located, reference) if located.unfinished is None else None
     model.load_report = LoadReport(
         reference=reference,
         name=located.name,
@@ -94,11 +117,60 @@ def load_located(
         pinned=located.pinned is not None,
         tensors=len(model.state_dict()),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        dtype=dtype or located.release.dtype,
+        dtype=dtype or release.dtype,
         device=str(target_device),
+        model_sha256=digests.model_sha256 if digests else None,
+        config_sha256=digests.config_sha256 if digests else None,
         new_head=head,
     )
     return model
+
+
+def attach_dependencies(
+    model: Model,
+    who: str,
+    registry: Registry,
+    manifest: Manifest | None = None,
+    *,
+    recorded: Mapping[str, PinnedRelease] | None = None,
+    hint: str | None = None,
+    device: str = "cpu",
+    dtype: str,
+    chain: tuple[Link, ...] = (),
+) -> None:
+    """Load what a model holds frozen, and attach it: what a release or a run has recorded, else what its config names.
+
+    Args:
+        who: what the model is called in messages.
+        hint: what to say where others were recorded than the model has.
+        chain: the releases from the one that was asked for to this model's.
+
+    Raises:
+        ZooError: a dependency is not to be had, is another one than was recorded, or depends on itself.
+    """
+    wanted = model.dependencies()
+    if recorded is not None and recorded.keys() != wanted.keys():
+        then, now = (", ".join(names) or "none" for names in (recorded, wanted))
+        raise WeightsError(
+            f"'{who}' was made with other dependencies than {type(model).__name__} has: {then}; not {now}", hint
+        )
+    for name, reference in wanted.items():
+        if recorded is None:
+            found = locate_for(needs(who, name), reference, registry, manifest)
+        else:
+            reference = recorded[name].reference  # the installed plugin may name another one by now
+            found = locate_pinned(needs(who, name), recorded[name], registry, manifest, chain=chain)
+        dependency = load_located(
+            found, reference, device=device, dtype=dtype, registry=registry, manifest=manifest, chain=chain
+        )
+        model.attach(name, dependency)
+
+
+def _versions(release: ReleaseConfig, registry: Registry) -> str:
+    """Whose code made a release, and whose is here: what to look at where the two do not fit."""
+    maker = release.zoo
+    here = registry.model(maker.model, maker.plugin).plugin.version
+    return f"It was made by {maker.plugin} {maker.plugin_version}; installed is {here}."
 
 
 class _SkipInitialisation(TorchFunctionMode):
@@ -120,7 +192,7 @@ def skip_initialisation() -> Iterator[None]:
         yield
 
 
-def _build(located: Located, registry: Registry) -> Model:
+def _build(located: Located, registry: Registry) -> AnyModel:
     """The model that the release's config.json describes, its parameters not filled."""
     release, where = located.release, str(located.folder / CONFIG)
     if release.zoo.api != API:
@@ -135,13 +207,25 @@ def _build(located: Located, registry: Registry) -> Model:
     model_class = registry.model_class(offer)
     try:
         config = read_record(model_class.Config, release.config, f"{where}: config")
-        steps = read_steps(release.input, where)
+        _check_steps(release, where, registry)
+        steps = read_steps(release.input, where, registry)
     except RecordError as error:
         raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
-        model = model_class(config)
+        model = registry.build(offer, config)
     model.input = steps
     return model
+
+
+def _check_steps(release: ReleaseConfig, where: str, registry: Registry) -> None:
+    """The steps that the release takes from plugins must be here."""
+    here = {offer.spec.name for offer in registry.steps("input")}
+    for name, plugin in release.zoo.steps.items():
+        if name not in here:
+            raise WeightsError(
+                f"'{where}' needs the step '{name}' of {plugin}, which is not installed",
+                f"Install that plugin: {install_hint(plugin)}",
+            )
 
 
 def _aliases(model: Model) -> list[list[str]]:
@@ -150,6 +234,30 @@ def _aliases(model: Model) -> list[list[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _take_released(model: Model, located: Located, hint: str) -> None:
+    load_artifacts(model, read_artifacts(located.folder, located.release.files), str(located.folder), hint)
+    path, aliases = located.folder / MODEL, _aliases(model)
+    _check_tensors(path, read_header(path), model, aliases, located.release.dtype)
+    _assign(model, _memory_mapped(path), aliases)
+    if located.fresh:
+        _check_finite(path, model)
+        remember(path, located.release.files[MODEL].sha256)
+
+
+def _take_unfinished(model: Model, located: Located, hint: str) -> None:
+    """A checkpoint holds tied parameters under each of their names."""
+    folder = located.folder
+    tensors, artifacts = unfinished_weights(folder)
+    load_artifacts(model, artifacts, str(folder), hint)
+    aliases = _aliases(model)
+    for alias in (alias for names in aliases for alias in names[1:]):
+        tensors.pop(alias, None)
+    found = {name: TensorInfo(_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    _check_tensors(folder, found, model, aliases, located.release.dtype)
+    _assign(model, tensors, aliases)
+    _check_finite(folder, model)
 
 
 def _check_tensors(
@@ -168,7 +276,7 @@ def _check_tensors(
         problems.append(f"unexpected {_some(unexpected)}")
     for name in sorted(wanted.keys() & found):
         tensor, info = wanted[name], found[name]
-        expected = dtype if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+        expected = dtype if tensor.is_floating_point() else _dtype_name(tensor)
         if tuple(tensor.shape) != info.shape:
             problems.append(f"'{name}' has shape {info.shape}, not {tuple(tensor.shape)}")
         elif info.dtype != expected:
@@ -178,15 +286,18 @@ def _check_tensors(
         raise WeightsError(f"'{path}' does not fit the model: {'; '.join(problems[:3])}{more}")
 
 
-def _assign(model: Model, path: Path, aliases: list[list[str]]) -> None:
-    """The file's tensors become the model's, memory-mapped; tied ones are tied again."""
+def _memory_mapped(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"'{path}' cannot be read: {error}") from None
+
+
+def _assign(model: Model, tensors: dict[str, Tensor], aliases: list[list[str]]) -> None:
+    """The tensors become the model's; tied ones are tied again."""
     for names in aliases:
         for alias in names[1:]:
             tensors[alias] = tensors[names[0]]
@@ -215,7 +326,11 @@ def _move(model: Model, device: torch.device, dtype: torch.dtype | None) -> None
     def moved(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-    model._apply(moved)  # type: ignore[no-untyped-call]
+    model._apply(moved)
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _dtype(name: str | None) -> torch.dtype | None:

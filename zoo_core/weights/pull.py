@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UnknownName, WeightsError
 from zoo_core.releases.release import Licence
+from zoo_core.weights.dependencies import locate_dependencies
 from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import NameReference, parse_reference
 from zoo_core.weights.sources import Located, find_pinned, locate
@@ -25,7 +26,7 @@ def pull(
     manifest: Manifest | None = None,
     on_bytes: Callable[[float, float], None] = lambda n, total: None,
 ) -> Located:
-    """Fetch one release and verify all its files by their hash.
+    """Fetch one release and those that it depends on, and verify all their files by their hash.
 
     Args:
         wanted: a reference.
@@ -40,6 +41,9 @@ def pull(
     located = locate(wanted, registry, manifest, on_bytes=on_bytes)
     if permissive_only:
         _check_permissive(wanted, located.release.licence)
+    for dependency, found in locate_dependencies(located, wanted, registry, manifest, on_bytes=on_bytes):
+        if permissive_only:
+            _check_permissive(dependency.reference, found.release.licence)
     return located
 
 

@@ -77,6 +77,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UsageError: it has none of the forms.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a model is named by a text, such as 'pixelrnn' or './runs/mine', and not by {text!r}")
     if text.startswith("hf:"):
         return _repository(text, text.removeprefix("hf:"))
     if text.startswith("package:"):

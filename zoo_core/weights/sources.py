@@ -11,8 +11,8 @@ from typing import NamedTuple
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
 from zoo_core.hub.endpoint import is_offline
-from zoo_core.hub.integrity import Damaged, FileEntry, check_file, remember
-from zoo_core.hub.repository import discard
+from zoo_core.hub.integrity import Damaged, FileEntry, Pointer, check_file, remember
+from zoo_core.hub.repository import NotCached, discard
 from zoo_core.releases.release import CONFIG, MODEL, ReleaseConfig, read_release
 from zoo_core.weights.fetching import OnBytes, fetch
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
@@ -25,6 +25,7 @@ from zoo_core.weights.reference import (
     UrlReference,
     parse_reference,
 )
+from zoo_core.weights.unfinished import Unfinished, is_unfinished, read_unfinished
 
 
 class Located(NamedTuple):
@@ -35,6 +36,7 @@ class Located(NamedTuple):
     release: ReleaseConfig
     pinned: Pinned | None  # its manifest entry, if it has one
     fresh: bool  # whether the weights' hash was computed now, and not remembered
+    unfinished: Unfinished | None = None  # the folder is that of a run, and no release
 
     @property
     def name(self) -> str:
@@ -47,24 +49,32 @@ def locate(
     manifest: Manifest | None = None,
     *,
     trust_verdict: bool = True,
+    unfinished: bool = False,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Located:
     """Find the release that `text` refers to, fetch it where it is elsewhere, and verify every file of it.
 
+    Args:
+        unfinished: whether the folder of a run that has not ended will do too.
+
     Raises:
         UnknownName, UsageError: nothing has that name.
-        WeightsError: the release is missing here, damaged, or not the pinned one.
+        WeightsError: the release is missing here, damaged, or not the pinned one; or it is a run that has not ended.
     """
     reference = parse_reference(text)
     if isinstance(reference, NameReference):
         manifest = manifest or default_manifest(registry)
         pinned = find_pinned(reference, registry, manifest)
         return _from_manifest(pinned, trust_verdict, on_bytes)
+    if isinstance(reference, FolderReference) and is_unfinished(reference.path):
+        run = read_unfinished(reference.path, registry)
+        if not unfinished:
+            raise WeightsError(f"'{reference.path}' is no release yet: {run.where}", run.go_on)
+        return Located(reference.path, f"folder {reference}", run.release, None, False, run)
     try:
         found = _available(reference, None, trust_verdict, on_bytes)
-    except (UnknownName, WeightsError) as error:
-        absent = isinstance(error, UnknownName) or "not in the cache" in error.message
-        if not absent or not isinstance(reference, HubReference) or text.startswith("hf:"):
+    except (UnknownName, NotCached) as error:
+        if not isinstance(reference, HubReference) or text.startswith("hf:"):
             raise
         raise type(error)(error.message, f"{error.hint} If '{text}' is a folder: there is no such folder.") from error
     source = f"folder {found.source}" if isinstance(reference, FolderReference) else found.source
@@ -152,9 +162,10 @@ def _available(
 
 
 def _wrong_at_its_source(error: Damaged, reference: Reference) -> Damaged:
-    """It came wrong twice; where it lay in the cache is of no interest any more."""
+    """What is wrong there, named by its source: where the two copies lay in the cache is of no interest any more."""
     message = error.message.replace(f"'{error.path}'", f"'{error.path.name}' of {reference}")
-    return Damaged(error.path, message, error.hint if "git-lfs" in message else "It came so twice. Tell its owner.")
+    again = "Two downloads gave the same wrong file: tell its owner."
+    return Damaged(error.path, message, error.hint if isinstance(error, Pointer) else again)
 
 
 def folder_of(reference: Reference) -> Path:

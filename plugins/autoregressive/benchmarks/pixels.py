@@ -25,8 +25,8 @@ from sides import in_turns, line, peak_megabytes, ratio
 from zoo_autoregressive.pixel_density import PixelDensity
 from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNNConfig, RowPixelRNN
+from zoo_core.interfaces.batches import as_channels_last
 from zoo_core.testing import randomise
-from zoo_core.training.batches import as_channels_last
 from zoo_core.training.memory import keep_freed_memory
 
 

@@ -4,13 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core import info, list_models, load
+from zoo_core import info, listings, load
 
 OF_ROWS = ("gaussian", "rnade")  # two uniforms a number: see test_rnade.py
 RELEASES = [
-    row.reference
-    for row in list_models()
-    if row.tag and row.plugin == "zoo-autoregressive" and row.model not in OF_ROWS
+    row.reference for row in listings() if row.tag and row.plugin == "zoo-autoregressive" and row.model not in OF_ROWS
 ]
 
 

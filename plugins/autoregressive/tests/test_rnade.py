@@ -203,7 +203,7 @@ def test_training_standardises_and_beats_a_gaussian_where_numbers_are_not_gaussi
             super().__init__(dims=2)
             self.rows = 100 + 7 * torch.stack([angle.cos(), angle.sin()], 1)
             self.rows = self.rows + torch.randn(self.rows.shape, generator=torch.Generator().manual_seed(1))
-            self.tensors = {"train": {"vector": self.rows}}
+            self.stored = {"train": {"vector": self.rows}}
 
     data = Ring()
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
 from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
-from zoo_core import Dataset, Optimizer, Stage, Stream, linear_to_zero
+from zoo_core import Dataset, Optimizer, Stage, linear_to_zero
 
 
 class ARConfig(PixelConfig, kw_only=True):
@@ -31,6 +31,8 @@ class AR(SequenceDensity):
     """Weights [L, D, n], the one for the value just before in the last place; no weight is shared between values."""
 
     Config = ARConfig
+    batch = 100
+    optimizer = Optimizer(kind="adam", lr=1e-2, decay=linear_to_zero)
     ema = ("",)
     columns: Tensor
 
@@ -60,12 +62,6 @@ class AR(SequenceDensity):
     def begin_stage(self, stage: str, data: Dataset) -> None:
         if stage == "marginals":  # a bias that is -10 in the end would take long to come there
             self.bias.copy_(marginal_logits(self, data))
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=100)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(kind="adam", lr=1e-2, decay=linear_to_zero)}
 
 
 class ARDrawing(SequenceDrawing):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo_autoregressive.sequence_density import SequenceDensity
-from zoo_core import Dataset, Objective, Optimizer, Stage, Stream, UsageError
+from zoo_core import Dataset, Stage, UsageError
 
 PSEUDOCOUNT = 0.5
 BATCH = 1000  # examples that are counted at a time
@@ -49,6 +49,9 @@ class CountedDensity(SequenceDensity):
 
     fitted: Tensor
 
+    batch = BATCH
+    optimizer = None  # it counts
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.register_buffer("fitted", torch.tensor(False))
@@ -81,12 +84,3 @@ class CountedDensity(SequenceDensity):
     def begin_stage(self, stage: str, data: Dataset) -> None:
         self.fit(level_batches(self, data))
         self.fitted.fill_(True)
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=BATCH)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {}
-
-    def objectives(self) -> list[Objective]:
-        return []

@@ -28,7 +28,7 @@ from torch import Generator, Tensor, nn
 from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
 from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
-from zoo_core import Dataset, Loss, Optimizer, Stage, Stream, linear_to_zero
+from zoo_core import Dataset, Loss, Optimizer, Stage, linear_to_zero
 
 BLOCK = 16  # T, values whose hidden layers are computed together; no result depends on it
 
@@ -45,6 +45,8 @@ class EoNADE(SequenceDensity):
     """`order` is the ordering in use, the first of `orders` unless `along` another: `forward` and `draw` follow it."""
 
     Config = EoNADEConfig
+    batch = 100
+    optimizer = Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)
     ema = ("",)
     select_by = "loss"
     orders: Tensor
@@ -179,12 +181,6 @@ class EoNADE(SequenceDensity):
             if progress is not None:
                 progress((number + 1) / len(masks))
         return completed
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=100)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)}
 
 
 class EoNADEDrawing(SequenceDrawing):

@@ -19,7 +19,7 @@ from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
 from zoo_autoregressive.sequence_density import SequenceDrawing
 from zoo_core import RecordError
 
-LARGEST_TABLE = 2**26  # contexts
+LARGEST_TABLE = 2**26  # numbers
 
 
 class MarkovConfig(PixelConfig, kw_only=True):
@@ -30,10 +30,10 @@ class MarkovConfig(PixelConfig, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         values = self.height * self.width * self.channels
-        if self.levels ** min(self.order, values) * values > LARGEST_TABLE:
+        if self.levels ** min(self.order, values) * values * (self.levels - 1) > LARGEST_TABLE:
             raise RecordError(
                 f"order {self.order} with {self.levels} levels and {values} values needs more than {LARGEST_TABLE:,} "
-                "contexts, choose a smaller order"
+                "numbers, choose a smaller order"
             )
 
 

@@ -25,7 +25,7 @@ from zoo_autoregressive.nade_drawing import NADEDrawing, draw_bits
 from zoo_autoregressive.nade_recurrence import nade_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
 from zoo_autoregressive.sequence_density import SequenceDensity
-from zoo_core import Optimizer, Stream, linear_to_zero
+from zoo_core import Optimizer, linear_to_zero
 
 
 class NADEConfig(PixelConfig, kw_only=True):
@@ -40,6 +40,9 @@ class NADE(SequenceDensity):
     """One hidden layer, one ordering ([1], figure 1)."""
 
     Config = NADEConfig
+    batch = 100
+    # Without weight decay it learns the bits of the train split by heart.
+    optimizer = Optimizer(kind="adamw", lr=1e-2, options={"weight_decay": 0.03}, decay=linear_to_zero)
     ema = ("",)
 
     def __init__(self, config: NADEConfig) -> None:
@@ -81,10 +84,3 @@ class NADE(SequenceDensity):
         bits = draw_bits(self, sequence, progress)[torch.argsort(self.order)]
         c = self.config
         return bits.unflatten(0, (c.height, c.width, c.channels)).permute(2, 0, 1, 3)
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=100)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        # Without weight decay it learns the bits of the train split by heart.
-        return {"main": Optimizer(kind="adamw", lr=1e-2, options={"weight_decay": 0.03}, decay=linear_to_zero)}

@@ -22,13 +22,14 @@ BLOCK = 32  # T; no result depends on it. With 16 or 56 a step of 64 digits take
 
 
 def nade_logits(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
-    """x [B, D], W [D, h], b [h], V [D, L, h] -> [B, D, L].
+    """x [B, D], W [D, h], b [h], V [D, L, h] -> [B, D, L]. Autocast is off inside: long sums need all digits.
 
     NOTE: the derivative with respect to an x_i that is exactly 0 is not complete, since its layer is not computed.
     """
     if torch.compiler.is_compiling():  # a program has the same shapes whatever the values
         return every_layer(x, W, b, V)
-    logits: Tensor = _Recurrence.apply(x, W, b, V)  # type: ignore[no-untyped-call]
+    with torch.autocast(x.device.type, enabled=False):
+        logits: Tensor = _Recurrence.apply(x, W, b, V)  # type: ignore[no-untyped-call]
     return logits
 
 

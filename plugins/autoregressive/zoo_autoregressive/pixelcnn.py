@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from zoo_autoregressive.masks import MaskedConv2d
 from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
 from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
-from zoo_core import Optimizer, Stream
 
 
 class PixelCNNConfig(PixelConfig, kw_only=True):
@@ -65,6 +64,7 @@ class PixelCNN(PixelDensity):
 
     def __init__(self, config: PixelCNNConfig) -> None:
         super().__init__(config)
+        self.optimizer = pixel_optimizer(config.optimizer, adam_lr=5e-3)
         c, width = config.channels, 2 * config.hidden
         self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
         self.layers = nn.ModuleList(ResidualBlock(config) for _ in range(config.layers))
@@ -84,12 +84,6 @@ class PixelCNN(PixelDensity):
         maps = self.head1(torch.relu(maps))
         logits = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
         return logits.unflatten(1, (self.config.channels, -1)).transpose(1, 2)  # [B, levels, C, H, W]
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=32)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": pixel_optimizer(self.config.optimizer, adam_lr=5e-3)}
 
     def begin_drawing(self, n: int) -> PixelCNNDrawing:
         return PixelCNNDrawing(self, n)

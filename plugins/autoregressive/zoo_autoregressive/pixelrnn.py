@@ -24,7 +24,6 @@ from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
 from zoo_autoregressive.masks import MaskedConv2d, MaskedLinear, group_mask
 from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
 from zoo_autoregressive.pixelrnn_drawing import DiagonalDrawing, RowDrawing
-from zoo_core import Optimizer, Stream
 
 
 class PixelRNNConfig(PixelConfig, kw_only=True):
@@ -177,6 +176,7 @@ class PixelRNN(PixelDensity):
 
     def __init__(self, config: PixelRNNConfig) -> None:
         super().__init__(config)
+        self.optimizer = pixel_optimizer(config.optimizer, adam_lr=3e-3)
         c, width = config.channels, 2 * config.hidden
         self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
         self.layers = nn.ModuleList(ResidualLayer(self.LSTM(config), config) for _ in range(config.layers))
@@ -208,12 +208,6 @@ class PixelRNN(PixelDensity):
     def read_out(self, maps: Tensor) -> Tensor:
         """Logits from the last layer's features: [2h, N] -> [C * (1 or levels), N]."""
         return self.output(torch.relu(self.head2(torch.relu(self.head1(torch.relu(maps))))))
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=32)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": pixel_optimizer(self.config.optimizer, adam_lr=3e-3)}
 
 
 class DiagonalPixelRNN(PixelRNN):

@@ -22,7 +22,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_autoregressive.vector_density import VectorConfig, VectorDensity, standard_normal
-from zoo_core import Optimizer, Stream, linear_to_zero
+from zoo_core import Optimizer, linear_to_zero
 
 
 class RNADEConfig(VectorConfig, kw_only=True):
@@ -52,10 +52,13 @@ class RNADE(VectorDensity):
     """One hidden layer, the order of the columns."""
 
     Config = RNADEConfig
+    batch = 50
     ema = ("",)
 
     def __init__(self, config: RNADEConfig) -> None:
         super().__init__(config)
+        options = {"weight_decay": config.weight_decay}
+        self.optimizer = Optimizer(kind="adamw", lr=3e-3, options=options, clip=10.0, decay=linear_to_zero)
         d, h, k = config.dims, config.hidden, config.components
         self.W = nn.Parameter(torch.empty(d, h))
         self.b = nn.Parameter(torch.zeros(h))
@@ -94,10 +97,3 @@ class RNADE(VectorDensity):
         component = (cumulative <= uniforms[:, :1]).sum(1, keepdim=True).clamp(max=cumulative.shape[1] - 1)  # [B, 1]
         chosen = means.gather(1, component)[:, 0], widths.gather(1, component)[:, 0]
         return chosen[0] + chosen[1] * standard_normal(uniforms[:, 1])
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=50)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        options = {"weight_decay": self.config.weight_decay}
-        return {"main": Optimizer(kind="adamw", lr=3e-3, options=options, clip=10.0, decay=linear_to_zero)}

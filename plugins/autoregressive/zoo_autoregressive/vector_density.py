@@ -15,7 +15,7 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_autoregressive.pixel_density import expand_known
-from zoo_core import Dataset, Field, Loss, Model, Record, Stage, Stream, UsageError
+from zoo_core import Dataset, Field, Loss, Model, Record, Stage, UsageError
 
 
 class VectorConfig(Record, kw_only=True):
@@ -28,6 +28,7 @@ class VectorDensity(Model):
     """Writes `standard_log_prob` and `draw_next`; a Density, a Sampler and a Completer once it is fitted."""
 
     Config = VectorConfig
+    batch = 50
     config: Any
     cpu_threads = 1
     mean: Tensor
@@ -109,9 +110,6 @@ class VectorDensity(Model):
             self.mean.copy_(rows.mean(0))
             self.std.copy_(rows.std(0, correction=0).clamp(min=1e-6))
             self.fitted.fill_(True)
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=50)}
 
     def _require_fitted(self) -> None:
         if not torch.compiler.is_compiling() and not self.fitted:

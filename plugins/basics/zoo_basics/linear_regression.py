@@ -15,7 +15,9 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_basics.row_regressor import RowRegressor
-from zoo_core import Dataset, Loss, Objective, Optimizer, Record, Stage, Stream
+from zoo_core import Dataset, Loss, Optimizer, Record, Stage
+
+EVERYTHING = 2**31 - 1  # examples in a batch of gradient descent
 
 
 class LinearRegressionConfig(Record, kw_only=True):
@@ -34,6 +36,11 @@ class LinearRegression(RowRegressor):
 
     def __init__(self, config: LinearRegressionConfig) -> None:
         super().__init__(config)
+        if config.solver == "normal":
+            self.optimizer = None  # the equations are solved
+        else:
+            self.batch = 16 if config.solver == "sgd" else EVERYTHING
+            self.optimizer = Optimizer(kind="sgd", lr=0.1 if config.solver == "gd" else 0.02)
         self.linear = nn.Linear(config.inputs, config.targets)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -80,15 +87,3 @@ class LinearRegression(RowRegressor):
         solution = torch.linalg.pinv(gram, hermitian=True) @ moment  # [D + 1, T]
         self.linear.weight.copy_(solution[:-1].T)
         self.linear.bias.copy_(solution[-1])
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        everything = 2**31 - 1
-        return {"x": Stream(batch=16 if self.config.solver == "sgd" else everything)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        if self.config.solver == "normal":
-            return {}
-        return {"main": Optimizer(kind="sgd", lr=0.1 if self.config.solver == "gd" else 0.02)}
-
-    def objectives(self) -> list[Objective]:
-        return [] if self.config.solver == "normal" else super().objectives()

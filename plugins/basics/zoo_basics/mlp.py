@@ -25,7 +25,6 @@ from zoo_core import (
     Optimizer,
     Record,
     RecordError,
-    Stream,
     Uncertainty,
     UsageError,
     labelled_images,
@@ -58,11 +57,13 @@ class MLP(Model):
     """The network, without a use."""
 
     Config = MLPConfig
+    batch = 128
 
     config: Any
 
     def __init__(self, config: MLPConfig, inputs: int, outputs: int) -> None:
         super().__init__(config)
+        self.optimizer = OPTIMIZERS[config.optimizer]
         sizes = (inputs, *config.hidden, outputs)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         for layer in self.layers:
@@ -74,12 +75,6 @@ class MLP(Model):
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=128)}
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": OPTIMIZERS[self.config.optimizer]}
 
 
 # --- classification -------------------------------------------------------------------------------------------------

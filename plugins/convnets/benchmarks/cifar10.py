@@ -35,9 +35,8 @@ sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_core import Dataset, Model, ZooError, create, default_registry
-from zoo_core.steps.augmentation import read_augmentation
-from zoo_core.steps.notation import parse_step
-from zoo_core.training.batches import Batch
+from zoo_core.interfaces.batches import Batch
+from zoo_core.steps.notation import parse_step, read_steps
 from zoo_core.training.loop import Loop
 from zoo_core.training.memory import keep_freed_memory
 from zoo_core.training.optimizers import KINDS
@@ -99,15 +98,15 @@ def hand_written_steps(model: Model, batches: Iterator[Batch], *, bf16: bool, ch
 
 
 def our_loop(model: Model, data: Dataset) -> Loop:
-    augmentation = read_augmentation([parse_step(text) for text in AUGMENTATION], "the benchmark")
+    augmentation = read_steps([parse_step(text) for text in AUGMENTATION], "the benchmark", option="augment")
     return Loop(model, data, seed=0, steps=10**9, batch=BATCH, augmentation=augmentation)
 
 
 def next_batch(loop: Loop) -> Batch:
     """What a step of the loop begins with."""
-    ((name, stream),) = loop.model.streams(0.0).items()
-    indices = loop.feeders[name].next(BATCH)
-    return loop._own_part({name: loop._batch(name, stream, indices)})[name]
+    (name,) = loop.model.streams(0.0)
+    batch = loop.next_batch(name, BATCH, loop.progress)
+    return loop._own_part({name: loop._prepared(name, batch)})[name]
 
 
 def decoded(data: Dataset) -> tuple[Tensor, Tensor]:

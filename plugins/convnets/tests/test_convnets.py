@@ -210,7 +210,7 @@ def test_a_fresh_head_leaves_the_backbone_bit_identical(name):
     after = model.state_dict()
     changed = [key for key in before if not torch.equal(before[key], after[key])]
     assert before.keys() == after.keys()
-    allowed = (f"{model.head}.", "aux1.fc2.")
+    allowed = (f"{model.head_module}.", "aux1.fc2.")
     assert changed and all(key.startswith(allowed) for key in changed)
     assert model.logits(images(model)).shape == (2, 7)
     assert torch.equal(model.extract_features(images(model), [PENULTIMATE])[PENULTIMATE], penultimate)
@@ -223,7 +223,7 @@ def test_the_head_makes_the_logits_of_the_penultimate_features(name):
     x = images(model)
     before = model.extract_features(x, [PENULTIMATE])[PENULTIMATE]
     torch.testing.assert_close(
-        model.get_submodule(model.head)(before) * getattr(model.config, "logit_scale", 1), model.logits(x)
+        model.get_submodule(model.head_module)(before) * getattr(model.config, "logit_scale", 1), model.logits(x)
     )
 
 

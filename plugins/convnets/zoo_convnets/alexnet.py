@@ -79,7 +79,7 @@ class AlexNet(ImageClassifier):
 
     Config = AlexNetConfig
     key_maps = {"torchvision": {}}
-    head = "classifier.6"
+    head_module = "classifier.6"
 
     def __init__(self, config: AlexNetConfig) -> None:
         super().__init__(config, smallest=SMALLEST[config.variant])

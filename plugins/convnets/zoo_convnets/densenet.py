@@ -40,7 +40,7 @@ class DenseNet(ImageClassifier):
     """Layers for features: features.denseblock1, features.transition1, … features.norm5."""
 
     Config = DenseNetConfig
-    head = "classifier"
+    head_module = "classifier"
 
     def __init__(self, config: DenseNetConfig) -> None:
         halvings = len(config.blocks) - 1 + (0 if config.small_images else 2)

@@ -33,7 +33,7 @@ class DigitClassifier(ImageClassifier):
 
     Config = DigitClassifierConfig
     augmentation = ()
-    head = "classifier"
+    head_module = "classifier"
 
     def __init__(self, config: DigitClassifierConfig) -> None:
         super().__init__(config, smallest=8)

@@ -76,7 +76,7 @@ class GoogLeNet(ImageClassifier):
 
     Config = GoogLeNetConfig
     key_maps = {"torchvision": {}}
-    head = "fc"
+    head_module = "fc"
 
     def __init__(self, config: GoogLeNetConfig) -> None:
         small, paper = config.variant == "small", config.variant == "2014"

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch.nn.functional as F
@@ -22,7 +22,6 @@ from zoo_core import (
     Optimizer,
     Record,
     RecordError,
-    Stream,
     UnknownName,
     UsageError,
     labelled_images,
@@ -52,7 +51,8 @@ class ImageClassifier(Model):
     """Base of the convolutional networks; a Classifier and a FeatureExtractor."""
 
     Config = ImageClassifierConfig
-    head: ClassVar[str]
+    batch = 128
+    head_module: str
     augmentation = ("crop:padding=4", "flip")  # for small photographs, as in He et al., 2015, section 4.2
     select_by = "accuracy"
     precision = "bf16"
@@ -117,7 +117,7 @@ class ImageClassifier(Model):
         with ExitStack() as hooks:
             for name in set(names):
                 if name == PENULTIMATE:
-                    head = self.get_submodule(self.head)
+                    head = self.get_submodule(self.head_module)
                     handle = head.register_forward_pre_hook(lambda module, inputs, name=name: keep(name, inputs[0]))
                 else:
                     module = self._layer(name)
@@ -144,13 +144,10 @@ class ImageClassifier(Model):
 
     def reset_head(self, n: int) -> None:
         """Replace the last layer by a fresh one with n outputs; all else keeps its weights."""
-        self.set_submodule(self.head, fresh(self.get_submodule(self.head), n))
+        self.set_submodule(self.head_module, fresh(self.get_submodule(self.head_module), n))
         self.config = msgspec.structs.replace(self.config, classes=n, class_names=())
 
     # Training.
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=128)}
 
     def optimizers(self) -> dict[str, Optimizer]:
         chosen = OPTIMIZERS[self.config.optimizer]

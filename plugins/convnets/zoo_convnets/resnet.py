@@ -53,7 +53,7 @@ class ResNet(ImageClassifier):
 
     Config = ResNetConfig
     key_maps = {"torchvision": {}, "timm": {}}
-    head = "fc"
+    head_module = "fc"
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__(config)

@@ -30,7 +30,7 @@ class ResNet9(ImageClassifier):
     """Layers for features: prep, layer1, layer2, layer3."""
 
     Config = ResNet9Config
-    head = "linear"
+    head_module = "linear"
     augmentation = ("crop:padding=4,mode=reflect", "flip", "cutout:size=8")
 
     def __init__(self, config: ResNet9Config) -> None:

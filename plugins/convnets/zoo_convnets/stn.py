@@ -48,7 +48,7 @@ class STN(ImageClassifier):
 
     Config = STNConfig
     augmentation = ()
-    head = "fc"
+    head_module = "fc"
 
     def __init__(self, config: STNConfig) -> None:
         super().__init__(config, smallest=16 if config.placement == "inner" else 8)

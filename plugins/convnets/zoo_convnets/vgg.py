@@ -74,7 +74,7 @@ class VGG(ImageClassifier):
         if config.hidden:
             dropout = 0.5 if config.dropout is None else config.dropout
             self.avgpool = nn.AdaptiveAvgPool2d(PLACES)
-            self.head = "classifier.6"
+            self.head_module = "classifier.6"
             self.classifier = nn.Sequential(
                 nn.Linear(channels * PLACES**2, config.hidden),
                 nn.ReLU(inplace=True),
@@ -86,7 +86,7 @@ class VGG(ImageClassifier):
             )
         else:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
-            self.head = "classifier"
+            self.head_module = "classifier"
             self.classifier = nn.Linear(channels, config.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

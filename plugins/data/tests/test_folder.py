@@ -278,7 +278,8 @@ def test_the_path_in_a_reference_is_as_it_is_written(
 def test_a_model_trains_resumes_and_is_measured_on_a_folder(
     save: Save, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_core.training.arguments import RunArguments, read_command
+    from zoo_core.releases.recipe import RunArguments, read_command
+    from zoo_core.training.finishing import finish
     from zoo_core.training.run import Run
 
     for i in range(20):
@@ -288,10 +289,11 @@ def test_a_model_trains_resumes_and_is_measured_on_a_folder(
         model="independent", data="folder:Some_Pets,size=4", epochs=1.0, input=[{"step": "binarize"}], licence="CC0-1.0"
     )
     run = Run.start(tmp_path / "run", asked, registry)
+    run.close()
     monkeypatch.chdir(tmp_path)
     again = Run.resume(tmp_path / "run", registry)  # from another place
     again.train()
-    release = again.finish()
+    release = finish(again)
     assert release.recipe is not None and read_command(release.recipe) == asked
     assert release.training["data"] == "folder:Some_Pets,size=4"
     assert release.training["data_sha256"]["train"] == run.data.data_sha256("train")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zoo_core import list_models
+from zoo_core import listings
 
 if TYPE_CHECKING:
     from conftest import Hub
@@ -45,7 +45,7 @@ def test_the_chapter_for_a_team(serve: Callable[..., Hub], tmp_path: Path) -> No
     assert (tmp_path / "elsewhere").is_dir()
     page = hub.call("GET", "/ada/pixelrnn-digits")
     assert page.status == 200
-    (listing,) = list_models("pixelrnn.digits")
+    (listing,) = listings("pixelrnn.digits")
     assert f"{listing.metric('nll').value:.6g}".encode() in page.body
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from zoo_core import UsageError, ZooError
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.command_line import json_option, print_json, print_table, talk
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from zoo_core import ZooError
-from zoo_core.hub.atomic import sync_folder
+from zoo_core import ZooError, sync_folder
 from zoo_hub_server.errors import conflict
 from zoo_hub_server.names import KINDS, Kind, RepoId
 from zoo_hub_server.repository import About, Repository

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_core import UsageError, ZooError
-from zoo_core.hub.atomic import replacing
+from zoo_core import UsageError, ZooError, replacing
 from zoo_hub_server.changes import IN_GIT_UP_TO, Add, AddLarge, Operation
 from zoo_hub_server.errors import Refusal
 from zoo_hub_server.folder import HubFolder

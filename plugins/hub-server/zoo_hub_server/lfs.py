@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_core.hub.atomic import sync_folder
+from zoo_core import sync_folder
 from zoo_hub_server.errors import Refusal
 
 POINTER_MAX = 1024  # bytes; a longer file is no pointer

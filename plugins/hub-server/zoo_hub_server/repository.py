@@ -20,7 +20,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock, Timeout
 
-from zoo_core.hub.atomic import sync_folder, write_atomically
+from zoo_core import sync_folder, write_atomically
 from zoo_hub_server.changes import MAX_FILES, Add, Operation, apply
 from zoo_hub_server.errors import (
     Refusal,

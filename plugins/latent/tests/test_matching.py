@@ -242,8 +242,11 @@ def test_images_of_one_mode_can_be_drawn():
     angle = torch.atan2(z[:, 1], z[:, 0])
     assert ((angle / (2 * torch.pi / 5)).round() == 2).all()
     assert torch.equal(model.sample(50, mode=2, generator=generator()), model.decode(z))
-    with pytest.raises(UsageError, match="modes 0 to 4"):
+    with pytest.raises(UsageError, match="from 0 to 4"):
         model.sample(3, mode=5)
+    with pytest.raises(UsageError, match=r"no condition 'mod'.*'mode'"):
+        model.sample(3, mod=2)
+    assert made("aae").conditions() == {}  # a Gaussian is one piece
 
 
 @pytest.mark.parametrize("name", MAKE)

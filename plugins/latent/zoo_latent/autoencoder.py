@@ -37,6 +37,7 @@ class Autoencoder(ImageCodes):
     """An Encoder, Decoder and Reconstructor; a Sampler after `fit_prior`, which training ends with."""
 
     Config = AutoencoderConfig
+    optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
     fitted: Tensor
     mixture_weights: Tensor
@@ -55,9 +56,6 @@ class Autoencoder(ImageCodes):
         """Squared error of an image, summed over its values."""
         x = batch["image"]
         return Loss(squared_error(self.reconstruct(x), x) * len(x), weight=len(x))
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(lr=1e-3, decay=linear_to_zero)}
 
     # --- drawing images ---
 

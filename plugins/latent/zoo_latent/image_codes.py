@@ -10,7 +10,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import Field, Model, Record, Stream, UsageError
+from zoo_core import Field, Model, Record, UsageError
 from zoo_latent import networks
 
 Count = Annotated[int, Meta(ge=1, le=65536)]
@@ -32,6 +32,7 @@ class ImageCodes(Model):
     """Base of the family: an Encoder, a Decoder and a Reconstructor."""
 
     Config = CodesConfig
+    batch = 128
     channels_last = True
 
     config: Any
@@ -88,9 +89,6 @@ class ImageCodes(Model):
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             c, h, w = self.image_shape
             raise UsageError(f"images must be [B, {c}, {h}, {w}], got {list(x.shape)}")
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=128)}
 
 
 def squared_error(decoded: Tensor, x: Tensor) -> Tensor:

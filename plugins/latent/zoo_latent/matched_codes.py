@@ -1,13 +1,13 @@
 """`MatchedCodes`: autoencoders whose codes, over all images together, are made to follow a prior."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from msgspec import Meta
 from torch import Generator, Tensor
 
-from zoo_core import UsageError
+from zoo_core import Condition
 from zoo_latent.image_codes import CodesConfig, ImageCodes
 from zoo_latent.priors import PriorName, make_prior
 
@@ -28,18 +28,21 @@ class MatchedCodes(ImageCodes):
         super().__init__(config)
         self.prior = make_prior(config.prior, config.latent, config.modes)
 
-    def sample_prior(self, n: int, *, mode: int | None = None, generator: Generator | None = None) -> Tensor:
-        """n codes drawn from the prior, [n, Z], all from one of its modes if `mode` says so."""
-        modes = None
-        if mode is not None:
-            if not 0 <= mode < self.prior.modes:
-                raise UsageError(f"the prior has the modes 0 to {self.prior.modes - 1}, and there is no {mode}")
-            modes = torch.full((n,), mode)
+    def conditions(self) -> dict[str, Condition]:
+        if self.prior.modes == 1:
+            return {}
+        help = "which mode of the prior they come from; where it saw labels, their class"
+        return {"mode": Condition(kind="integer", low=0, high=self.prior.modes - 1, help=help)}
+
+    def sample_prior(self, n: int, *, generator: Generator | None = None, **conditions: Any) -> Tensor:
+        """n codes drawn from the prior, [n, Z]; with mode=3, all from that one of its modes."""
+        mode = self.check_conditions(conditions).get("mode")
+        modes = None if mode is None else torch.full((n,), mode)
         return self.prior.sample(n, mode=modes, generator=generator).to(self.device)
 
-    def sample(self, n: int, *, mode: int | None = None, generator: Generator | None = None) -> Tensor:
-        """n images decoded from draws of the prior, [n, C, H, W]; of one mode if `mode` says so."""
-        return self.decode(self.sample_prior(n, mode=mode, generator=generator))
+    def sample(self, n: int, *, generator: Generator | None = None, **conditions: Any) -> Tensor:
+        """n images decoded from draws of the prior, [n, C, H, W]; with mode=3, of that mode."""
+        return self.decode(self.sample_prior(n, generator=generator, **conditions))
 
     def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Draws of the prior, [n, Z]."""

@@ -53,6 +53,7 @@ class VAE(ImageCodes):
     only known from below."""
 
     Config = VAEConfig
+    optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 
     def __init__(self, config: VAEConfig) -> None:
@@ -155,6 +156,3 @@ class VAE(ImageCodes):
         if not temperature > 0:
             raise UsageError(f"temperature must be greater than 0, got {temperature}")
         return self.decode(temperature * self.sample_prior(n, generator=generator))
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(lr=1e-3, decay=linear_to_zero)}

@@ -23,7 +23,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import Loss, Objective, Optimizer, Stream, linear_to_zero
+from zoo_core import Loss, Objective, Optimizer, linear_to_zero
 from zoo_latent.image_codes import Count, squared_error
 from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
 from zoo_latent.networks import perceptron
@@ -68,6 +68,8 @@ class WAEMMD(MatchedCodes):
     """Algorithm 2."""
 
     Config = WAEMMDConfig
+    batch = 256  # the more images, the better is the distance known
+    optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
@@ -77,12 +79,6 @@ class WAEMMD(MatchedCodes):
         error = squared_error(self.decode(z), x)
         mmd2 = imq_mmd2(z.float(), batch["prior"]) if n > 1 else torch.zeros(())  # one image says nothing of it
         return Loss((error + self.config.weight * mmd2) * n, weight=n, parts={"error": error * n, "mmd2": mmd2 * n})
-
-    def streams(self, progress: float) -> dict[str, Stream]:
-        return {"x": Stream(batch=256)}  # the more images, the better is the distance known
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {"main": Optimizer(lr=1e-3, decay=linear_to_zero)}
 
 
 class WAEGANConfig(MatchedConfig, kw_only=True):

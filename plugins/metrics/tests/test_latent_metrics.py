@@ -176,7 +176,7 @@ def test_an_importance_weighted_number_does_not_depend_on_batches() -> None:
 
 def test_images_that_are_alike_get_different_noise() -> None:
     model, data = LinearGaussian(), Blobs(200)
-    data.tensors["test"]["image"][:] = 0.3
+    data.stored["test"]["image"][:] = 0.3
     assert len(measured(Elbo(), model, data).examples().unique()) == 200
 
 
@@ -251,7 +251,7 @@ class Coded(LinearGaussian):
 
 def normal_blobs(n: int) -> Blobs:
     data = Blobs(n)
-    data.tensors["test"]["image"] = noise(n, 1, 2, 2, seed=77)
+    data.stored["test"]["image"] = noise(n, 1, 2, 2, seed=77)
     return data
 
 
@@ -268,7 +268,7 @@ def test_the_examples_are_drawn_with_a_seed_and_not_the_first(monkeypatch: pytes
     metric = measured(PriorMmd(), LinearGaussian(), Blobs(300))
     found = metric.compute()
     assert found.n == 100 and torch.equal(metric.chosen, measured(PriorMmd(), LinearGaussian(), Blobs(300)).chosen)
-    assert (Blobs(300).tensors["test"]["label"][metric.chosen].bincount() > 20).all()  # the first 100 are of one class
+    assert (Blobs(300).stored["test"]["label"][metric.chosen].bincount() > 20).all()  # the first 100 are of one class
     assert measured(PriorMmd(), LinearGaussian(), Blobs(300), sizes=7).compute().value == pytest.approx(found.value)
 
 
@@ -305,7 +305,7 @@ def test_codes_that_a_line_separates_are_all_right() -> None:
 
 def test_the_probe_learns_from_train_and_not_from_what_it_measures() -> None:
     data = Blobs(300)
-    data.tensors["train"]["label"] = (data.tensors["train"]["label"] + 1) % 3
+    data.stored["train"]["label"] = (data.stored["train"]["label"] + 1) % 3
     assert measured(LinearProbe(), LinearGaussian(), data).compute().value == 0.0
 
 

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from zoo_core import Field, Metric, UsageError
+from zoo_core import Field, Metric, Model, Record, UsageError
 from zoo_metrics.classification import (
     BINS,
     Accuracy,
@@ -27,8 +27,11 @@ from zoo_metrics.likelihood import BitsPerDim, NegativeLogLikelihood
 from zoo_metrics.plugin import zoo_metrics
 
 
-class Known:
+class Known(Model):
     """A model that says what the batch tells it to: the image is the logits [B, K], or the log-likelihood [B, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__(Record())
 
     def logits(self, x: Tensor) -> Tensor:
         return x

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from zoo_core import Field, UsageError
+from zoo_core import Field, Model, Record, UsageError
 from zoo_metrics import outliers as module
 from zoo_metrics.outliers import OmniglotAuroc, OutlierAuroc, RotatedAuroc, as_digits, auroc
 
@@ -74,12 +74,11 @@ def test_what_has_no_auroc() -> None:
 # The metrics.
 
 
-class Rows:
+class Rows(Model):
     """A density of images that likes ink at the top, and the weights of the rows apart nothing."""
 
-    device = torch.device("cpu")
-
     def __init__(self, size: int = 4, **field: Any) -> None:
+        super().__init__(Record())
         self.field = Field(kind="image", shape=(1, size, size), **field)
         self.seen: list[Tensor] = []
 

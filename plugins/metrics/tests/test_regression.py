@@ -4,12 +4,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_core import Field, TensorDataset, UsageError
+from zoo_core import Field, Model, Record, TensorDataset, UsageError
 from zoo_metrics.regression import MeanSquaredError
 
 
-class Says:
+class Says(Model):
     """A model that predicts what the batch tells it to."""
+
+    def __init__(self) -> None:
+        super().__init__(Record())
+
+    def signature(self) -> dict[str, Field]:
+        return {"vector": Field(kind="vector", shape=(None,)), "target": Field(kind="vector", shape=(None,))}
 
     def predict(self, x: Tensor) -> Tensor:
         return x

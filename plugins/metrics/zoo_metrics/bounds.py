@@ -13,7 +13,6 @@ import torch
 from torch import Generator, Tensor
 
 from zoo_core import Model
-from zoo_metrics.likelihood import subject
 from zoo_metrics.per_example import MeanOverExamples, seeded
 
 ROWS = 500  # codes of an example that are drawn at once
@@ -26,7 +25,7 @@ class Elbo(MeanOverExamples):
     estimator = "one code drawn for each example, seed 0"
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        return model.elbo(subject(model, batch), generator=seeded(batch["index"]))
+        return model.elbo(model.subject_of(batch), generator=seeded(batch["index"]))
 
 
 class ImportanceWeightedNll(MeanOverExamples):
@@ -45,7 +44,7 @@ class ImportanceWeightedNll(MeanOverExamples):
         self.estimator = f"importance-weighted, k = {k}, seed 0"
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        x = subject(model, batch)
+        x = model.subject_of(batch)
         return torch.stack([self.nll(model, x[i : i + 1], seeded(batch["index"][i:])) for i in range(len(x))])
 
     def nll(self, model: Model, x: Tensor, generator: Generator) -> Tensor:

@@ -25,7 +25,7 @@ def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor
     """
     if "label" not in batch:
         raise UsageError("the data set has no field 'label', which a metric of classifiers needs")
-    logits, labels = model.logits(batch["image"]).detach().cpu().double(), batch["label"].cpu()
+    logits, labels = model.logits(model.subject_of(batch)).detach().cpu().double(), batch["label"].cpu()
     classes = logits.shape[1]
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):

@@ -54,7 +54,7 @@ class GeneratedAndReal(Metric):
         self.judge_name = f"{report.name} (sha256 {sha256})"
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        x = batch["image"]
+        x = batch[model.subject]
         self.real.append(self.judge(x))
         self.generated.append(self.judge(model.sample(len(x), generator=seeded(batch["index"]))))
 
@@ -92,7 +92,7 @@ class FrechetClassifier(GeneratedAndReal):
         super().begin(model, data, split, n)
         if "train" in data.splits and split != "train":
             order = torch.randperm(data.size("train"), generator=torch.Generator().manual_seed(SEED))
-            self.floor = [self.judge(batch["image"]) for batch in train_batches(model, data, order[:n])]
+            self.floor = [self.judge(batch[model.subject]) for batch in train_batches(model, data, order[:n])]
 
     def ask(self, x: Tensor) -> Tensor:
         return self.classifier.extract_features(x, [FEATURES])[FEATURES].flatten(1)

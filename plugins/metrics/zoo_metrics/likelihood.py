@@ -9,22 +9,17 @@ from zoo_core import Model
 from zoo_metrics.per_example import MeanOverExamples
 
 
-def subject(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-    """What the model gives a likelihood of: the first field that it takes, [B, …]."""
-    return batch[next(iter(model.signature()))]
-
-
 class NegativeLogLikelihood(MeanOverExamples):
     """Mean of -log p(x) over the examples, in nats."""
 
     requires = "Density"
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        return -model.log_prob(subject(model, batch))
+        return -model.log_prob(model.subject_of(batch))
 
 
 class BitsPerDim(NegativeLogLikelihood):
     """Negative log-likelihood divided by the number of values of x, in bits."""
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        return super().per_example(model, batch) / (subject(model, batch).shape[1:].numel() * math.log(2))
+        return super().per_example(model, batch) / (batch[model.subject].shape[1:].numel() * math.log(2))

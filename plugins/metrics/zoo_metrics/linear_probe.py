@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo_core import Dataset, Model, UsageError
-from zoo_metrics.likelihood import subject
 from zoo_metrics.per_example import MeanOverExamples
 from zoo_metrics.train_split import train_batches
 
@@ -43,7 +42,7 @@ class LinearProbe(MeanOverExamples):
 
     def codes(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
         """[B, Z] float64"""
-        return model.encode(subject(model, batch)).flatten(1).cpu().double()
+        return model.encode(model.subject_of(batch)).flatten(1).cpu().double()
 
 
 def logistic_regression(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo_core import Dataset, Field, Measurement, Metric, Model, UsageError, default_registry
-from zoo_metrics.likelihood import subject
 
 BATCH = 100  # outliers at a time; no result depends on it
 
@@ -69,7 +68,7 @@ class OutlierAuroc(Metric):
         self.outliers: list[Tensor] = []
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
-        self.inliers.append(strangeness(model, subject(model, batch)))
+        self.inliers.append(strangeness(model, model.subject_of(batch)))
 
     def merge(self, other: "OutlierAuroc") -> None:
         self.inliers += other.inliers
@@ -95,7 +94,7 @@ class RotatedAuroc(OutlierAuroc):
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
         super().update(model, batch)
-        self.outliers.append(strangeness(model, torch.rot90(subject(model, batch), 1, (2, 3))))
+        self.outliers.append(strangeness(model, torch.rot90(model.subject_of(batch), 1, (2, 3))))
 
     def merge(self, other: "OutlierAuroc") -> None:
         super().merge(other)

@@ -12,7 +12,6 @@ import torch
 from torch import Generator, Tensor
 
 from zoo_core import Dataset, Measurement, Metric, Model, UsageError, chosen_examples
-from zoo_metrics.likelihood import subject
 from zoo_metrics.per_example import seeded
 
 N, SEED = 2000, 0
@@ -55,7 +54,7 @@ class PriorMmd(Metric):
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
         mine = torch.isin(batch["index"].cpu(), self.chosen)
         if mine.any():
-            x = subject(model, batch)
+            x = model.subject_of(batch)
             has_noise = "generator" in inspect.signature(model.encode).parameters
             noise = {"generator": seeded(batch["index"])} if has_noise else {}
             self.codes.append(model.encode(x[mine.to(x.device)], **noise).flatten(1).cpu().double())

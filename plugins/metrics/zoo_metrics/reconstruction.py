@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from zoo_core import Model
-from zoo_metrics.likelihood import subject
 from zoo_metrics.per_example import MeanOverExamples
 
 
@@ -16,5 +15,5 @@ class ReconstructionError(MeanOverExamples):
     requires = "Reconstructor"
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        x = subject(model, batch)
+        x = model.subject_of(batch)
         return (model.reconstruct(x).double() - x.double()).square().flatten(1).mean(1)

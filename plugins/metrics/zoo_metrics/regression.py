@@ -31,7 +31,7 @@ class MeanSquaredError(MeanOverExamples):
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
         target = batch["target"].double()
         self.targets.append(target.cpu())
-        return (model.predict(batch["vector"]).double() - target).square().mean(1)
+        return (model.predict(model.subject_of(batch)).double() - target).square().mean(1)
 
     def merge(self, other: "MeanSquaredError") -> None:
         super().merge(other)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model, UsageError
+from zoo_core import Dataset, Model, UsageError, to_device
 
 BATCH = 500
 
@@ -21,5 +21,5 @@ def train_batches(model: Model, data: Dataset, chosen: Tensor | None = None) -> 
     chosen = torch.arange(data.size("train")) if chosen is None else chosen
     noise = torch.Generator().manual_seed(0)  # of a random input step
     for indices in chosen.split(BATCH):
-        batch = model.preprocess(data.batch("train", indices), generator=noise)
-        yield {name: tensor.to(model.device) for name, tensor in batch.items()}
+        batch = model.preprocess(data.batch("train", indices), data.features, generator=noise)
+        yield to_device(batch, model.device)

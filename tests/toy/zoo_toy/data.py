@@ -85,7 +85,7 @@ class Boxes(Dataset):
         generator = torch.Generator().manual_seed(4)
         self.features = {
             "image": Field(kind="image", shape=(1, 4, 4), range=(0, 1)),
-            "boxes": Field(kind="boxes", shape=(4,), ragged=True),
+            "boxes": Field(kind="boxes", shape=(4,), index="image_index"),
         }
         self.images = {split: torch.rand(n, 1, 4, 4, generator=generator) for split, n in SIZES.items()}
         self.boxes = {

@@ -68,7 +68,7 @@ class TiedClassifier(Model):
     """Two layers that share one weight, and a head."""
 
     Config = ClassifierConfig
-    head = "classify"
+    head_module = "classify"
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__(config)

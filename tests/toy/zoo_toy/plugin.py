@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo_core import CommandSpec, DatasetSpec, ModelSpec, hookimpl
+from zoo_core import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, hookimpl
 
 zoo_api = 1
 
@@ -17,6 +17,26 @@ SYSTEMS = [  # one for each way of training
     ("words", "Words", "A loss by the word"),
     ("boxes", "Boxes", "A loss by the box, of packed fields"),
 ]
+
+KINDS = [  # one for each kind of data and of answer
+    ("told", "Told", "Shows what it was told", ("Sampler",)),
+    ("rows", "Rows", "Three numbers with names", ("Density", "Sampler")),
+    ("sorter", "Sorter", "A classifier of rows", ("Classifier",)),
+    ("line", "Line", "Predicts two numbers, and how unsure it is", ("Regressor", "Uncertain")),
+    ("mood", "Mood", "A classifier of texts", ("Classifier",)),
+    ("letters", "Letters", "A language model that knows the alphabet", ("LanguageModel",)),
+    ("shout", "Shout", "Translates into capitals", ("Translator",)),
+    ("threshold", "Threshold", "Tells dark pixels from light ones", ("Segmenter",)),
+    ("spot", "Spot", "A box around all light pixels", ("Detector",)),
+    ("painter", "Painter", "Turns day into night", ("ImageTranslator",)),
+]
+
+CAPABILITIES = {
+    "staged": ("Classifier",),
+    "averaged": ("Classifier",),
+    "calibrated": ("Classifier",),
+    "boxes": ("Regressor",),
+}
 
 
 @hookimpl
@@ -46,9 +66,65 @@ def zoo_models() -> list[ModelSpec]:
             capabilities=("Classifier",),
         ),
         ModelSpec(name="toy-gan", target="zoo_toy.models:Gan", summary="Two optimizers", capabilities=("Sampler",)),
+        ModelSpec(
+            name="system-player",
+            target="zoo_toy.play:Player",
+            summary="Q-learning on a chain of five places",
+            capabilities=("Policy",),
+        ),
+        ModelSpec(
+            name="system-whitening",
+            target="zoo_toy.play:Whitening",
+            summary="Learns from its own samples",
+            capabilities=("Density", "Sampler"),
+        ),
         *(
-            ModelSpec(name=f"system-{name}", target=f"zoo_toy.systems:{target}", summary=summary)
+            ModelSpec(
+                name=f"system-{name}",
+                target=f"zoo_toy.systems:{target}",
+                summary=summary,
+                capabilities=CAPABILITIES.get(name, ()),
+            )
             for name, target, summary in SYSTEMS
+        ),
+        ModelSpec(
+            name="system-vocabulary",
+            target="zoo_toy.parts:Vocabulary",
+            summary="A table whose rows an artifact names",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-probe",
+            target="zoo_toy.parts:Probe",
+            summary="A linear layer on a release that is held frozen",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-texts",
+            target="zoo_toy.texts:TextClassifier",
+            summary="A classifier of texts with a vocabulary",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-bags",
+            target="zoo_toy.texts:BagClassifier",
+            summary="A classifier of packed sequences",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        *(
+            ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
+            for name, target, summary, capabilities in KINDS
+        ),
+        ModelSpec(
+            name="kind-nameless",
+            target="zoo_toy.kinds:Rows",
+            summary="Three numbers without names",
+            capabilities=("Density", "Sampler"),
+            preset={"columns": []},
         ),
     ]
 
@@ -98,7 +174,42 @@ def zoo_datasets() -> list[DatasetSpec]:
             licence="CC0-1.0",
             splits=splits,
         ),
+        DatasetSpec(
+            name="system-reviews",
+            target="zoo_toy.texts:Reviews",
+            summary="texts that praise or complain",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-bags",
+            target="zoo_toy.texts:Bags",
+            summary="bags of numbers",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
     ]
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="toy_return",
+            target="zoo_toy.play:Return",
+            summary="Discounted prize of an episode",
+            requires="Policy",
+            unit="prize",
+            higher_is_better=True,
+        )
+    ]
+
+
+@hookimpl
+def zoo_steps() -> list[StepSpec]:
+    return [StepSpec(name="toy-tokens", target="zoo_toy.texts:Tokens", summary="the words of texts as numbers")]
 
 
 @hookimpl

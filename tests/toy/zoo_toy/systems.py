@@ -329,7 +329,7 @@ class Boxes(Model):
         self.place = nn.Linear(PIXELS, 4)
 
     def signature(self) -> dict[str, Field]:
-        return {"image": IMAGE, "boxes": Field(kind="boxes", shape=(4,), ragged=True)}
+        return {"image": IMAGE, "boxes": Field(kind="boxes", shape=(4,), index="image_index")}
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"main": Optimizer(kind="sgd", lr=0.1)}

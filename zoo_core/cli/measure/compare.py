@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row

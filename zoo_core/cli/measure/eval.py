@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -26,9 +26,9 @@ class Result(NamedTuple):
 @click.command("eval")
 @click.argument("references", metavar="REFERENCE…", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every release whose plugin is here.")
-@click.option("--data", help="By default the data set that the release was measured on.")
+@click.option("--data", help="By default what the release was measured on, or trained on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--split", default="test", show_default=True)
+@click.option("--split", help="By default test; of a run that has not ended, validation.")
 @click.option("--metric", "metrics", multiple=True, help="By default all that fit, slow ones where recorded.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
 @click.option(

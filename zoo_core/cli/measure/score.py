@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,7 @@ def score(
     from zoo_core.measuring.scoring import score as score_images
     from zoo_core.pictures.grids import check_output
     from zoo_core.pictures.plots import save_histogram, save_maps
+    from zoo_core.torch_state import use_threads_of
 
     if not images:
         raise UsageError("name an image to score", f"For example: zoo score {reference} digit.png")
@@ -60,6 +61,7 @@ def score(
         check_output(output)
     say_which(reference)
     scorer = open_scorer(reference, device=device)
+    use_threads_of(scorer.model)
     x = _open(images, scorer.model)
     scores = score_images(scorer.model, x)
     labels = [path.name for path in images]
@@ -101,7 +103,7 @@ def _open(images: Sequence[Path], model: "Model") -> "Tensor":
     import torch
 
     from zoo_core.errors import UsageError
-    from zoo_core.pictures.reading import open_image
+    from zoo_core.interfaces.reading import open_image
 
     opened = []
     for path in images:

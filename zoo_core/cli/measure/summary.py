@@ -6,7 +6,7 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model

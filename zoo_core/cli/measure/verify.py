@@ -5,7 +5,7 @@ import sys
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table, say_which
+from zoo_core.cli.printing import json_option, print_json, print_table, say_which
 
 
 @click.command()

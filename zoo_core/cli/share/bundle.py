@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import say_which, talk
+from zoo_core.cli.printing import say_which, talk
 
 
 @click.command("bundle")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table
+from zoo_core.cli.printing import json_option, print_json, print_table
 
 
 class Finding(NamedTuple):
@@ -25,7 +25,8 @@ class Finding(NamedTuple):
 @hub_options
 @json_option
 def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
-    """Say whether the plugin, the weights and the data of each REFERENCE are here, and name what is missing.
+    """Say whether the plugin, the weights, what they depend on and the data of each REFERENCE are here, and name what
+    is missing.
 
     Default: every release whose plugin is here. REFERENCE may be a glob: 'pixelrnn*'.
     """
@@ -81,19 +82,26 @@ def _examine(reference: str) -> list[Finding]:
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import ZooError
     from zoo_core.measuring.evaluation import recorded_metrics
+    from zoo_core.weights.dependencies import locate_dependencies
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
     found = []
     names: set[str] = set()
+    what = "weights"
     try:
         located = locate(reference, registry)
         found.append(Finding(reference, "weights", True, located.source))
         names |= {entry.protocol.dataset for entry in recorded_metrics(located)}
         names |= {located.release.training["data"]} if "data" in located.release.training else set()
+        what = "plugin"
         registry.model(located.release.zoo.model)
+        what = "dependencies"
+        for dependency, needed in locate_dependencies(located, reference, registry):
+            registry.model(needed.release.zoo.model)
+            found.append(Finding(reference, f"dependency {dependency.reference}", True, needed.source))
     except ZooError as error:
-        found.append(Finding(reference, "plugin" if found else "weights", False, error.message))
+        found.append(Finding(reference, what, False, error.message))
         names |= _measured_on(reference)
     for name in sorted(names):
         try:

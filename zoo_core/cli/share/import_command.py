@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
-from zoo_core.cli.output import as_reference, talk
+from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command("import")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, talk
 
 _OFFERS = {
     "zoo_models": "models",
@@ -13,6 +13,8 @@ _OFFERS = {
     "zoo_weights": "manifests",
     "zoo_studies": "studies",
     "zoo_commands": "commands",
+    "zoo_steps": "steps",
+    "zoo_capabilities": "capabilities",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import bytes_bar, json_option, print_json, print_table, say_which
+from zoo_core.cli.printing import bytes_bar, json_option, print_json, print_table, say_which
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import say_which, talk
+from zoo_core.cli.printing import say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.push import Plan

@@ -3,7 +3,7 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table
+from zoo_core.cli.printing import json_option, print_json, print_table
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -41,8 +41,9 @@ def reproduce_command(
     Exit 0 if they are the same, or agree by the spread over seeds; 1 if they differ; 3 if nothing tells how much other
     seeds differ, or the data are others.
     """
-    from zoo_core.cli.watching import duration
     from zoo_core.interfaces.record import to_plain
+    from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.progress import duration
     from zoo_core.training.reproduce import estimate, reproduce
 
     say_which(reference)
@@ -56,6 +57,7 @@ def reproduce_command(
         here = f"about {duration(found.here)} on {found.device}" + (f", {seeds} times" if seeds > 1 else "")
         print_table(["", ""], [*rows, ["here", here]])
         return
+    keep_freed_memory()
     results = reproduce(
         reference, seeds=seeds, output=output, data_file=data_file, device=device, run_one=_watched(reference, seeds)
     )
@@ -78,8 +80,8 @@ def reproduce_command(
 
 
 def _watched(reference: str, seeds: int) -> "Callable[[Run], ReleaseConfig]":
-    from zoo_core.cli.watching import train_and_watch
     from zoo_core.releases.release import read_release
+    from zoo_core.training.progress import train_and_watch
 
     def run_one(run: "Run") -> "ReleaseConfig":
         if run.released:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, talk
 
 
 @click.command()
@@ -42,12 +42,14 @@ def study(
     if output is None:
         raise UsageError(f"where should the report of '{offer.spec.name}' go?", "Give a folder: -o report")
 
-    from zoo_core.cli.watching import train_and_watch
+    from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.progress import train_and_watch
     from zoo_core.training.study import REPORT, Report
 
     values = read_assignments(assignments, kind)
     talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} min on one core)")
     report = Report(output, registry=registry, run_one=lambda run: train_and_watch(run, test=False))
+    keep_freed_memory()
     report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
     if as_json:
         print_json(report.tables)

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
-from zoo_core.cli.output import as_reference, talk
+from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own.")
+@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
@@ -58,12 +58,13 @@ def train(
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
-    from zoo_core.cli.watching import train_and_watch
-    from zoo_core.discovery.registry import default_registry, split_path
+    from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
     from zoo_core.processes import emulates_bfloat16
+    from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
-    from zoo_core.training.arguments import RunArguments, parse_augmentation
+    from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
 
     registry = default_registry()
@@ -75,13 +76,16 @@ def train(
         return
     if resume is not None:
         given = [
-            name
-            for name in context.params
-            if name != "resume" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+            parameter.opts[0]
+            for parameter in context.command.params
+            if parameter.name not in (None, "resume")
+            and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
         ]
         if given:
             raise UsageError(
-                f"--resume takes nothing else, and there is {', '.join(given)}", "The run has its arguments."
+                f"--resume takes nothing else, and there is {', '.join(given)}",
+                "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
+                f"(where nothing was saved yet, -o {resume} will do).",
             )
         run = Run.resume(resume, registry)
         if run.released:
@@ -89,10 +93,11 @@ def train(
             return
         talk(f"Continuing at {run.loop.progress:.1%} of the run.")
     else:
-        for name, value in {"MODEL": model, "--data": data, "--output": output}.items():
+        for name, value in {"MODEL": model, "--output": output}.items():
             if value is None:
                 raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
-        assert model is not None and data is not None and output is not None
+        assert model is not None and output is not None
+        data = data or NO_DATA
         kind = registry.model_class(registry.model(model)).Config
         images = [parse_step(text) for text in input_steps]
         if size is not None and split_path(data)[1] is not None:
@@ -113,5 +118,6 @@ def train(
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
         if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
             talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
+    keep_freed_memory()
     train_and_watch(run)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.output import talk
+from zoo_core.cli.printing import talk
 
 
 @click.command()

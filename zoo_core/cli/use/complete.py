@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
 @click.command()
@@ -36,18 +36,17 @@ def complete(
     """
     import torch
 
-    from zoo_core.cli.models import load_for, with_options
+    from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
+    from zoo_core.interfaces.reading import open_image, open_mask
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_image, open_mask
 
     check_output(output)
     if keep_rows is not None and mask is not None:
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)
-    field = model.signature()["image"]
-    _, height, width = field.shape
-    x, known = open_image(image, field)
+    x, known = open_image(image, model.signature()["image"])
+    height, width = x.shape[1:]
     if keep_rows is not None:
         if keep_rows > height:
             raise UsageError(f"--keep-rows {keep_rows}: the image has only {height} rows")

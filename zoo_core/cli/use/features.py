@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, talk
+from zoo_core.cli.printing import device_option, talk
 
 BATCH = 32  # images at a time
 
@@ -30,11 +30,11 @@ def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], 
     import torch
     from safetensors.torch import save
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import write_atomically
+    from zoo_core.interfaces.reading import open_any
     from zoo_core.pictures.grids import check_parent
-    from zoo_core.pictures.reading import open_any
 
     if output.suffix != ".safetensors":
         raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import json_option, print_json, say_which
+from zoo_core.cli.printing import json_option, print_json, say_which, talk
 
 
 @click.command()
@@ -21,11 +21,16 @@ def info(reference: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if "unfinished" in found:
+        talk(f"Note: {found['unfinished']}")
     for label, value in _lines(found):
         click.echo(f"{label:<12} {value}" if value else label)
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    from zoo_core.interfaces.conditions import Condition
+    from zoo_core.interfaces.record import read_record
+
     training = found.get("training", {})
     lines = [(found["reference"], found.get("summary") or found.get("description", ""))]
     lines += [
@@ -43,7 +48,12 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     if "files" not in found:
         return [*lines, ("weights", f"none published; train it: zoo train {found['model']} --data DATA -o runs/mine")]
     lines += [(f"  {name}", str(value)) for name, value in found.get("config", {}).items()]
+    for name, condition in found.get("conditions", {}).items():
+        lines.append(("with", read_record(Condition, condition, name).text(name)))
     lines += [("input", ", ".join(map(str, found.get("input", []))) or "as it is"), ("", "")]
+    for name, dependency in found.get("dependencies", {}).items():
+        pinned = f"{dependency['reference']}, model.safetensors sha256 {dependency['model_sha256']}"
+        lines.append(("needs", f"{name}: {pinned}"))
     for entry in found["metrics"]:
         protocol = entry["protocol"]
         error = f" ± {entry['stderr']:.2g}" if entry.get("stderr") is not None else ""
@@ -73,7 +83,9 @@ def _training(training: dict[str, Any]) -> str:
     if not training:
         return "-"
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
+    steps, epochs = f"{training.get('steps')} steps", training.get("epochs")
+    done, best = (steps, "best_step") if epochs is None else (f"{epochs} epochs ({steps})", "best_epoch")
     return (
-        f"{training.get('epochs')} epochs ({training.get('steps')} steps) in {training.get('wall_seconds')} s "
-        f"on {training.get('device')}, seed {training.get('seed')}, best epoch {training.get('best_epoch')}; {versions}"
+        f"{done} in {training.get('wall_seconds')} s on {training.get('device')}, seed {training.get('seed')}, "
+        f"{best.replace('_', ' ')} {training.get(best)}; {versions}"
     )

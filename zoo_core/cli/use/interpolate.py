@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, talk
+from zoo_core.cli.printing import device_option, talk
 
 
 @click.command()
@@ -23,9 +23,9 @@ def interpolate(reference: str, first: Path, last: Path, output: Path, steps: in
     """
     import torch
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Encoder", reference, device, "Decoder")

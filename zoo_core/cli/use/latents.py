@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, progress_bar, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ def latents(
     """
     import torch
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
     from zoo_core.discovery.registry import default_registry, normalise
     from zoo_core.errors import UsageError
     from zoo_core.interfaces.capabilities import Decoder
@@ -81,11 +81,11 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
 
     from zoo_core.interfaces.step import evaluation_generator
 
-    subject, noise = next(iter(model.signature())), evaluation_generator(model.input)
+    subject, noise = model.subject, evaluation_generator(model.input)
     codes, labels = [], []
     with progress_bar("encoding") as show:
         for part in torch.split(chosen, BATCH):
-            batch = model.preprocess(data.batch(split, part), generator=noise)
+            batch = model.preprocess(data.batch(split, part), data.features, generator=noise)
             codes.append(model.encode(batch[subject].to(model.device)).flatten(1).cpu().double())
             if "label" in batch:
                 labels.append(batch["label"])

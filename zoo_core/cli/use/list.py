@@ -2,7 +2,7 @@
 
 import click
 
-from zoo_core.cli.output import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import json_option, print_json, print_table, talk
 
 
 @click.command("list")
@@ -16,10 +16,10 @@ def list_command(
     pattern: str, task: str | None, data: str | None, capability: str | None, sort: str | None, as_json: bool
 ) -> None:
     """List every model, with or without pretrained weights; PATTERN is a glob such as 'pixel*'."""
-    from zoo_core.catalogue.listing import list_models
+    from zoo_core.catalogue.listing import listings
     from zoo_core.interfaces.record import to_plain
 
-    rows = list_models(pattern, task=task, data=data, capability=capability, sort=sort)
+    rows = listings(pattern, task=task, data=data, capability=capability, sort=sort)
     if as_json:
         print_json([to_plain(row._asdict()) for row in rows])
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, talk
+from zoo_core.cli.printing import device_option, talk
 
 
 @click.command()
@@ -18,9 +18,9 @@ def reconstruct(reference: str, images: tuple[Path, ...], output: Path, device: 
     """Show IMAGES above their reconstructions by REFERENCE, with the squared error per pixel, in one PNG."""
     import torch
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Reconstructor", reference, device)

@@ -1,20 +1,32 @@
 """zoo sample"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, progress_bar, talk
+from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.printing import device_option, progress_bar, talk
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @click.command()
 @click.argument("reference")
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG of all.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A PNG of all images; of rows of numbers, a .csv or .jsonl, by default CSV on stdout.",
+)
 @click.option("--each", type=click.Path(file_okay=False, path_type=Path), help="A new folder, a PNG of each: 0.png, …")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@with_option
 @device_option
 @hub_options
 def sample(
@@ -24,37 +36,84 @@ def sample(
     each: Path | None,
     seed: int,
     temperature: float | None,
+    told: tuple[str, ...],
     device: str,
 ) -> None:
-    """Draw new examples from the pretrained model REFERENCE into one labelled PNG, or each into its own."""
+    """Draw new examples from the pretrained model REFERENCE: images into one labelled PNG, or each into its own; or
+    rows of numbers."""
     import torch
 
-    from zoo_core.cli.models import load_for, with_options
-    from zoo_core.errors import UsageError
-    from zoo_core.hub.atomic import check_new_folder
-    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png, to_pil
-
-    if output is None and each is None:
-        raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
-    if output is not None:
-        check_output(output)
-    if each is not None:
-        check_new_folder(each)
-        check_parent(each)
-    model, name = load_for("Sampler", reference, device)
+    _check_outputs(output, each)
+    model, name = load_for("Sampler", reference, device, takes=("image", "row"))
+    field = model.signature()[model.subject]
+    _check_kind(field.kind == "image", output, each)
+    conditions = read_conditions(told, model, reference)
     with progress_bar("sampling") as show:
-        images = with_options(
+        drawn = with_options(
             model.sample,
             number,
+            told=conditions,
             generator=torch.Generator().manual_seed(seed),
             temperature=temperature,
             progress=lambda done: show(done, ""),
         )
     settings = f"{number} samples, seed {seed}" + (f", temperature {temperature:g}" if temperature else "")
+    settings += "".join(f", {condition} {value}" for condition, value in conditions.items())
+    if field.kind == "image":
+        _write_images(drawn, output, each, f"{name}: {settings}")
+    else:
+        _write_rows(drawn, output, field.columns)
+    written = " and ".join(str(path) for path in (output, each) if path is not None)
+    talk(f"Wrote {written}: {settings}." if written else f"{name}: {settings}")
+
+
+def _check_outputs(output: Path | None, each: Path | None) -> None:
+    """What can be told of the outputs before the model is loaded."""
+    from zoo_core.hub.atomic import check_new_folder
+    from zoo_core.pictures.grids import check_output, check_parent
+    from zoo_core.tables import SUFFIXES
+
+    if output is not None and output.suffix.lower() in SUFFIXES:
+        check_parent(output)
+    elif output is not None:
+        check_output(output)
+    if each is not None:
+        check_new_folder(each)
+        check_parent(each)
+
+
+def _check_kind(images: bool, output: Path | None, each: Path | None) -> None:
+    """Whether the outputs can hold what the model draws."""
+    from zoo_core.errors import UsageError
+    from zoo_core.pictures.grids import check_output
+    from zoo_core.tables import check_table_output
+
+    if images and output is None and each is None:
+        raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
+    if not images and each is not None:
+        raise UsageError("--each is for images, and this model draws rows of numbers", "Give -o FILE.csv.")
     if output is not None:
-        save_grid(images, output, title=f"{name}: {settings}")
+        (check_output if images else check_table_output)(output)
+
+
+def _write_images(images: "Tensor", output: Path | None, each: Path | None, title: str) -> None:
+    from zoo_core.interfaces.reading import to_pil
+    from zoo_core.pictures.grids import save_grid, save_png
+
+    if output is not None:
+        save_grid(images, output, title=title)
     if each is not None:
         each.mkdir(exist_ok=True)
         for k, image in enumerate(images):
             save_png(to_pil(image), each / f"{k}.png")
-    talk(f"Wrote {' and '.join(str(path) for path in (output, each) if path is not None)}: {settings}.")
+
+
+def _write_rows(rows: "Tensor", output: Path | None, columns: tuple[str, ...]) -> None:
+    from zoo_core.hub.atomic import write_atomically
+    from zoo_core.tables import table_text
+
+    text = table_text(rows.flatten(1).tolist(), columns, suffix=output.suffix if output else ".csv")
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text)

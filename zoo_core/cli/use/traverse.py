@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.output import device_option, talk
+from zoo_core.cli.printing import device_option, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,10 @@ def traverse(
     """
     import torch
 
-    from zoo_core.cli.models import load_for
+    from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
+    from zoo_core.interfaces.reading import open_images
     from zoo_core.pictures.grids import check_output, save_grid
-    from zoo_core.pictures.reading import open_images
 
     check_output(output)
     model, name = load_for("Encoder", reference, device, "Decoder")

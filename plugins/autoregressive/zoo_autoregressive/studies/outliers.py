@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model, Report, Study, default_registry, evaluate, list_models, load
+from zoo_core import Dataset, Model, Report, Study, default_registry, evaluate, listings, load
 
 METRICS = ("nll", "omniglot_auroc", "rotated_auroc")
 BATCH = 500
@@ -24,7 +24,7 @@ class Outliers(Study, kw_only=True):
             "outlier is less likely than a digit, 0.5 for a coin. Outliers are Omniglot's characters (test split, ink "
             "made bright, 28x28, cut at 0.5), and the same digits turned by 90 degrees."
         )
-        found = list_models(data=self.data, capability="Density", sort="nll")
+        found = listings(data=self.data, capability="Density", sort="nll")
         whole = [listing.reference for listing in found if not listing.metric("nll").protocol.input]
         references = self.releases or whole
         measured = {name: self.measured(name) for name in references}

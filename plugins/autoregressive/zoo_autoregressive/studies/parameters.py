@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from zoo_core import Report, Study, list_models, load
+from zoo_core import Report, Study, listings, load
 
 SIDE = 4  # drawn images a side of a square
 
@@ -14,7 +14,7 @@ class Parameters(Study, kw_only=True):
 
     def make(self, report: Report) -> None:
         found = []
-        for row in list_models(data=self.data, capability="Sampler"):
+        for row in listings(data=self.data, capability="Sampler"):
             entry = row.metric("nll")
             # Smaller images are other data.
             if entry is None or entry.protocol.split != "test" or entry.protocol.input:

@@ -1,23 +1,31 @@
 """What commands share in how they talk: data on stdout, talk on stderr, tables for people and lines for programs."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
+from zoo_core.progress import is_main, progress_bar, talk
+
+__all__ = [
+    "as_reference",
+    "bytes_bar",
+    "device_option",
+    "is_main",
+    "json_option",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "say_which",
+    "talk",
+]
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
-
-
-def is_main() -> bool:
-    """Whether this process is the one that talks, of those that torchrun or `accelerate launch` started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(data: object) -> None:
@@ -30,12 +38,6 @@ def as_reference(folder: Path) -> str:
     """A folder as a user writes it for a command: a bare name would be that of a model."""
     text = str(folder)
     return text if "/" in text or text.startswith((".", "~")) else f"./{text}"
-
-
-def talk(message: str) -> None:
-    """A line for the person at the terminal."""
-    if is_main():
-        click.echo(message, err=True)
 
 
 def say_which(reference: str) -> None:
@@ -77,19 +79,3 @@ def bytes_bar(label: str) -> Iterator[Callable[[float, float], None]]:
             show(min(came / max(total, 1), 1.0), f"{came / 1e6:.1f} of {total / 1e6:.1f} MB")
 
         yield on_bytes
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float, str], None]]:
-    """A bar on stderr, at a terminal only; call with the part done and a short text."""
-    if not (sys.stderr.isatty() and is_main()):
-        yield lambda done, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
-    columns += [TimeRemainingColumn(), TextColumn("{task.fields[text]}")]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=1.0, text="")
-        yield lambda done, text: progress.update(task, completed=done, text=text)

@@ -1,4 +1,4 @@
-"""What decides the result of a training run, and the command that says it."""
+"""The recipe of a release: what decides the result of a training run, and the command that says it."""
 
 import json
 import shlex
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.record import Record, to_plain
 from zoo_core.releases.release import check_licence
@@ -22,7 +23,7 @@ class RunArguments(Record, kw_only=True):
     """Everything that decides the result of a run; kept in the run folder, and as the recipe in the release."""
 
     model: str
-    data: str
+    data: str = NO_DATA
     epochs: Positive | None = None  # passes over the train split; either this or `steps`
     steps: Count | None = None
     until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
@@ -60,7 +61,7 @@ class RunArguments(Record, kw_only=True):
             elif name == "augment":
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
-            elif name not in ("model", "summary") and (name in ("data", "seed") or value != _DEFAULTS[name]):
+            elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
                 words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
         return shlex.join(words)
 
@@ -71,7 +72,7 @@ def _number_text(value: float) -> str:
     return short if float(short) == value else repr(value)
 
 
-_DEFAULTS = to_plain(RunArguments(model="", data="", epochs=1.0)) | {"epochs": None}
+_DEFAULTS = to_plain(RunArguments(model="", epochs=1.0)) | {"epochs": None}
 
 
 def read_command(command: str) -> RunArguments:

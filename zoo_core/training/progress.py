@@ -1,16 +1,16 @@
-"""A training run as the person at the terminal sees it: a bar, or lines now and then where there is no terminal."""
+"""A training run as the person who waits sees it: a bar, or lines now and then where there is no terminal."""
 
-import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from zoo_core.cli.output import progress_bar, talk
+from zoo_core.progress import Show, is_watched, progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
+from zoo_core.releases.run_folder import place_of
+from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
-from zoo_core.training.memory import keep_freed_memory
-from zoo_core.training.run import Observer, Run
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
 
 LOG_SECONDS = 30.0
 
@@ -18,17 +18,19 @@ LOG_SECONDS = 30.0
 class Watch(Observer):
     """Tells how far `run` is, how fast, and what it has reached."""
 
-    def __init__(self, run: Run, show: Callable[[float, str], None]) -> None:
+    def __init__(self, run: Run, show: Show) -> None:
         self.run, self.show = run, show
         self.began = self.said = time.monotonic()
         self.part_before = run.part_done
         self.steps_before = run.loop.step_number
 
     def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
-        text = f"epoch {self.run.loop.epochs_done:.2f}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
+        loop = self.run.loop
+        place = f"step {loop.step_number}" if loop.epochs_done is None else f"epoch {loop.epochs_done:.2f}"
+        text = f"{place}  " + "  ".join(f"{k} {v:.4g}" for k, v in report.items())
         self.show(progress, text)
         now = time.monotonic()
-        if not sys.stderr.isatty() and now - self.said > LOG_SECONDS and progress > self.part_before:
+        if not is_watched() and now - self.said > LOG_SECONDS and progress > self.part_before:
             self.said = now
             steps = (self.run.loop.step_number - self.steps_before) / (now - self.began)
             left = (now - self.began) * (1 - progress) / (progress - self.part_before)
@@ -39,13 +41,11 @@ class Watch(Observer):
 
     def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         parts = [f"{part} {k} {v:.5g}" for part in ("train", "validation") for k, v in row.get(part, {}).items()]
-        talk(f"epoch {row['epoch']:g}: {', '.join(parts)}{' (best)' if is_best else ''}")
+        talk(f"{place_of(row)}: {', '.join(parts)}{' (best)' if is_best else ''}")
 
 
 def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
     """Train to the end, make the release, measured on the test split unless `test` is off, and say what came of it."""
-    if run.processes.device.type == "cpu":
-        keep_freed_memory()
     with progress_bar("training") as show:
         watch = Watch(run, show)
         try:
@@ -54,10 +54,13 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
             what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
             talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
             raise
-        release = run.finish(watch, test=test)
+        release = finish(run, watch, test=test)
     loop = run.loop
-    best = "" if run.best_row is None else f"; the best is epoch {run.best_row['epoch']:g} by validation {run.select}"
-    talk(f"{loop.epochs_done:.4g} epochs ({loop.step_number} steps) in {duration(run.seconds)}{best}")
+    best = run.selection.row
+    chosen = "" if best is None else f"; the best is {place_of(best)} by validation {run.selection.metric}"
+    steps = f"{loop.step_number} steps"
+    done = steps if loop.epochs_done is None else f"{loop.epochs_done:.4g} epochs ({steps})"
+    talk(f"{done} in {duration(run.seconds)}{chosen}")
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release

@@ -1,0 +1,63 @@
+"""zoo generate"""
+
+import click
+
+from zoo_core.cli.assignments import read_conditions, with_option
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.printing import device_option, json_option, print_json
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("prompt", default="")
+@click.option("--length", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many tokens.")
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@click.option("--top-k", type=click.IntRange(min=1), help="Only the so many likeliest tokens can come next.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Only the likeliest with this probability.")
+@click.option("--stop", metavar="TEXT", help="End before this text.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@with_option
+@json_option
+@device_option
+@hub_options
+def generate(
+    reference: str,
+    prompt: str,
+    length: int,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    stop: str | None,
+    seed: int,
+    told: tuple[str, ...],
+    as_json: bool,
+    device: str,
+) -> None:
+    """Let the language model REFERENCE write on from PROMPT; by default from nothing.
+
+    The prompt and its continuation are printed. "-" reads the prompt from the standard input, up to the newline at its
+    end.
+    """
+    import torch
+
+    from zoo_core.tables import STDIN, read_text
+
+    if prompt == STDIN:
+        prompt = read_text(STDIN).removesuffix("\n")
+    model, _ = load_for("LanguageModel", reference, device, takes=None)
+    text = with_options(
+        model.generate,
+        prompt,
+        told=read_conditions(told, model, reference),
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    if as_json:
+        print_json({"prompt": prompt, "text": text})
+    else:
+        click.echo(prompt + text)

@@ -1,0 +1,77 @@
+"""zoo translate"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.cli.assignments import read_conditions, with_option
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.printing import device_option, json_option, print_json, talk
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.any_model import AnyModel
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
+@click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG, for images.")
+@with_option
+@json_option
+@device_option
+@hub_options
+def translate(
+    reference: str,
+    examples: tuple[str, ...],
+    beam: int | None,
+    output: Path | None,
+    told: tuple[str, ...],
+    as_json: bool,
+    device: str,
+) -> None:
+    """Say each TEXT in the other language of the translator REFERENCE, a line each; or show each IMAGE in another
+    domain, in one PNG.
+
+    A TEXT may be a file, with one text a line, or "-" for the standard input.
+    """
+    from zoo_core.errors import UsageError
+    from zoo_core.inputs import read_texts
+    from zoo_core.pictures.grids import check_output
+
+    if output is not None:
+        check_output(output)
+    model, name = load_for(("Translator", "ImageTranslator"), reference, device, takes=None)
+    conditions = read_conditions(told, model, reference)
+    if "Translator" in model.capabilities:
+        if output is not None:
+            raise UsageError("-o is for images, and this is a translator of texts")
+        texts = read_texts(examples)
+        translated = with_options(model.translate, texts, told=conditions, beam=beam)
+        if as_json:
+            print_json([{"text": a, "translation": b} for a, b in zip(texts, translated, strict=True)])
+        else:
+            click.echo("\n".join(translated))
+    else:
+        if output is None or beam is not None or as_json:
+            raise UsageError("images are translated into a PNG", "Give -o FILE.png, and neither --beam nor --json.")
+        _translate_images(model, name, examples, output, conditions)
+
+
+def _translate_images(
+    model: "AnyModel", name: str, examples: tuple[str, ...], output: Path, conditions: dict[str, Any]
+) -> None:
+    import torch
+
+    from zoo_core.inputs import open_inputs
+    from zoo_core.pictures.grids import save_grid
+
+    inputs = open_inputs(model, examples)
+    with torch.no_grad():
+        translated = model.translate_image(inputs.x, **conditions).cpu()
+    said = "".join(f", {condition} {value}" for condition, value in conditions.items())
+    title = f"{name}: images and translations{said}"
+    save_grid(torch.cat([inputs.x.cpu(), translated]), output, title=title, columns=len(examples))
+    talk(f"Wrote {output}: {len(examples)} translation{'s' if len(examples) > 1 else ''}{said}.")

@@ -1,0 +1,35 @@
+"""What the commands of a plugin share with those of the core: options, tables, JSON, progress bars.
+
+    from zoo_core.command_line import json_option, print_json, print_table
+
+Data go to stdout, and what is said to the person at the terminal goes to stderr. Importing this module brings in
+neither torch nor numpy.
+"""
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.printing import (
+    as_reference,
+    bytes_bar,
+    device_option,
+    is_main,
+    json_option,
+    print_json,
+    print_table,
+    progress_bar,
+    say_which,
+    talk,
+)
+
+__all__ = [
+    "as_reference",
+    "bytes_bar",
+    "device_option",
+    "hub_options",
+    "is_main",
+    "json_option",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "say_which",
+    "talk",
+]

@@ -1,0 +1,130 @@
+"""What a user gives a command to work on: picture files, rows of numbers, texts."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.batches import Batch, to_device
+from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.reading import open_any
+from zoo_core.interfaces.step import fields_after
+from zoo_core.tables import STDIN, read_rows, read_text
+
+BATCH = 100  # examples at a time
+
+InputKind = Literal["image", "row", "text"]
+
+
+class Inputs(NamedTuple):
+    """Examples that a user gave, as a model takes them.
+
+    Attributes:
+        kind: what they are.
+        names: what to call each: the file of a picture, the file and line of a row, a text itself.
+        x: the preprocessed subject of the batch, for the methods of capabilities.
+        shown: of pictures, what the model sees of each, [N, C, H, W] in [0, 1].
+        unused: of tables, the columns that the model does not take.
+    """
+
+    kind: InputKind
+    names: list[str]
+    x: Any
+    shown: Tensor | None = None
+    unused: tuple[str, ...] = ()
+
+
+def input_kind(model: Model) -> InputKind | None:
+    """What the examples are that a user can give the model; None where it takes something else, such as tokens that no
+    preprocessing makes of texts."""
+    kind = model.signature()[model.subject].kind
+    if kind in ("image", "text"):
+        return "image" if kind == "image" else "text"
+    if kind in ("vector", "row"):
+        return "row"
+    return "text" if model.subject in fields_after(model.input, {"text": Field(kind="text")}) else None
+
+
+def open_inputs(model: Model, given: Sequence[str]) -> Inputs:
+    """All examples that a user gave, opened for the model and preprocessed; see `input_batches`."""
+    (inputs,) = input_batches(model, given, size=None)
+    return inputs
+
+
+def input_batches(model: Model, given: Sequence[str], size: int | None = BATCH) -> Iterator[Inputs]:
+    """The examples that a user gave, opened for the model and preprocessed, at most `size` at a time.
+
+    Args:
+        given: for a model of images, picture files of any size; for one of rows, files of CSV or JSON lines; for one of
+            texts, texts, or files with one text a line. "-" is the standard input.
+
+    Raises:
+        UsageError: one cannot be read, or the model cannot take it.
+    """
+    kind = input_kind(model)
+    if kind is None:
+        raise UsageError(f"this model takes {model.signature()[model.subject].kind}, which no command can give it")
+    names: Sequence[str] = given
+    raw: Sequence[Any] = given
+    unused: tuple[str, ...] = ()
+    if kind == "row":
+        names, raw, unused = _read_rows(model, given)
+    elif kind == "text":
+        names = raw = read_texts(given)
+    size = size or len(raw)
+    for start in range(0, len(raw), size):
+        part = slice(start, start + size)
+        if kind == "image":
+            opened = [open_any(Path(path), model) for path in raw[part]]
+            shown = torch.stack([picture for picture, _ in opened])
+            yield Inputs(kind, list(names[part]), torch.cat([x for _, x in opened]), shown)
+        else:
+            yield Inputs(kind, list(names[part]), _prepared(model, raw[part], kind), unused=unused)
+
+
+def read_texts(given: Sequence[str]) -> list[str]:
+    """Texts as they are given, and those of files, one a line; "-" is the standard input.
+
+    Raises:
+        UsageError: a file that ends in .txt does not exist, one is not UTF-8, or there is no text.
+    """
+    texts = []
+    for source in given:
+        if source == STDIN or os.path.isfile(source) or source.endswith(".txt"):
+            texts += [line for line in read_text(source).splitlines() if line.strip()]
+        else:
+            texts.append(source)
+    if not texts:
+        raise UsageError(f"there is no text in {' and '.join(given)}")
+    return texts
+
+
+def _read_rows(model: Model, files: Sequence[str]) -> tuple[list[str], list[list[float]], tuple[str, ...]]:
+    """The rows of all files: what to call each, its numbers, and the columns that the model does not take."""
+    field = model.signature()[model.subject]
+    names: list[str] = []
+    values: list[list[float]] = []
+    unused: dict[str, None] = {}
+    for file in files:
+        width = field.shape[0] or (len(values[0]) if values else None)
+        rows = read_rows(file, width=width, columns=field.columns)
+        names += [f"{file}:{line}" for line in rows.lines]
+        values += rows.values
+        unused |= dict.fromkeys(rows.unused)
+    return names, values, tuple(unused)
+
+
+def _prepared(model: Model, raw: Sequence[Any], kind: InputKind) -> Any:
+    """The subject of a batch of rows or texts, preprocessed, on the model's device."""
+    field = model.signature()[model.subject]
+    batch: Batch
+    if kind == "row":
+        batch = {model.subject: torch.tensor(raw, dtype=getattr(torch, field.dtype))}
+    else:
+        batch = {model.subject if field.kind == "text" else "text": list(raw)}
+    return model.subject_of(to_device(model.preprocess(batch), model.device))

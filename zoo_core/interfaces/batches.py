@@ -1,0 +1,107 @@
+"""Batches: dicts of tensors and texts, their parts for processes and micro-batches, and texts as tensors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_core.interfaces.fields import Field
+
+Batch = dict[str, Any]  # tensors by name, and lists of texts
+
+Packed = Mapping[str, str]  # of each ragged field, the name of its index
+
+
+def packed_fields(fields: Mapping[str, Field]) -> dict[str, str]:
+    """The ragged fields, each with the name of its index."""
+    return {name: field.index for name, field in fields.items() if field.index is not None}
+
+
+def batch_size(batch: Mapping[str, Any], packed: Packed = {}) -> int:  # noqa: B006  never changed
+    """How many examples a batch holds; its packed fields and their indices do not tell."""
+    unequal = {*packed, *packed.values()}
+    return next(len(values) for name, values in batch.items() if name not in unequal)
+
+
+def part_of(batch: Mapping[str, Any], part: slice, packed: Packed = {}) -> Batch:  # noqa: B006
+    """The examples `part` of a batch, with a start and a stop; of packed fields, the rows that belong to them."""
+    rows = {
+        index: (batch[index] >= part.start) & (batch[index] < part.stop) for index in set(packed.values()) & set(batch)
+    }
+    found: Batch = {}
+    for name, values in batch.items():
+        if name in rows:
+            found[name] = values[rows[name]] - part.start
+        elif name in packed:
+            found[name] = values[rows[packed[name]]]
+        else:
+            found[name] = values[part]
+    return found
+
+
+def micro_batches(batches: Mapping[str, Batch], parts: int, packed: Mapping[str, Packed]) -> list[dict[str, Batch]]:
+    """The batches of all streams, cut into at most `parts`, none of which is empty."""
+    sizes = {stream: batch_size(batch, packed[stream]) for stream, batch in batches.items()}
+    parts = min(parts, *sizes.values())
+    if parts <= 1:
+        return [dict(batches)]
+    return [
+        {
+            stream: part_of(batch, slice(size * k // parts, size * (k + 1) // parts), packed[stream])
+            for (stream, batch), size in zip(batches.items(), sizes.values(), strict=True)
+        }
+        for k in range(parts)
+    ]
+
+
+def to_device(batch: Mapping[str, Any], device: torch.device, *, channels_last: bool = False) -> Batch:
+    """The batch on a device; images [B, C, H, W] in the memory format that convolutions like, if asked for."""
+
+    def moved(values: Any) -> Any:
+        if not isinstance(values, Tensor):  # texts stay
+            return values
+        tensor = values.to(device, non_blocking=True)
+        return as_channels_last(tensor) if channels_last and tensor.ndim == 4 else tensor
+
+    return {name: moved(values) for name, values in batch.items()}
+
+
+def as_channels_last(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] with the channels of a pixel side by side in memory.
+
+    With one channel that is also the usual format, by which torch would take it, and with it all maps that convolutions
+    make of it. Strides that say which is meant make PixelCNN train 1.5 times as fast.
+    """
+    _, c, h, w = x.shape
+    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, (h * w * c, 1, w * c, c))
+
+
+def pack_texts(batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The batch with each list of texts as two tensors, as a file of tensors holds it.
+
+    NAME.utf8 are the bytes of all texts, uint8, and NAME.ends is where each one ends, int64 [B].
+    """
+    packed: dict[str, Tensor] = {}
+    for name, values in batch.items():
+        if isinstance(values, Tensor):
+            packed[name] = values
+        else:
+            encoded = [text.encode() for text in values]
+            packed[f"{name}.utf8"] = torch.tensor(list(b"".join(encoded)), dtype=torch.uint8)
+            packed[f"{name}.ends"] = torch.tensor([len(text) for text in encoded], dtype=torch.int64).cumsum(0)
+    return packed
+
+
+def unpack_texts(packed: Mapping[str, Tensor]) -> Batch:
+    """The batch that `pack_texts` was given."""
+    batch: Batch = {}
+    for name, values in packed.items():
+        if name.endswith(".utf8"):
+            raw, ends = bytes(values.tolist()), packed[f"{name.removesuffix('.utf8')}.ends"].tolist()
+            batch[name.removesuffix(".utf8")] = [
+                raw[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)
+            ]
+        elif not (name.endswith(".ends") and f"{name.removesuffix('.ends')}.utf8" in packed):
+            batch[name] = values
+    return batch

@@ -1,0 +1,138 @@
+"""The end of a training run: its best weights, fitted and measured, become the release in its folder."""
+
+import inspect
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_core.discovery.registry import NO_DATA
+from zoo_core.errors import UsageError
+from zoo_core.interfaces.batches import Batch, to_device
+from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.model import Model
+from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
+from zoo_core.pictures.plots import save_curve
+from zoo_core.releases.artifacts import load_artifacts
+from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.writing import round_to, write_release
+from zoo_core.steps.notation import plain_step, step_text
+from zoo_core.training.observer import Observer
+from zoo_core.training.run import Run
+
+
+def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
+    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once, if `test`."""
+    try:
+        return _released(run, observer or Observer(), test)
+    finally:
+        run.close()
+
+
+def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
+    arguments, model, spec = run.arguments, run.model, run.offer.spec
+    _take_best_weights(run)
+    model.eval()
+    torch.manual_seed(arguments.seed)
+    model.fit_posthoc(_Batches(model, run.data, run.processes.device))
+    storage = getattr(torch, arguments.storage) if arguments.storage else None
+    if storage is not None:
+        round_to(model, storage)  # what is measured is what is stored
+    split = "test" if "test" in run.data.splits else run.data.splits[-1]
+    metrics = _measured(run, split, observer) if test else []
+    if not run.processes.is_main:
+        run.processes.wait()
+        return read_release(run.folder)
+    save_curve(run.curve, run.folder / "curve.png", title=f"{arguments.model} on {run.data.name}")
+    release = write_release(
+        run.folder,
+        model,
+        run.offer,
+        summary=arguments.summary or f"{spec.summary}; trained on {run.data.name}",
+        licence=Licence(
+            code=code_licence(run.offer.plugin.distribution),
+            weights=arguments.licence,
+            data="NONE" if run.has_no_data else run.registry.dataset(arguments.data).spec.licence,
+        ),
+        example=_example(run, split),
+        recipe=arguments.command(),
+        training=training_record(run),
+        storage=storage,
+        registry=run.registry,
+        metrics=metrics,
+    )
+    run.processes.wait()
+    return release
+
+
+@torch.no_grad()
+def _take_best_weights(run: Run) -> None:
+    """Those of the best epoch, else the averaged ones, else the last ones."""
+    if run.selection.weights:
+        load_artifacts(run.model, run.selection.artifacts, str(run.folder))
+        run.model.load_state_dict(run.selection.weights)
+        return
+    for name, parameter in run.loop.average.live.items():
+        parameter.copy_(run.loop.average.average[name])
+
+
+def _example(run: Run, split: str) -> Batch:
+    """Four raw examples, of which the release records what the model says of them."""
+    if run.has_no_data:
+        return run.loop.next_batch(run.loop.main, 4, progress=1.0)
+    return run.data.batch(split, torch.arange(min(4, run.data.size(split))))
+
+
+def _measured(run: Run, split: str, observer: Observer) -> list[MetricEntry]:
+    """Every number that can be had on the split: first the one that picked the epoch, those on request last."""
+    requested = run.arguments.metrics
+    try:
+        chosen = fitting_metrics(run.model, run.registry, data=run.data, recorded=requested)
+    except UsageError:  # no metric fits this model
+        return []
+    measured = run.measure(split, chosen, observer, required=False)
+    found = entries(run.model, run.data, split, measured, run.registry)
+    return sorted(found, key=lambda entry: (entry.metric != run.selection.metric, entry.metric in requested))
+
+
+def training_record(run: Run) -> dict[str, Any]:
+    """What `zoo info` tells of the training: the course's four questions, and what is needed to do it again."""
+    arguments, loop = run.arguments, run.loop
+    optimizers = [
+        f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or run.model.streams(0.0)[loop.main].batch}, "
+        f"{o.decay.__name__}" + (f", gradient norm at most {o.clip:g}" if o.clip else "")
+        for o in (optimizer.declared for optimizer in loop.optimizers.values())
+    ]
+    return {
+        "data": NO_DATA if run.has_no_data else run.data.name,
+        "data_sha256": run.digests(),
+        "loss": (inspect.getdoc(run.model.loss) or "").partition("\n")[0],
+        "optimizer": "; ".join(optimizers),
+        "precision": loop.precision,
+        "augmentation": "; ".join(step_text(plain_step(step)) for step in run.augmentation) or "none",
+        "epochs": loop.epochs_done,
+        "steps": loop.step_number,
+        "seed": arguments.seed,
+        "best_epoch": run.selection.row["epoch"] if run.selection.row else None,
+        "best_step": run.selection.row["step"] if run.selection.row else None,
+        "select": run.selection.metric,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
+        "device": str(loop.device),
+        "processes": run.processes.count,
+        "wall_seconds": round(run.seconds),
+        "curve": run.curve,
+    }
+
+
+class _Batches:
+    """What `fit_posthoc` iterates over, as often as it likes."""
+
+    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
+        self.model, self.data, self.device = model, data, device
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        split = self.model.posthoc_split
+        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
+            yield to_device(batch, self.device)

@@ -1,0 +1,32 @@
+"""What a training run tells while it goes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Observer:
+    """What a run tells while it goes; the command line shows it. The default is silence."""
+
+    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+        """After every step: part done, wall time so far, objective values averaged over the epoch so far."""
+
+    def on_validation(self, done: int, total: int) -> None:
+        """During a validation."""
+
+    def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+        """After an epoch and its validation: the new row of the curve."""
+
+
+class Means:
+    """The mean of each objective over the steps of an epoch in which it had its turn."""
+
+    def __init__(self, state: Mapping[str, tuple[float, int]] | None = None) -> None:
+        self.sums = dict(state or {})  # name -> (sum, count)
+
+    def add(self, report: Mapping[str, float]) -> None:
+        for name, value in report.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + value, count + 1)
+
+    def values(self) -> dict[str, float]:
+        return {name: total / count for name, (total, count) in self.sums.items()}
