@@ -85,14 +85,16 @@ def plain_sweep(xs: Sequence[Tensor], w_is: Tensor, b: Tensor, w_ss: Tensor, swe
     """The same, step after step as the equations say."""
     inputs = torch.baddbmm(b, w_is, torch.stack(list(xs))).unflatten(2, (-1, batch)).permute(0, 3, 1, 2)
     weight = torch.cat(list(w_ss), 2)[:, None]  # [D, 1, 4h, taps * h]
-    states: list[Tensor] = []
+    states, cells = [], []
     for t, z in enumerate(inputs.split([stop - start for start, stop in sweep.steps], 3)):  # [D, B, 4h, slots]
         if t > 0:
             z = z + weight @ torch.cat([_received(states[-1], sweep, t, offset) for offset in sweep.neighbours], 2)
         sigmoids, g = z.split([3 * w_ss.shape[3], w_ss.shape[3]], 2)
         o, f, i = sigmoids.sigmoid().chunk(3, 2)
-        new = i * g.tanh()
-        c = new if t == 0 else f * _received(c, sweep, t, 0) + new
+        c = i * g.tanh()
+        if t > 0:
+            c = c + f * _received(cells[-1], sweep, t, 0)
+        cells.append(c)
         states.append(o * c.tanh())
     return torch.cat(states, 3).permute(0, 2, 3, 1).flatten(2)
 
