@@ -34,7 +34,7 @@ def floor(module: str) -> int:
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4, "exporting": 4,
         "training": 5, "publishing": 5, "testing": 5,
-        "cli": 6, "command_line": 6,
+        "cli": 6, "command_line": 6, "__main__": 6,
     }[module.split(".")[1]]  # fmt: skip
 
 
@@ -148,6 +148,25 @@ except SystemExit as done:
 def test_commands_that_only_look_are_light(arguments: list[str]) -> None:
     modules = run(COMMAND, *arguments)
     assert "zoo_core.discovery.loader" in modules
+    assert [name for name in HEAVY if name in modules] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["load", "pixelrn"],
+        ["sample", "pixelrnn.digit", "-o", "x.png"],
+        ["train", "nadde", "--data", "mnist"],
+        ["train", "nade", "--data", "mnits"],
+        ["eval", "pixelrn"],
+        ["eval", "pixelrnn", "--metric", "nil"],
+        ["summary", "pixelrn"],
+        ["verify", "pixelrn"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_name_is_told_before_anything_heavy_is_imported(arguments: list[str]) -> None:
+    modules = run(COMMAND.replace("assert not done.code", "assert done.code == 2"), *arguments)
     assert [name for name in HEAVY if name in modules] == []
 
 

@@ -1,12 +1,13 @@
 """What the commands of a plugin share with those of the core: options, tables, JSON, progress bars.
 
-    from zoo_core.command_line import json_option, print_json, print_table
+    from zoo_core.command_line import print_json, print_table, table_options
 
 Data go to stdout, and what is said to the person at the terminal goes to stderr. Importing this module brings in
 neither torch nor numpy.
 """
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, reference_argument, references_argument
 from zoo_core.cli.printing import (
     as_reference,
     bytes_bar,
@@ -16,13 +17,14 @@ from zoo_core.cli.printing import (
     print_json,
     print_table,
     progress_bar,
-    say_which,
+    table_options,
     talk,
 )
 
 __all__ = [
     "as_reference",
     "bytes_bar",
+    "data_option",
     "device_option",
     "hub_options",
     "is_main",
@@ -30,6 +32,8 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
-    "say_which",
+    "reference_argument",
+    "references_argument",
+    "table_options",
     "talk",
 ]

@@ -6,7 +6,8 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
-@click.option("--data", help="The data set that decides the Config, as in training.")
+@reference_argument("model", weights=False)
+@data_option("The data set that decides the Config, as in training.")
 @set_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
 @hub_options
-@json_option
+@table_options
 def summary(
     model: str, data: str | None, assignments: tuple[str, ...], batch: int, depth: int | None, as_json: bool
 ) -> None:
@@ -37,9 +38,11 @@ def summary(
         return
     layers = [layer for layer in found.layers if depth is None or _depth(layer) <= depth]
     print_table(
-        ["layer", "type", "calls", "output", "parameters", "FLOPs", "sees"], [_row(layer, found) for layer in layers]
+        ["layer", "type", "calls", "output", "parameters", "FLOPs", "sees"],
+        [_row(layer, found) for layer in layers],
+        drop=["calls", "sees", "type"],
     )
-    print_table(["total", "exactly", ""], _totals(found))
+    print_table(["total", "exactly", "about"], _totals(found))
     for line in _notes(found):
         talk(line)
 
@@ -61,7 +64,6 @@ def _model(model: str, data: str | None, config: tuple[str, ...]) -> "Model":
         return create(str(reference), registry=registry, features=features, config=values)
     if data is not None or config:
         raise UsageError(f"'{model}' has its Config already; --data and --set are for the name of a model")
-    say_which(model)
     return load(model)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@click.argument("reference")
+@reference_argument()
 @click.option("--estimate", "only_estimate", is_flag=True, help="Only say how long it took, and will take here.")
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs, each with the next seed."
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
 @hub_options
-@json_option
+@table_options
 def reproduce_command(
     reference: str,
     only_estimate: bool,
@@ -46,7 +47,6 @@ def reproduce_command(
     from zoo_core.training.progress import duration
     from zoo_core.training.reproduce import estimate, reproduce
 
-    say_which(reference)
     if only_estimate:
         found = estimate(reference, data_file=data_file, device=device)
         if as_json:
@@ -55,7 +55,7 @@ def reproduce_command(
         took = "not recorded" if found.recorded is None else f"{duration(found.recorded)} on {found.recorded_device}"
         rows = [["recipe", found.recipe], ["steps", str(found.steps)], ["took", took]]
         here = f"about {duration(found.here)} on {found.device}" + (f", {seeds} times" if seeds > 1 else "")
-        print_table(["", ""], [*rows, ["here", here]])
+        print_table(["estimate", "value"], [*rows, ["here", here]])
         return
     keep_freed_memory()
     results = reproduce(
@@ -65,7 +65,7 @@ def reproduce_command(
         print_json([to_plain(result) for result in results])
     else:
         header = ["reference", "metric", "recorded", "again", "unit", "seeds", "verdict"]
-        print_table(header, [_row(reference, result) for result in results])
+        print_table(header, [_row(reference, result) for result in results], drop=["seeds", "unit"])
     for result in results:
         if result.std is not None:
             spread = f"{{seeds = {len(result.seeds)}, mean = {result.mean:.6g}, std = {result.std:.2g}}}"

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
+from zoo_core.cli.names import data_option, metric_option, model_argument
 from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
+@model_argument(required=False)
+@data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
@@ -29,7 +30,7 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
-@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@metric_option("Measure this too at the end: iwae_nll.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
@@ -59,7 +60,7 @@ def train(
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
-    from zoo_core.errors import UsageError
+    from zoo_core.errors import UsageError, ZooError
     from zoo_core.processes import emulates_bfloat16
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
@@ -119,5 +120,12 @@ def train(
         if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
             talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
     keep_freed_memory()
-    train_and_watch(run)
-    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
+    release = train_and_watch(run)
+    place = as_reference(run.folder)
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {place}")
+    measured = [entry.metric for entry in release.metrics]
+    if missing := [name for name in run.arguments.metrics if name not in measured]:
+        raise ZooError(
+            f"the release is whole, but without {', '.join(missing)}",
+            f"To see why: zoo eval {place} --metric {missing[0]}",
+        )
