@@ -1,4 +1,4 @@
-"""Where a program is made of a model, as by torch.export, its recurrence is computed in another way, to the same end."""
+"""Where a program is made of a model, as by torch.export, its recurrence is computed in another way, and equal."""
 
 import pytest
 import torch

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import say_which, talk
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import talk
 
 
 @click.command("export")
-@click.argument("reference")
+@reference_argument()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new file: .onnx or .pt2.")
 @click.option("--format", help="onnx or torch; default: what the suffix says.")
 @click.option("--method", help="What the file computes, such as log_prob; default: what the release records.")
@@ -25,7 +26,6 @@ def export_command(reference: str, output: Path, format: str | None, method: str
     from zoo_core.exporting.export import export
     from zoo_core.steps.notation import step_text
 
-    say_which(reference)
     done = export(reference, output, format=format, method=method, force=force)
     talk(f"Wrote {output}: {done.method}, as the model computes it to {done.difference:.1g}.")
     if done.preprocessing:
