@@ -20,7 +20,7 @@ __all__ = [
     "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
     "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors",
     "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
-    "evaluate", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
+    "evaluate", "export", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
     "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show",
     "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry, dataset, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
+    from zoo_core.exporting.export import export
     from zoo_core.hub.atomic import replacing, sync_folder, write_atomically
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
@@ -80,6 +81,7 @@ _HOME = {
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
+    "zoo_core.exporting.export": ("export",),
     "zoo_core.hub.atomic": ("replacing", "sync_folder", "write_atomically"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),

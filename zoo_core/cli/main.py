@@ -42,6 +42,7 @@ SECTIONS = {
         "push": ("share.push:push", "Publish a release on a hub, or in a folder."),
         "pull": ("share.pull:pull", "Fetch and verify releases, to load them without a network."),
         "search": ("share.search:search", "List the releases on a hub."),
+        "export": ("share.export:export_command", "Write a model as an ONNX or torch.export program."),
         "bundle": ("share.bundle:bundle_command", "Pack releases, data and wheels for a room without network."),
         "unbundle": ("share.bundle:unbundle_command", "Unpack and verify such a bundle."),
         "doctor": ("share.doctor:doctor", "Say whether everything works here, and what is missing."),

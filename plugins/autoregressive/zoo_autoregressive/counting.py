@@ -69,7 +69,7 @@ class CountedDensity(SequenceDensity):
         return super().draw(uniforms, **arguments)
 
     def _require_fitted(self) -> None:
-        if not self.fitted:
+        if not torch.compiler.is_compiling() and not self.fitted:
             raise UsageError(
                 f"this {type(self).__name__} has not counted anything yet",
                 "Train it (one pass: zoo train MODEL --data DATA --steps 1), or load a release.",

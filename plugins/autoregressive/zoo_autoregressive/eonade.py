@@ -118,7 +118,7 @@ class EoNADE(SequenceDensity):
 
     def sequence_logits(self, x: Tensor) -> Tensor:
         """Along the ordering in use. Every step changes the hidden layer of every image, so all are computed."""
-        a, logits = self.b.expand(len(x), -1), []  # [B, h]
+        a, logits = self.b.expand(x.shape[0], -1), []  # [B, h]
         for x_t, order in zip(x.split(BLOCK, 1), self.order.split(BLOCK), strict=True):
             w, m, v = self.W[order], self.M[order], self.V[order]  # [T, …]
             before = torch.ones(len(order), len(order), dtype=x.dtype, device=x.device).tril(-1)  # [T, T]

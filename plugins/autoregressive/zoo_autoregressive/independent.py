@@ -37,7 +37,7 @@ class Independent(CountedDensity):
         return self.logit.repeat(1, len(self.order) // self.logit.shape[1])
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        return self.value_logits().expand(len(x), -1, -1)  # [B, L, D]
+        return self.value_logits().expand(x.shape[0], -1, -1)  # [B, L, D]
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         self.logit.copy_(counted_logits(count_levels(batches, self.logit.shape[1], self.config.levels)))

@@ -71,7 +71,7 @@ class JointTable(CountedDensity):
         return tables[::-1]
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        drawing, logits = JointTableDrawing(self, len(x)), []
+        drawing, logits = JointTableDrawing(self, x.shape[0]), []
         for i, value in enumerate(x.unbind(1)):
             logits.append(drawing.next_logits(i))  # [L, B]
             drawing.take(i, value)

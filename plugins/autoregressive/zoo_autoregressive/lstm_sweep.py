@@ -27,6 +27,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (gradient, sigmoid(z), grad_input=out)
@@ -73,9 +74,35 @@ def sweep_lstm(xs: Sequence[Tensor], w_is: Tensor, b: Tensor, w_ss: Tensor, swee
     xs: x [K, N] of each direction; w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N]. Autocast is off
     inside: a state that is rounded at every step drifts.
     """
+    if torch.compiler.is_compiling():  # a program is made of operations that give new tensors
+        return plain_sweep(xs, w_is, b, w_ss, sweep, batch)
     with torch.autocast(w_is.device.type, enabled=False):
         states: Tensor = LSTMSweep.apply(w_is, b, w_ss, sweep, batch, *(x.to(w_is.dtype) for x in xs))
     return states
+
+
+def plain_sweep(xs: Sequence[Tensor], w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
+    """The same, step after step as the equations say."""
+    inputs = torch.baddbmm(b, w_is, torch.stack(list(xs))).unflatten(2, (-1, batch)).permute(0, 3, 1, 2)
+    weight = torch.cat(list(w_ss), 2)[:, None]  # [D, 1, 4h, taps * h]
+    states, cells = [], []
+    for t, z in enumerate(inputs.split([stop - start for start, stop in sweep.steps], 3)):  # [D, B, 4h, slots]
+        if t > 0:
+            z = z + weight @ torch.cat([_received(states[-1], sweep, t, offset) for offset in sweep.neighbours], 2)
+        sigmoids, g = z.split([3 * w_ss.shape[3], w_ss.shape[3]], 2)
+        o, f, i = sigmoids.sigmoid().chunk(3, 2)
+        c = i * g.tanh()
+        if t > 0:
+            c = c + f * _received(cells[-1], sweep, t, 0)
+        cells.append(c)
+        states.append(o * c.tanh())
+    return torch.cat(states, 3).permute(0, 2, 3, 1).flatten(2)
+
+
+def _received(before: Tensor, sweep: Sweep, t: int, offset: int) -> Tensor:
+    """What step t has from step t - 1 at a slot offset, [D, B, h, slots]; zero from outside the image."""
+    (first, last), (start, stop) = sweep.steps[t - 1 : t + 1]
+    return F.pad(before, (first - start - offset, stop + offset - last))
 
 
 class LSTMSweep(torch.autograd.Function):

@@ -195,7 +195,7 @@ class PixelRNN(PixelDensity):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        batch = len(x)
+        batch = x.shape[0]
         maps = self.input_conv(x).flatten(2).permute(1, 2, 0)  # [2h, P, B]
         maps = maps.index_select(1, self.order).flatten(1)  # [2h, P * B]
         for layer in self.layers:

@@ -112,7 +112,7 @@ class VectorDensity(Model):
             self.fitted.fill_(True)
 
     def _require_fitted(self) -> None:
-        if not self.fitted:
+        if not torch.compiler.is_compiling() and not self.fitted:
             raise UsageError(
                 f"this {type(self).__name__} does not know the mean and the spread of any data yet",
                 "Train it, or load a release.",
