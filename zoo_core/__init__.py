@@ -18,7 +18,7 @@ __all__ = [
     "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
     "ModelSpec", "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry",
     "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
-    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors",
+    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "batches", "cache_folder", "cached_tensors",
     "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
     "evaluate", "export", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
     "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show",
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.hub.packages import Package
     from zoo_core.interfaces.any_model import AnyModel
-    from zoo_core.interfaces.batches import to_device
+    from zoo_core.interfaces.batches import batches, to_device
     from zoo_core.interfaces.capabilities import Detections, Uncertainty, able
     from zoo_core.interfaces.capability_table import CapabilitySpec
     from zoo_core.interfaces.conditions import Condition
@@ -87,7 +87,7 @@ _HOME = {
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.hub.packages": ("Package",),
     "zoo_core.interfaces.any_model": ("AnyModel",),
-    "zoo_core.interfaces.batches": ("to_device",),
+    "zoo_core.interfaces.batches": ("batches", "to_device"),
     "zoo_core.interfaces.capabilities": ("Detections", "Uncertainty", "able"),
     "zoo_core.interfaces.capability_table": ("CapabilitySpec",),
     "zoo_core.interfaces.conditions": ("Condition",),

@@ -81,16 +81,14 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
     """Codes [n, Z] float64 of the examples at the places `chosen` [n], and their labels [n] if the data has some."""
     import torch
 
-    from zoo_core.interfaces.step import evaluation_generator
+    from zoo_core.interfaces.batches import batches
 
-    subject, noise = model.subject, evaluation_generator(model.input)
     codes, labels = [], []
     with progress_bar("encoding") as show:
-        for part in torch.split(chosen, BATCH):
-            batch = model.preprocess(data.batch(split, part), data.features, generator=noise)
-            codes.append(model.encode(batch[subject].to(model.device)).flatten(1).cpu().double())
+        for batch in batches(model, data, split, chosen, size=BATCH):
+            codes.append(model.encode(model.subject_of(batch)).flatten(1).cpu().double())
             if "label" in batch:
-                labels.append(batch["label"])
+                labels.append(batch["label"].cpu())
             show(len(codes) * BATCH / len(chosen), "")
     return torch.cat(codes), torch.cat(labels) if labels else None
 
