@@ -2,7 +2,7 @@
 
 run.json                   what the run is, written before its first step
 run.lock                   locked by the process that trains here; empty, and it stays
-curve.json                 a row an epoch
+curve.json                 a row an epoch; curve.csv and tensorboard/ where they were asked for
 checkpoint-00001234/       complete or absent: written beside and renamed, so that a kill leaves the one before
     model.safetensors      parameters and buffers
     training.safetensors   optimizer state, averaged weights, what the model keeps for training
@@ -42,6 +42,7 @@ class RunRecord(Record, kw_only=True):
     data_sha256: dict[str, str]
     config: dict[str, Any]
     dependencies: dict[str, PinnedRelease] = {}
+    log: list[str] = []  # what else the curve is written as
 
 
 def hold(folder: Path) -> "BaseFileLock | None":
@@ -123,6 +124,29 @@ def read_run(folder: Path) -> RunRecord:
         return read_record(RunRecord, json.loads((folder / RUN).read_text()), str(folder / RUN))
     except (OSError, ValueError) as error:
         raise UsageError(f"'{folder}' is not a training run: {error}") from None
+
+
+def check_resumable(folder: Path, record: RunRecord, data_sha256: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    """UsageError unless the data and the model's config are those that the run in `folder` began with."""
+    data = record.arguments.data
+    for split, digest in data_sha256.items():
+        if record.data_sha256.get(split) != digest:
+            raise UsageError(
+                f"cannot resume '{folder}': the {split} split of '{data}' is not the one it began with",
+                f"sha256 {digest}, not {record.data_sha256.get(split)}",
+            )
+    if config != record.config:
+        keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
+        changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
+        raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
+
+
+def what_is_left(folder: Path) -> str:
+    """What to do with the folder after a loss that is no number, which resuming would come to again."""
+    if found := checkpoints(folder):
+        step = int(found[-1].stem.removeprefix(PREFIX))
+        return f"Take another folder, for '{folder}' keeps step {step}, to look at: zoo info {folder}"
+    return f"Nothing was saved yet, so the folder '{folder}' will do again."
 
 
 def save_checkpoint(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@click.option("--log", multiple=True, type=click.Choice(["csv", "tensorboard"]), help="Write the curve so, too.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
@@ -56,6 +57,7 @@ def train(
     resume: Path | None,
     help_config: bool,
     device: str,
+    log: tuple[str, ...],
     **arguments: Any,
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
@@ -121,7 +123,7 @@ def train(
             augment=parse_augmentation(augment),
             **arguments,
         )
-        run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        run = Run.start(output, asked, registry, data_file=data_file, device=device, log=log)
     keep_freed_memory()
     _say_what_next(run, train_and_watch(run))
 
