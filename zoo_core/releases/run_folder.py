@@ -143,8 +143,7 @@ def check_resumable(folder: Path, record: RunRecord, data_sha256: Mapping[str, s
 
 def what_is_left(folder: Path) -> str:
     """What to do with the folder after a loss that is no number, which resuming would come to again."""
-    if found := checkpoints(folder):
-        step = int(found[-1].stem.removeprefix(PREFIX))
+    if step := last_step(folder):
         return f"Take another folder, for '{folder}' keeps step {step}, to look at: zoo info {folder}"
     return f"Nothing was saved yet, so the folder '{folder}' will do again."
 
@@ -176,6 +175,12 @@ def save_checkpoint(
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints in `folder`, oldest first."""
     return sorted(folder.glob(f"{PREFIX}*"))
+
+
+def last_step(folder: Path) -> int:
+    """The step of the last checkpoint in `folder`; 0 where there is none."""
+    found = checkpoints(folder)
+    return int(found[-1].stem.removeprefix(PREFIX)) if found else 0
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[str, Any]]:
