@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
+from zoo_core.cli.names import data_option, metric_option, model_argument
+from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
 
 if TYPE_CHECKING:
@@ -14,15 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
+@model_argument(required=False)
+@data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
 @click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option()
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
 @click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
-@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@metric_option("Measure this too at the end: iwae_nll.")
 @click.option("--log", multiple=True, type=click.Choice(["csv", "tensorboard"]), help="Write the curve so, too.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
