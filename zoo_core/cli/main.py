@@ -120,8 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+    except (click.Abort, KeyboardInterrupt) as error:  # click raises the one from the other
+        _fail(str(error.__cause__ or error) or "interrupted", 130)
     except ZooError as error:
         if debug:
             raise

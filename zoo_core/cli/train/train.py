@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
 @metric_option("Measure this too at the end: iwae_nll.")
+@click.option("--log", multiple=True, type=click.Choice(["csv", "tensorboard"]), help="Write the curve so, too.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
@@ -67,6 +68,7 @@ def train(
     resume: Path | None,
     help_config: bool,
     device: str,
+    log: tuple[str, ...],
     **arguments: Any,
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
@@ -135,7 +137,7 @@ def train(
             augment=parse_augmentation(augment),
             **arguments,
         )
-        run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        run = Run.start(output, asked, registry, data_file=data_file, device=device, log=log)
         _say_start(run)
     keep_freed_memory()
     _say_what_next(run, train_and_watch(run))

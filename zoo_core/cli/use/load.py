@@ -68,7 +68,8 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     from_there = f" --endpoint {endpoint}" if endpoint and located.source.startswith("hf:") else ""
     commands = proposed(model, reference, registry.capabilities())[:USES]
     commands += [_check(reference, release, registry)] if release.metrics else []
-    commands += [f"zoo info {reference}", f"zoo verify {reference}"]
+    commands += [f"zoo info {reference}"]
+    commands += [f"zoo verify {reference}"] if located.unfinished is None else []
     for command in commands[: USES + 1]:
         click.echo(f"  {command}{from_there}")
 
