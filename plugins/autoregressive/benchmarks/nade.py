@@ -8,7 +8,7 @@ and in the paper, where both compute the same (compared before), and with rectif
 less. All run in turns; what is printed is the median ratio of CPU seconds over rounds, and for training the most memory
 that tensors hold at once. Images are those of the static binarised MNIST (train), from ZOO_MIRROR or the network.
 
-Weights: REFERENCE, say nade, where there is a release; else fresh ones that know how often each pixel is 1. Drawing
+Weights: REFERENCE, say nade, where there is a release; else fresh ones that know how often each pixel is 1. Sampling
 costs more the more ones are drawn.
 """
 

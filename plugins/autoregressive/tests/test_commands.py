@@ -78,6 +78,6 @@ def test_commands_for_images_are_not_offered_to_a_model_of_numbers(zoo, capsys):
     with pytest.raises(SystemExit):
         main(["load", "gaussian"])
     offered = capsys.readouterr().out.partition("Next:")[2]
-    assert "zoo eval gaussian --check" in offered and "zoo sample" not in offered
+    assert "zoo eval gaussian --check" in offered and ".png" not in offered
     said = zoo("sample", "gaussian", "-n", 1, "-o", "drawn.png", code=2)
     assert "is for vector, not for images" in said and "zoo_core.load('gaussian')" in said

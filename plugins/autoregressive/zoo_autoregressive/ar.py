@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceState
 from zoo_core import Dataset, Optimizer, Stage, linear_to_zero
 
 
@@ -52,8 +52,8 @@ class AR(SequenceDensity):
         matrix = band[..., n:]  # [L, D, D], zero on and above the diagonal
         return torch.einsum("bj,lij->bli", x, matrix) + self.bias
 
-    def begin_drawing(self, n: int) -> "ARDrawing":
-        return ARDrawing(self, n)
+    def begin_sampling(self, n: int) -> "ARState":
+        return ARState(self, n)
 
     def stages(self) -> list[Stage]:
         return [Stage(name="marginals", share=0), Stage()]
@@ -64,7 +64,7 @@ class AR(SequenceDensity):
             self.bias.copy_(marginal_logits(self, data))
 
 
-class ARDrawing(SequenceDrawing):
+class ARState(SequenceState):
     def __init__(self, model: AR, n: int) -> None:
         self.model = model
         _, d, self.past = model.weight.shape

@@ -13,7 +13,7 @@ all orderings ([1], section 3.1). As a density it is the mean over K fixed order
 NOTE, where this differs from [1]: one hidden layer only; each example has a set of its own; the biases c begin at the
 frequencies of the train split; Adam with weight decay and averaged weights.
 
-Axes: B batch, D values, h hidden features, L logits a value, K orderings, T values of a block.
+Axes: B batch, D values, h hidden features, L logits a value, K orderings.
 """
 
 import math
@@ -26,11 +26,10 @@ from msgspec import Meta
 from torch import Generator, Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
+from zoo_autoregressive.fast.eonade_recurrence import eonade_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceState
 from zoo_core import Dataset, Loss, Optimizer, Stage, linear_to_zero
-
-BLOCK = 16  # T, values whose hidden layers are computed together; no result depends on it
 
 
 class EoNADEConfig(PixelConfig, kw_only=True):
@@ -42,7 +41,7 @@ class EoNADEConfig(PixelConfig, kw_only=True):
 
 
 class EoNADE(SequenceDensity):
-    """`order` is the ordering in use, the first of `orders` unless `along` another: `forward` and `draw` follow it."""
+    """`order` is the ordering that forward passes and samples follow: the first of `orders`, unless `along` another."""
 
     Config = EoNADEConfig
     batch = 100
@@ -117,21 +116,25 @@ class EoNADE(SequenceDensity):
     conditional_log_prob = None  # a mixture of orderings is no product of such factors
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        """Along the ordering in use. Every step changes the hidden layer of every image, so all are computed."""
+        """Along the ordering in use."""
+        if self.plain:
+            return self.recurrence(x)
+        logits = eonade_logits(x, self.W[self.order], self.M[self.order], self.b, self.V[self.order])
+        return logits + self.c[self.order].T
+
+    def recurrence(self, x: Tensor) -> Tensor:
+        """Value after value along the ordering: x [B, D] -> logits [B, L, D]."""
         a, logits = self.b.expand(len(x), -1), []  # [B, h]
-        for x_t, order in zip(x.split(BLOCK, 1), self.order.split(BLOCK), strict=True):
-            w, m, v = self.W[order], self.M[order], self.V[order]  # [T, …]
-            before = torch.ones(len(order), len(order), dtype=x.dtype, device=x.device).tril(-1)  # [T, T]
-            inputs = (x_t[:, None] * before) @ w + before @ m  # [B, T, h]
-            hidden = torch.sigmoid(a[:, None] + inputs)
-            logits.append(torch.einsum("bth,tlh->blt", hidden, v) + self.c[order].T)
-            a = torch.addmm(a, x_t, w) + m.sum(0)
-        return torch.cat(logits, 2)  # [B, L, D]
+        for x_i, i in zip(x.T, self.order, strict=True):
+            h_i = torch.sigmoid(a)
+            logits.append(h_i @ self.V[i].T + self.c[i])  # [B, L]
+            a = a + x_i[:, None] * self.W[i] + self.M[i]
+        return torch.stack(logits, 2)
 
-    # --- drawing ---
+    # --- sampling ---
 
-    def begin_drawing(self, n: int) -> "EoNADEDrawing":
-        return EoNADEDrawing(self, n)
+    def begin_sampling(self, n: int) -> "EoNADEState":
+        return EoNADEState(self, n)
 
     def sample(
         self,
@@ -149,7 +152,7 @@ class EoNADE(SequenceDensity):
         used = which.unique().tolist()
         for number, k in enumerate(used, start=1):
             with self.along(self.orders[k]):
-                x[which == k] = self.draw(uniforms[which == k], temperature=temperature)
+                x[which == k] = self.sample_from(uniforms[which == k], temperature=temperature)
             if progress is not None:
                 progress(number / len(used))
         return x
@@ -183,7 +186,7 @@ class EoNADE(SequenceDensity):
         return completed
 
 
-class EoNADEDrawing(SequenceDrawing):
+class EoNADEState(SequenceState):
     """Keeps the activations of every image."""
 
     def __init__(self, model: EoNADE, n: int) -> None:

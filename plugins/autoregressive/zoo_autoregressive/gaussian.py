@@ -37,7 +37,7 @@ class Gaussian(VectorDensity):
         noise = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
         return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(0) - factor.diagonal().abs().log().sum()
 
-    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+    def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
         noise = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
         return self.factor[i, :i] @ noise + self.factor[i, i] * standard_normal(uniforms[:, 0])

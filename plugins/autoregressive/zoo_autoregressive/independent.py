@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, count_levels, counted_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 
 
 class IndependentConfig(PixelConfig, kw_only=True):
@@ -42,11 +42,11 @@ class Independent(CountedDensity):
     def fit(self, batches: Iterable[Tensor]) -> None:
         self.logit.copy_(counted_logits(count_levels(batches, self.logit.shape[1], self.config.levels)))
 
-    def begin_drawing(self, n: int) -> "IndependentDrawing":
-        return IndependentDrawing(self, n)
+    def begin_sampling(self, n: int) -> "IndependentState":
+        return IndependentState(self, n)
 
 
-class IndependentDrawing(SequenceDrawing):
+class IndependentState(SequenceState):
     def __init__(self, model: Independent, n: int) -> None:
         self.logits_of, self.n = model.value_logits(), n
 

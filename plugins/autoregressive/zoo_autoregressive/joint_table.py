@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity
 from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 from zoo_core import RecordError
 
 LARGEST_TABLE = 2**24  # cells: one RGB pixel
@@ -71,17 +71,17 @@ class JointTable(CountedDensity):
         return tables[::-1]
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        drawing, logits = JointTableDrawing(self, len(x)), []
+        state, logits = JointTableState(self, len(x)), []
         for i, value in enumerate(x.unbind(1)):
-            logits.append(drawing.next_logits(i))  # [L, B]
-            drawing.take(i, value)
+            logits.append(state.next_logits(i))  # [L, B]
+            state.take(i, value)
         return torch.stack(logits, 2).transpose(0, 1)  # [B, L, D]
 
-    def begin_drawing(self, n: int) -> "JointTableDrawing":
-        return JointTableDrawing(self, n)
+    def begin_sampling(self, n: int) -> "JointTableState":
+        return JointTableState(self, n)
 
 
-class JointTableDrawing(SequenceDrawing):
+class JointTableState(SequenceState):
     """p(x_i | x_1 … x_(i-1)) is one beginning's share of another."""
 
     def __init__(self, model: JointTable, n: int) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, counted_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 from zoo_core import RecordError
 
 LARGEST_TABLE = 2**26  # numbers
@@ -70,11 +70,11 @@ class Markov(CountedDensity):
             counts += torch.bincount(cell.flatten(), minlength=len(counts))
         self.logit.copy_(counted_logits(counts.view(-1, levels)))
 
-    def begin_drawing(self, n: int) -> "MarkovDrawing":
-        return MarkovDrawing(self, n)
+    def begin_sampling(self, n: int) -> "MarkovState":
+        return MarkovState(self, n)
 
 
-class MarkovDrawing(SequenceDrawing):
+class MarkovState(SequenceState):
     """Keeps the last k values as one number."""
 
     def __init__(self, model: Markov, n: int) -> None:

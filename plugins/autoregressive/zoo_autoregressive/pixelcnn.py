@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.masks import MaskedConv2d
 from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
-from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
+from zoo_autoregressive.sampling.pixelcnn import PixelCNNState
 
 
 class PixelCNNConfig(PixelConfig, kw_only=True):
@@ -73,9 +73,9 @@ class PixelCNN(PixelDensity):
         self.output = MaskedConv2d(config.head, c * logits_per_value(config.levels), 1, groups=c, mask="B")
         for layer in self.layers:
             for conv, gain in ((layer.down, 2), (layer.conv, 2), (layer.up, 2 / config.layers)):
-                conv.start(gain)  # the sum of all blocks is then as large as what comes in
+                conv.init_weights(gain)  # the sum of all blocks is then as large as what comes in
         for conv, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
-            conv.start(gain)
+            conv.init_weights(gain)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.input_conv(x)  # [B, 2h, H, W]
@@ -85,5 +85,5 @@ class PixelCNN(PixelDensity):
         logits = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
         return logits.unflatten(1, (self.config.channels, -1)).transpose(1, 2)  # [B, levels, C, H, W]
 
-    def begin_drawing(self, n: int) -> PixelCNNDrawing:
-        return PixelCNNDrawing(self, n)
+    def begin_sampling(self, n: int) -> PixelCNNState:
+        return PixelCNNState(self, n)

@@ -89,7 +89,7 @@ class RNADE(VectorDensity):
     def standard_log_prob(self, z: Tensor) -> Tensor:
         return self.mixtures(z).log_prob(z).sum(1)
 
-    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+    def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
         a = torch.addmm(self.b, z, self.W[:i])  # [B, h]
         log_weights, means, widths = (part[:, 0] for part in self._heads(torch.relu(self.rho[i] * a)[:, None], i))

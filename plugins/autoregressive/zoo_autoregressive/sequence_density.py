@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo_autoregressive.pixel_density import PixelDensity
 
 
-class SequenceDrawing(ABC):
+class SequenceState(ABC):
     """A sequence that is being drawn. The values come in the model's order, so it is enough to count them."""
 
     step = 0
@@ -34,7 +34,7 @@ class SequenceDrawing(ABC):
 
 
 class SequenceDensity(PixelDensity):
-    """Writes `sequence_logits` and `begin_drawing`; a model with another order than the raster's sets `order`."""
+    """Writes `sequence_logits` and `begin_sampling`; a model with another order than the raster's sets `order`."""
 
     order: Tensor
     cpu_threads = 1  # many small operations: a second thread costs more than it gives
@@ -49,7 +49,7 @@ class SequenceDensity(PixelDensity):
         """Logits of every value given those before it: x [B, D] -> [B, L, D]."""
 
     @abstractmethod
-    def begin_drawing(self, n: int) -> SequenceDrawing:
+    def begin_sampling(self, n: int) -> SequenceState:
         """The state from which n sequences are drawn."""
 
     def to_sequence(self, x: Tensor) -> Tensor:
@@ -61,6 +61,6 @@ class SequenceDensity(PixelDensity):
         logits = self.sequence_logits(self.to_sequence(x)).index_select(2, torch.argsort(self.order))  # [B, L, D]
         return logits.unflatten(2, (c.height, c.width, c.channels)).permute(0, 1, 4, 2, 3)  # [B, L, C, H, W]
 
-    def places(self) -> list[tuple[int, int, int]]:
-        raster = super().places()
+    def generation_order(self) -> list[tuple[int, int, int]]:
+        raster = super().generation_order()
         return [raster[k] for k in self.order.tolist()]

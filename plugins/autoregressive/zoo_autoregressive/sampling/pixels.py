@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-class PixelDrawing:
+class PixelState:
     """An image that is being drawn. Subclasses compute the layers at one pixel, from `features` on.
 
     Attributes:
