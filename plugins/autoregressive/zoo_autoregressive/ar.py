@@ -1,5 +1,9 @@
 """AR(n): every value is a logistic regression on the n values before it.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    ar.binarized-mnist: nll 97.91 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.015 h
+
 Frey, "Graphical models for machine learning and digital communication", 1998, chapter 2 (logistic autoregressive
 networks) [1]. With n = D - 1 it is the fully visible sigmoid belief network. Where a Markov chain of order n has a
 table of 2^n contexts, this has n weights: it cannot tell all contexts apart, and can so look much farther back.

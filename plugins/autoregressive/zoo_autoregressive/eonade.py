@@ -1,5 +1,9 @@
 """EoNADE: one network that is a NADE for every ordering, and the mixture of some of them.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    eonade.binarized-mnist: nll 91.33 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.69 h
+
 Follows Uria, Murray and Larochelle, "A deep and tractable density estimator", ICML 2014 (arXiv:1310.1757) [1]. The
 network is told which values it has seen: with the values before i in an ordering in the set S,
 
@@ -10,8 +14,11 @@ others are to be predicted, from one hidden layer; D / (D - d) times their loss 
 all orderings ([1], section 3.1). As a density it is the mean over K fixed orderings, each of which costs a pass
 ([1], section 3.2).
 
-NOTE, where this differs from [1]: one hidden layer only; each example has a set of its own; the biases c begin at the
-frequencies of the train split; Adam with weight decay and averaged weights.
+Departs from [1]:
+    * one hidden layer only
+    * each example of a batch has a set of seen values of its own
+    * the biases c begin at the frequencies of the train split
+    * Adam with weight decay and averaged weights
 
 Axes: B batch, D values, h hidden features, L logits a value, K orderings.
 """

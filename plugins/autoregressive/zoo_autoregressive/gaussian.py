@@ -1,5 +1,10 @@
 """One Gaussian with full covariance: every number is linear in those before it, plus noise of one size.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    gaussian.digits-dequantized: nll -48.86 ± 1.3 nats/example (digits-dequantized test), n = 299, exact; 1 run, under
+        0.01 h
+
 log p(x) = - |L^-1 (x - mean)|^2 / 2 - log det L - D / 2 log 2 pi, with the Cholesky factor L L^T of the covariance. Row
 i of L says how number i follows from the noise of the numbers before it: the model that others must beat.
 The maximum of its likelihood is in closed form.

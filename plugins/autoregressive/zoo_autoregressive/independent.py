@@ -1,5 +1,10 @@
 """Independent values: each has its own distribution and knows nothing of the others.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    independent.binarized-mnist: nll 205.8 ± 0.45 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under
+        0.01 h
+
 p(x) = prod_i p_i(x_i): the smallest density of images, n parameters for n bits, and the bar that every other model must
 take. It is fitted in closed form, by counting (counting.py).
 

@@ -1,5 +1,10 @@
 """The whole table: one probability for every possible image.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    joint-table.binarized-mnist-4x4: nll 4.554 ± 0.021 nats/example (binarized-mnist test), n = 10,000, exact, after
+        resize and binarize; 1 run, under 0.01 h
+
 The only model that can be any distribution at all, and one that cannot be learned: n bits need 2^n - 1 parameters, one
 RGB pixel 256^3 - 1 (against 3 * 255 if its colours were independent), and almost all cells of such a table stay empty
 whatever the size of the train split. `occupied` tells how many are not.

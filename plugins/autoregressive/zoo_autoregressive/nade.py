@@ -1,5 +1,10 @@
 """NADE: the neural autoregressive distribution estimator.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    nade.binarized-mnist: nll 86.57 ± 0.22 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.11 h
+    nade.mnist-dynamic: nll 84.09 ± 0.21 nats/example (mnist test), n = 10,000, exact, after binarize; 1 run, 0.92 h
+
 Follows Larochelle and Murray, "The Neural Autoregressive Distribution Estimator", AISTATS 2011 [1]. Each value has a
 hidden layer of its own, and all these layers share one weight matrix, so that the next one costs one addition:
 
@@ -8,8 +13,10 @@ hidden layer of its own, and all these layers share one weight matrix, so that t
 which is O(D h) for a whole image. `recurrence` is this, value by value. Unless `plain` is set, the same is computed for
 a batch in blocks of values, in fast/nade_recurrence.py. Sampling is in sampling/nade.py.
 
-NOTE, where this differs from [1]: more than two levels have a softmax; any ordering, [1] has a random one; Adam with
-weight decay and averaged weights instead of plain stochastic gradients.
+Departs from [1]:
+    * any ordering, by default the raster; [1] has a random one
+    * more than two levels have a softmax
+    * Adam with weight decay and averaged weights instead of plain stochastic gradients
 
 Axes: B batch, D values in the model's order, h hidden features, L logits a value.
 """
