@@ -363,7 +363,7 @@ def test_a_failing_pip_is_one_line(registry: Registry, tmp_path: Path, monkeypat
 
 
 def rows(out: str) -> dict[tuple[str, str], list[str]]:
-    return {(cells[0], cells[1]): cells[2:] for line in out.splitlines() if (cells := line.split("\t"))}
+    return {(cells[0], cells[1]): cells[2:] for line in out.splitlines()[1:] if (cells := line.split("\t"))}
 
 
 def test_doctor_is_content_with_what_is_here(zoo: Zoo, own_cache: Path) -> None:

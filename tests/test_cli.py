@@ -74,7 +74,6 @@ MISTAKES = [
     Bad("sample toy --each .", 2, ("is not empty",)),
     Bad("sample toy -o x.png -n 0", 2, ("-n", "0")),
     Bad("sample toy -o x.png --temperature 2", 2, ("no option --temperature",)),
-    Bad("complete toy big.png -o x.png", 2, ("'big.png' is 6x5 pixels", "4x4")),
     Bad("complete toy text.png -o x.png", 2, ("'text.png' is not an image",)),
     Bad("complete toy absent.png -o x.png", 2, ("'absent.png' does not exist",)),
     Bad("complete toy good.png -o x.png", 2, ("every pixel is known", "--keep-rows")),
@@ -201,15 +200,18 @@ def test_data_that_is_missing_says_how_to_get_it(zoo: Zoo, desk: Path, monkeypat
 def test_list_is_one_line_a_reference_when_piped(zoo: Zoo) -> None:
     code, out, err = zoo("list")
     assert (code, err) == (0, "")
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     references = [row[0] for row in rows]
     assert len(set(references)) == len(references)
     assert {"toy.bits", "toy-gan", "toy-classifier"} <= set(references)
     assert any(reference.startswith("pixelrnn") for reference in references)
     (toy,) = (row for row in rows if row[0] == "toy.bits")
-    assert "(toy-bits test)" in toy[1] and toy[2] == "default"
+    assert toy[1] == "default" and toy[2].startswith("nll ") and toy[3] == "toy-bits test" and toy[-1] == "toy"
     (gan,) = (row for row in rows if row[0] == "toy-gan")
-    assert "no weights" in gan
+    assert gan[1:4] == ["-", "-", "-"]
+    header, *lines = out.splitlines()
+    assert header == "reference\tweights\tmeasured\ton\tsummary\tfamily"
+    assert zoo("list", "--no-header").out.splitlines() == lines
 
 
 @pytest.mark.parametrize(
@@ -257,16 +259,20 @@ def test_load_says_what_it_is_and_what_next(zoo: Zoo) -> None:
     assert lines[0].startswith("toy.bits: ")
     for word in ("IndependentPixels", "zoo-toy", "16 parameters", "float32", "Density", "nll", "CC0-1.0", "pins"):
         assert word in out
-    commands = lines[lines.index("Next:") + 1 :]
-    assert len(commands) >= 3 and {line.split()[0] for line in commands} == {"zoo"}
+    assert lines[lines.index("Next:") + 1 :] == [
+        "  zoo sample TOY_pixels -n 64 -o out.png",
+        "  zoo score TOY_pixels IMAGES…",
+        "  zoo eval TOY_pixels --check",
+        "  zoo info TOY_pixels",
+    ]
 
 
 def test_every_next_command_works(zoo: Zoo, desk: Path) -> None:
     _, out, _ = zoo("load", "toy")
-    for line in out.splitlines()[-4:]:
+    for line in out.partition("Next:\n")[2].splitlines():
         code, _, err = zoo(*line.replace("IMAGES…", "good.png").split()[1:])
         assert code == 0, err
-    (desk / "samples.png").unlink(missing_ok=True)
+    (desk / "out.png").unlink()
 
 
 def test_a_folder_is_loaded_and_said_to_be_one(zoo: Zoo, release: Path, desk: Path) -> None:
@@ -306,7 +312,7 @@ def test_code_is_the_file_of_the_model(zoo: Zoo, toy_site: Path, desk: Path) -> 
 def test_plugins_shows_each_with_its_version_and_offers(zoo: Zoo) -> None:
     code, out, err = zoo("plugins")
     assert (code, err) == (0, "")
-    rows = {line.split("\t")[0]: line for line in out.splitlines()}
+    rows = {line.split("\t")[0]: line for line in out.splitlines()[1:]}
     for word in ("zoo-toy 0.3.0", "zoo_models", "toy-classifier", "toy-bits"):
         assert word in rows["toy"]
     assert "zoo toy-hello\tSay hello.\tzoo-toy 0.3.0" in zoo("plugins", "--commands").out.splitlines()
@@ -328,7 +334,7 @@ def test_plugins_names_on_stderr_what_is_disabled(
     finally:
         default_registry.cache_clear()
     assert code == 0 and err == (f"Disabled by ZOO_DISABLE_PLUGINS: {told}.\n" if told else "")
-    assert {line.split("\t")[0] for line in out.splitlines()} == {"data", "metrics", "toy"} - {*told.split(", ")}
+    assert {line.split("\t")[0] for line in out.splitlines()[1:]} == {"data", "metrics", "toy"} - {*told.split(", ")}
 
 
 def test_a_command_of_a_plugin_runs(zoo: Zoo) -> None:
@@ -415,7 +421,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(zoo: Zoo, desk: Path, monkeypatc
 def test_check_is_content_with_the_recorded_number(zoo: Zoo) -> None:
     code, out, _ = zoo("eval", "toy", "--check")
     assert code == 0
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert {row[0] for row in rows} == {"toy"}
     assert {row[1]: row[-1] for row in rows} == {"nll": "same", "bits_per_dim": "same"}
 
@@ -450,21 +456,21 @@ def test_verify_finds_what_was_altered(zoo: Zoo, release: Path) -> None:
     os.utime(release / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a verdict would be believed
     code, out, _ = zoo("verify", release, "toy")
     assert code == 1
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert [row[1] for row in rows] == ["FAILED", "ok"]
     assert "sha256" in rows[0][2]
 
 
 def test_verify_of_many_goes_on_after_an_unknown_name(zoo: Zoo) -> None:
     code, out, err = zoo("verify", "toyy", "toy")
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert (code, err) == (1, "")
     assert [row[:2] for row in rows] == [["toyy", "FAILED"], ["toy", "ok"]] and "no model named 'toyy'" in rows[0][2]
 
 
 def test_verify_without_names_takes_all_that_are_here(zoo: Zoo) -> None:
     code, out, _ = zoo("verify")
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert {row[1] for row in rows} == {"ok"}, out
     assert code == 0 and "toy.bits" in {row[0] for row in rows}
 
@@ -595,3 +601,41 @@ def test_the_same_from_python(toy_release: Path) -> None:
     assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 1, 4, 4)
     assert "toy.bits" in zoo_core.list_models()
     assert zoo_core.info("toy")["reference"] == "toy.bits"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Tables at a terminal.
+
+
+def at_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")  # without colours
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_list_is_one_line_a_model_below_its_family(columns: int, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = zoo_core.listings()
+    at_terminal(monkeypatch, columns)
+    lines = zoo("list").out.splitlines()
+    assert len(lines) == 1 + len(rows) + len({row.family for row in rows})
+    assert all(len(line) <= columns for line in lines)
+    firsts = [line.split()[0] for line in lines]
+    assert {row.reference for row in rows} <= set(firsts)
+    assert firsts.index("toy") < firsts.index("toy.bits")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 140])
+def test_no_word_breaks_at_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from zoo_core.cli.printing import print_table
+
+    at_terminal(monkeypatch, columns)
+    header = ["reference", "parameters", "nll [nats/example]", "minus the best", "protocol", "minus the best"]
+    row = ["pixelrnn", "1,229,312", "79.03 ± 0.19", "+107.88 ± 0.36, p < 0.0001", "binarized-mnist test, exact", "best"]
+    print_table(header, [row, row], drop=["protocol"])
+    out, err = capsys.readouterr()
+    words = {word for cell in [*header, *row] for word in cell.split()}
+    assert {word for line in out.splitlines() for word in line.split()} <= words
+    assert all(len(line) <= columns for line in out.splitlines())
+    assert ("Left out" in err) == (columns < 100)
+    assert ("binarized-mnist" in out) == (columns >= 100)

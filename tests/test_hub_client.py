@@ -126,7 +126,7 @@ def test_nothing_but_the_files_of_a_release_is_fetched(
 
 
 def test_pull_shows_the_commit(zoo: Zoo, commit: str, peer: Any) -> None:
-    assert zoo("pull", "org/toy") == (0, f"org/toy\tok\thf:org/toy@{commit} at {peer.url}\n", "")
+    assert zoo("pull", "org/toy", "--no-header") == (0, f"org/toy\tok\thf:org/toy@{commit} at {peer.url}\n", "")
     (found,) = json.loads(zoo("pull", "hf:org/toy", "--json").out)
     assert found["ok"] and (Path(found["folder"]) / MODEL).exists()
 
@@ -160,11 +160,12 @@ def test_search_lists_what_a_hub_has_and_whether_its_plugin_is_here(zoo: Zoo, pe
     code, out, err = zoo("search")
     assert (code, err) == (0, "")
     assert [line.split("\t") for line in out.splitlines()] == [
+        ["repository", "model", "plugin", "here", "changed"],
         ["hf:org/toy", "toy", "zoo-toy", "yes", "2026-05-04"],
         ["hf:far/nets", "sphinx", "zoo-sphinx", "no", "2026-05-04"],
     ]
     assert [row["repo"] for row in json.loads(zoo("search", "nets", "--json").out)] == ["far/nets"]
-    assert zoo("search", "absent").out == ""
+    assert zoo("search", "absent") == (0, "", "Nothing matches.\n")
 
 
 def test_search_without_a_hub_says_so_at_once(zoo: Zoo, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def floor(module: str) -> int:
         "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4,
         "training": 5, "publishing": 5, "testing": 5,
-        "cli": 6, "command_line": 6,
+        "cli": 6, "command_line": 6, "__main__": 6,
     }[module.split(".")[1]]  # fmt: skip
 
 
@@ -142,7 +142,14 @@ except SystemExit as done:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list"], ["list", "--sort", "nll", "--json"], ["info", "pixelrnn"], ["plugins"], ["plugins", "--commands"]],
+    [
+        ["list"],
+        ["list", "--sort", "nll", "--json"],
+        ["info", "pixelrnn"],
+        ["code", "nade", "--all"],
+        ["plugins"],
+        ["plugins", "--commands"],
+    ],
     ids=" ".join,
 )
 def test_commands_that_only_look_are_light(arguments: list[str]) -> None:

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from torch import Tensor
 
 import zoo_core
 from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.reading import open_image, open_mask, to_pil
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.reading import OpenPicture, open_picture, to_pil
+from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import fitting_metrics, measure
 from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid
 from zoo_core.pictures.plots import save_curve
+from zoo_core.steps.notation import read_steps
 
 GREY = Field(kind="image", shape=(1, 3, 5), range=(0, 1), levels=256)
 RGB = Field(kind="image", shape=(3, 3, 5), range=(0, 1), levels=256)
@@ -109,18 +113,46 @@ def test_a_missing_folder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_images_of_several_sizes_stand_side_by_side_and_large_ones_are_reduced(tmp_path: Path) -> None:
+    save_grid([torch.zeros(1, 60, 80), torch.zeros(3, 70, 60)], tmp_path / "g.png", title="t")
+    assert opened(tmp_path / "g.png").size == (2 * (80 + GAP) + GAP, 70 + GAP + GAP + LABEL_HEIGHT)
+    large = [torch.zeros(1, 2048, 1000), torch.zeros(1, 1, 1)]
+    save_grid(large, tmp_path / "h.png", title="t")
+    assert opened(tmp_path / "h.png").size == (2 * (500 + GAP) + GAP, 1024 + GAP + GAP + LABEL_HEIGHT)
+
+
 # Images that are given.
 
 
+class Seen(Model):
+    """A model of images that takes what it is told."""
+
+    def __init__(self, field: Field, *steps: dict[str, Any]) -> None:
+        super().__init__(Record())
+        self.field, self.input = field, read_steps(steps, "seen")
+
+    def signature(self) -> dict[str, Field]:
+        return {"image": self.field}
+
+
+TURN = {"step": "rotate", "degrees": 90}
+
+
+def read_for(path: Path, field: Field) -> tuple[Tensor, Tensor]:
+    """The values [C, H, W] and what is opaque [1, H, W], as a model of such images takes them."""
+    picture = open_picture(path, Seen(field))
+    return picture.x[0], picture.opaque
+
+
 def test_a_grey_image_keeps_its_values(saved: Callable[..., Path]) -> None:
-    values, opaque = open_image(saved(ramp()), GREY)
+    values, opaque = read_for(saved(ramp()), GREY)
     assert torch.equal(values, torch.arange(15.0).view(1, 3, 5) * 17 / 255)
     assert opaque.shape == (1, 3, 5) and opaque.all()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1"])
 def test_other_modes_are_converted(mode: str, saved: Callable[..., Path]) -> None:
-    values, opaque = open_image(saved(ramp(mode)), GREY)
+    values, opaque = read_for(saved(ramp(mode)), GREY)
     expected = (ramp().convert("1") if mode == "1" else ramp()).convert("L")
     assert (values[0] * 255 - torch.from_numpy(np.array(expected)).float()).abs().max() <= 1
     assert opaque.all()
@@ -128,18 +160,18 @@ def test_other_modes_are_converted(mode: str, saved: Callable[..., Path]) -> Non
 
 def test_an_image_of_sixteen_bits_is_scaled(saved: Callable[..., Path]) -> None:
     deep = Image.fromarray(np.full((3, 5), 128 * 257, dtype=np.uint16))
-    values, _ = open_image(saved(deep), GREY)
+    values, _ = read_for(saved(deep), GREY)
     assert (values - 128 / 255).abs().max() < 1 / 255
 
 
 def test_a_colour_image_has_three_channels(saved: Callable[..., Path]) -> None:
     picture = Image.new("RGB", (5, 3), (255, 0, 51))
-    values, _ = open_image(saved(picture), RGB)
+    values, _ = read_for(saved(picture), RGB)
     assert values.shape == (3, 3, 5)
     assert torch.equal(values[:, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
-    grey, _ = open_image(saved(picture), GREY)
+    grey, _ = read_for(saved(picture), GREY)
     assert grey.shape == (1, 3, 5) and 0.2 < grey[0, 0, 0] < 0.4
-    assert open_image(saved(ramp()), RGB)[0].shape == (3, 3, 5)
+    assert read_for(saved(ramp()), RGB)[0].shape == (3, 3, 5)
 
 
 def test_transparent_pixels_are_unknown(saved: Callable[..., Path]) -> None:
@@ -147,23 +179,81 @@ def test_transparent_pixels_are_unknown(saved: Callable[..., Path]) -> None:
     picture.putpixel((4, 0), (9, 9, 9, 0))
     picture.putpixel((0, 2), (9, 9, 9, 127))
     picture.putpixel((1, 2), (9, 9, 9, 128))
-    _, opaque = open_image(saved(picture), GREY)
+    _, opaque = read_for(saved(picture), GREY)
     assert (~opaque).nonzero().tolist() == [[0, 0, 4], [0, 2, 0]]
 
 
 @pytest.mark.parametrize("levels", [2, 17])
 def test_values_are_rounded_to_the_levels_of_the_model(levels: int, saved: Callable[..., Path]) -> None:
-    values, _ = open_image(saved(ramp()), Field(kind="image", shape=(1, 3, 5), levels=levels))
+    values, _ = read_for(saved(ramp()), Field(kind="image", shape=(1, 3, 5), levels=levels))
     scaled = values * (levels - 1)
     assert torch.equal(scaled, scaled.round()) and len(values.unique()) <= levels
 
 
-@pytest.mark.parametrize("size", [(3, 5), (5, 4), (1, 1)])
-def test_an_image_of_another_size_is_refused(size: tuple[int, int], saved: Callable[..., Path]) -> None:
-    path = saved(Image.new("L", size))
-    with pytest.raises(UsageError, match=f"'{path}' is {size[0]}x{size[1]} pixels, and the model is for 5x3") as error:
-        open_image(path, GREY)
-    assert error.value.hint is not None
+def fit(path: Path, size: tuple[int, int]) -> Tensor:
+    """The grey picture as pillow fits it: the short side resized, and the middle cut out."""
+    with Image.open(path) as picture:
+        fitted = ImageOps.fit(picture.convert("L"), size, Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(fitted))[None] / 255
+
+
+@pytest.mark.parametrize("size", [(3, 5), (5, 4), (1, 1), (50, 31), (12, 90)])
+def test_an_image_of_another_size_is_fitted(size: tuple[int, int], saved: Callable[..., Path]) -> None:
+    path = saved(Image.effect_noise(size, 90))
+    values, opaque = read_for(path, GREY)
+    torch.testing.assert_close(values, fit(path, (5, 3)), rtol=0, atol=1.01 / 255)
+    assert opaque.shape == (1, 3, 5) and opaque.all()
+
+
+def where(picture: OpenPicture, x: float, y: float) -> list[float]:
+    """Where a point that the model sees is in the picture."""
+    return (picture.scale * torch.tensor([x, y]) + picture.offset).tolist()
+
+
+def test_every_point_that_the_model_sees_is_known_in_the_picture(saved: Callable[..., Path]) -> None:
+    path, square = saved(Image.new("L", (60, 40))), Field(kind="image", shape=(1, 8, 8))
+    fitted = open_picture(path, Seen(square))  # the middle, 40x40, made five times as small
+    assert where(fitted, 0, 0) == pytest.approx([10, 0], abs=1e-9) and where(fitted, 8, 8) == pytest.approx([50, 40])
+    squeezed = open_picture(path, Seen(square, {"step": "resize", "size": 8}))
+    assert where(squeezed, 0, 0) == pytest.approx([0, 0], abs=1e-4) and where(squeezed, 8, 8) == pytest.approx([60, 40])
+    steps: list[dict[str, Any]] = [{"step": "resize", "size": 20}, {"step": "crop", "size": 8}]
+    cut = open_picture(path, Seen(square, *steps))
+    assert where(cut, 0, 0) == pytest.approx([18, 12]) and where(cut, 8, 8) == pytest.approx([42, 28])
+    whole = open_picture(path, Seen(Field(kind="image", shape=(1, None, None))))
+    assert whole.x.shape == (1, 1, 40, 60) and where(whole, 7, 9) == pytest.approx([7, 9])
+
+
+def test_what_is_shown_is_what_the_model_sees_before_numbers_change(saved: Callable[..., Path]) -> None:
+    path = saved(Image.effect_noise((60, 40), 90))
+    steps: list[dict[str, Any]] = [{"step": "rotate", "degrees": 90}, {"step": "normalize", "mean": 0.5, "std": 0.1}]
+    picture = open_picture(path, Seen(Field(kind="image", shape=(1, None, None)), *steps))
+    torch.testing.assert_close((picture.shown[None] - 0.5) / 0.1, picture.x)
+    with Image.open(path) as file:
+        turned = np.rot90(np.array(file)).copy()
+    assert torch.equal(picture.shown[0], torch.from_numpy(turned) / 255)
+
+
+def test_transparency_moves_with_the_pixels(saved: Callable[..., Path]) -> None:
+    picture = Image.new("RGBA", (40, 20), "black")
+    picture.paste((0, 0, 0, 0), (0, 0, 20, 20))  # the left half
+    turn: dict[str, Any] = {"step": "rotate", "degrees": 90}
+    opened = open_picture(saved(picture), Seen(Field(kind="image", shape=(1, None, None)), turn))
+    assert opened.opaque[0, :20].all() and not opened.opaque[0, 20:].any()  # it is below
+    fitted = open_picture(saved(picture), Seen(Field(kind="image", shape=(1, 10, 10))))
+    assert fitted.opaque[0, :, 5:].all() and not fitted.opaque[0, :, :5].any()
+    assert fitted.x[0, 0, :, 0].eq(1).all()  # shown on white
+
+
+def test_a_users_steps_come_first(saved: Callable[..., Path]) -> None:
+    path = saved(ramp())
+    model = Seen(Field(kind="image", shape=(1, 3, 5)), {"step": "binarize", "mode": "threshold", "at": 0.3})
+    inverted = open_picture(path, model, read_steps([{"step": "invert"}], "test"))
+    values, _ = read_for(path, GREY)
+    assert torch.equal(inverted.x[0], (1 - values > 0.3).float())
+    turned = open_picture(path, Seen(Field(kind="image", shape=(1, 5, 3))), read_steps([TURN], "test"))
+    assert torch.equal(turned.x[0], values.rot90(1, (1, 2)))
+    with pytest.raises(UsageError, match="after normalize it is no picture any more"):
+        open_picture(path, model, read_steps([{"step": "normalize", "mean": 0, "std": 1}], "test"))
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "truncated", "cut header", "folder", "absent"])
@@ -176,7 +266,7 @@ def test_what_is_no_image_is_one_clear_line(damage: str, tmp_path: Path) -> None
         whole = path.read_bytes()
         path.write_bytes({"text": b"hello", "empty": b"", "truncated": whole[:-25], "cut header": whole[:20]}[damage])
     with pytest.raises(UsageError) as error:
-        open_image(path, GREY)
+        read_for(path, GREY)
     assert str(path) in error.value.message and "\n" not in error.value.message
 
 
@@ -186,15 +276,18 @@ def test_an_image_that_would_fill_the_memory_is_refused(
     path = saved(Image.new("L", (50, 50)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ZooError):
-        open_image(path, GREY)
+        read_for(path, GREY)
 
 
-def test_white_is_known_in_a_mask(saved: Callable[..., Path]) -> None:
-    picture = Image.new("L", (5, 3), 255)
-    picture.putpixel((2, 1), 0)
-    known = open_mask(saved(picture), 3, 5)
-    assert known.dtype == torch.bool and known.shape == (1, 3, 5)
-    assert (~known).nonzero().tolist() == [[0, 1, 2]]
+def test_white_is_known_in_a_mask(saved: Callable[..., Path], tmp_path: Path) -> None:
+    mask = Image.new("L", (5, 3), 255)
+    mask.putpixel((2, 1), 0)
+    mask.save(tmp_path / "mask.png")
+    opaque = open_picture(saved(ramp()), Seen(GREY), known=tmp_path / "mask.png").opaque
+    assert (~opaque).nonzero().tolist() == [[0, 1, 2]]
+    path = saved(Image.new("L", (50, 30)))
+    with pytest.raises(UsageError, match=rf"mask.png' is 5x3 pixels, and '{path}' is 50x30"):
+        open_picture(path, Seen(GREY), known=tmp_path / "mask.png")
 
 
 def test_a_curve_is_drawn_whatever_was_measured(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 import zoo_core
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.reading import open_any
+from zoo_core.interfaces.reading import open_picture
 from zoo_core.steps.notation import read_steps
 
 
@@ -37,7 +37,7 @@ def test_classes_come_with_their_probabilities(zoo: Any, digits: list[Path]) -> 
         assert {row["class"] for row in answer["classes"]} <= set("0123456789")
     everything = json.loads(zoo("predict", "digit-classifier", str(digits[0]), "--top", "99", "--json").out)
     assert sum(row["probability"] for row in everything[0]["classes"]) == pytest.approx(1, abs=1e-5)
-    plain = zoo("predict", "digit-classifier", str(digits[0]), "--top", "1").out
+    plain = zoo("predict", "digit-classifier", str(digits[0]), "--top", "1", "--no-header").out
     best = answers[0]["classes"][0]
     assert plain == f"{digits[0]}\t{best['class']} {best['probability']:.3f}\n"
 
@@ -56,7 +56,7 @@ def test_features_are_those_of_the_model(zoo: Any, digits: list[Path], tmp_path:
     with safe_open(path, "pt") as file, torch.no_grad():
         assert json.loads(file.metadata()["files"]) == [str(path) for path in digits]
         for found, image in zip(file.get_tensor("features"), digits, strict=True):
-            expected = model.extract_features(open_any(image, model)[1], ["features"])["features"][0]
+            expected = model.extract_features(open_picture(image, model).x, ["features"])["features"][0]
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -85,18 +85,18 @@ class Shrinks(zoo_core.Model):
 
 def test_the_models_own_preprocessing_sees_the_whole_image(digits: list[Path]) -> None:
     model = Shrinks(zoo_core.Record())
-    shown, x = open_any(digits[2], model)  # 60x40: the middle
-    assert shown.shape == (3, 8, 8) and torch.equal(shown[None], x)
+    middle = open_picture(digits[2], model)  # of 60x40
+    assert middle.shown.shape == (3, 8, 8) and torch.equal(middle.shown[None], middle.x)
     model.input = read_steps([{"step": "resize", "size": 8}], "model")
-    shown, x = open_any(digits[2], model)  # all of it, squeezed
-    assert x.shape == (1, 3, 8, 8) and not torch.equal(shown[None], x)
+    squeezed = open_picture(digits[2], model)  # all of it
+    assert squeezed.x.shape == (1, 3, 8, 8) and not torch.equal(middle.x, squeezed.x)
+    assert torch.equal(squeezed.shown[None], squeezed.x)
 
 
 def test_a_step_that_disturbs_the_data_leaves_a_users_image_as_it_is(digits: list[Path]) -> None:
     model = Shrinks(zoo_core.Record())
+    plain = open_picture(digits[2], model).x
     model.input = read_steps([{"step": "rotate", "range": 90, "seed": 1}], "model")
-    shown, x = open_any(digits[2], model)
-    assert torch.equal(shown[None], x)
+    assert torch.equal(open_picture(digits[2], model).x, plain)
     model.input = read_steps([{"step": "rotate", "degrees": 90}], "model")
-    shown, x = open_any(digits[2], model)
-    assert torch.equal(shown[None].rot90(1, (2, 3)), x)
+    assert torch.equal(open_picture(digits[2], model).x, plain.rot90(1, (2, 3)))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import zoo_core
 from zoo_core import Dataset, Field, Loss, Model, Record, TensorDataset, UsageError
 from zoo_core.discovery.registry import Registry
-from zoo_core.interfaces.reading import open_any
+from zoo_core.interfaces.reading import open_picture
 from zoo_core.notebook import html_table
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
@@ -162,7 +162,7 @@ def test_pictures_of_another_size_are_fitted_as_predict_does(tmp_path: Path) -> 
     path = tmp_path / "wide.png"
     Image.effect_noise((60, 40), 80).convert("RGB").save(path)
     for model in (Seen(GREY), Seen(COLOUR), Seen(GREY, {"step": "resize", "size": 8}, {"step": "invert"})):
-        expected = open_any(path, model)[1]
+        expected = open_picture(path, model).x
         assert expected.shape[2:] == (8, 8)
         assert torch.equal(model.prepare(path), expected)
         with Image.open(path) as opened:

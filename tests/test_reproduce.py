@@ -112,7 +112,7 @@ def test_the_estimate_counts_all_steps(toy_release: Path, registry: Registry, mo
 def test_the_command_tells_the_verdict_by_its_exit_code(zoo: Any, toy_release: Path, release: Path) -> None:
     code, out, err = zoo("reproduce", "toy")
     assert code == 0 and "zoo train toy" in err
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert {row[0] for row in rows} == {"toy"} and {row[-1] for row in rows} == {"same"}
     code, out, _ = zoo("reproduce", "toy", "--estimate", "--json")
     assert code == 0 and json.loads(out)["steps"] == 6

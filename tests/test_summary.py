@@ -502,6 +502,7 @@ def test_the_table_is_a_line_a_layer_and_then_exact_totals(zoo: Zoo) -> None:
     code, out, err = zoo("summary", "toy-classifier")
     assert code == 0
     rows = [line.split("\t") for line in out.splitlines()]
+    assert rows.pop(0)[0] == "layer" and rows.pop(-5) == ["total", "exactly", "about"]
     assert [row[0] for row in rows[:-4]] == ["TiedClassifier", "first", "second", "classify"]
     assert rows[2] == ["second", "Linear", "1", "1x16", "272*", "512", "-"]
     assert [row[:2] for row in rows[-4:]] == [
@@ -512,7 +513,7 @@ def test_the_table_is_a_line_a_layer_and_then_exact_totals(zoo: Zoo) -> None:
 
 def test_a_name_is_the_architecture_and_a_tag_or_folder_the_release(zoo: Zoo, toy_release: Any) -> None:
     for model in ("toy", "TOY_pixels", "toy:toy", "toy.bits", toy_release):
-        code, out, _ = zoo("summary", model)
+        code, out, _ = zoo("summary", model, "--no-header")
         assert code == 0 and out.startswith("IndependentPixels\tIndependentPixels\t1\t1\t16\t0\t-\n")
     assert zoo("summary", "toy-gan").code == 0
     assert "parameters\t12\t" in zoo("summary", "toy-wide").out
@@ -520,7 +521,9 @@ def test_a_name_is_the_architecture_and_a_tag_or_folder_the_release(zoo: Zoo, to
 
 def test_depth_hides_layers_and_no_numbers(zoo: Zoo) -> None:
     def lines(*options: object) -> list[str]:
-        return zoo("summary", "pixelrnn-row", "--set", "layers=1", "--set", "hidden=2", *options).out.splitlines()
+        return zoo(
+            "summary", "pixelrnn-row", "--set", "layers=1", "--set", "hidden=2", "--no-header", *options
+        ).out.splitlines()
 
     shallow, deep = lines("--depth", 1), lines()
     assert set(shallow) < set(deep) and not any(line.startswith("layers.") for line in shallow)

@@ -1,6 +1,6 @@
 """What the commands of a plugin share with those of the core: options, tables, JSON, progress bars.
 
-    from zoo_core.command_line import json_option, print_json, print_table
+    from zoo_core.command_line import print_json, print_table, table_options
 
 Data go to stdout, and what is said to the person at the terminal goes to stderr. Importing this module brings in
 neither torch nor numpy.
@@ -17,6 +17,7 @@ from zoo_core.cli.printing import (
     print_table,
     progress_bar,
     say_which,
+    table_options,
     talk,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "print_table",
     "progress_bar",
     "say_which",
+    "table_options",
     "talk",
 ]

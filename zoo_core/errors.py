@@ -34,8 +34,16 @@ class WeightsError(ZooError):
     """A release or manifest that is damaged, or does not fit the model it is for."""
 
 
+class MetricFailed(ZooError):
+    """A metric broke off, by whatever error of its own or of the model; the message has its name and its package."""
+
+
 class UnfinishedRun(UserWarning):
     """A model was loaded from a run whose training has not ended."""
+
+
+class Unmeasured(UserWarning):
+    """A run goes on, or ends with a release, without a number that it was to have."""
 
 
 class NotComparable(ZooError):

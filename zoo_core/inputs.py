@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.reading import open_any
-from zoo_core.interfaces.step import fields_after
+from zoo_core.interfaces.reading import OpenPicture, open_picture
+from zoo_core.interfaces.step import Step, fields_after
 from zoo_core.tables import STDIN, read_rows, read_text
 
 BATCH = 100  # examples at a time
@@ -28,14 +26,14 @@ class Inputs(NamedTuple):
         kind: what they are.
         names: what to call each: the file of a picture, the file and line of a row, a text itself.
         x: the preprocessed subject of the batch, for the methods of capabilities.
-        shown: of pictures, what the model sees of each, [N, C, H, W] in [0, 1].
+        pictures: of images, each as it was opened.
         unused: of tables, the columns that the model does not take.
     """
 
     kind: InputKind
     names: list[str]
     x: Any
-    shown: Tensor | None = None
+    pictures: tuple[OpenPicture, ...] = ()
     unused: tuple[str, ...] = ()
 
 
@@ -50,18 +48,27 @@ def input_kind(model: Model) -> InputKind | None:
     return "text" if model.subject in fields_after(model.input, {"text": Field(kind="text")}) else None
 
 
-def open_inputs(model: Model, given: Sequence[str]) -> Inputs:
-    """All examples that a user gave, opened for the model and preprocessed; see `input_batches`."""
-    (inputs,) = input_batches(model, given, size=None)
+def open_inputs(model: Model, given: Sequence[str], steps: Sequence[Step] = ()) -> Inputs:
+    """All examples that a user gave, opened for the model and preprocessed; see `input_batches`.
+
+    Raises:
+        UsageError: as there; or pictures differ in size, and the model takes any.
+    """
+    inputs, *others = input_batches(model, given, steps, size=None)
+    if others:
+        raise UsageError("the pictures differ in size", "Give pictures of one size, or one at a time.")
     return inputs
 
 
-def input_batches(model: Model, given: Sequence[str], size: int | None = BATCH) -> Iterator[Inputs]:
-    """The examples that a user gave, opened for the model and preprocessed, at most `size` at a time.
+def input_batches(
+    model: Model, given: Sequence[str], steps: Sequence[Step] = (), *, size: int | None = BATCH
+) -> Iterator[Inputs]:
+    """The examples that a user gave, opened for the model and preprocessed, at most `size` files or lines at a time.
 
     Args:
         given: for a model of images, picture files of any size; for one of rows, files of CSV or JSON lines; for one of
             texts, texts, or files with one text a line. "-" is the standard input.
+        steps: what is done to pictures before everything else.
 
     Raises:
         UsageError: one cannot be read, or the model cannot take it.
@@ -69,22 +76,41 @@ def input_batches(model: Model, given: Sequence[str], size: int | None = BATCH) 
     kind = input_kind(model)
     if kind is None:
         raise UsageError(f"this model takes {model.signature()[model.subject].kind}, which no command can give it")
-    names: Sequence[str] = given
-    raw: Sequence[Any] = given
-    unused: tuple[str, ...] = ()
+    if kind == "image":
+        yield from _pictures(model, given, steps, size)
+        return
+    if steps:
+        raise UsageError(
+            f"--input is for images, and this model takes {'texts' if kind == 'text' else 'rows of numbers'}"
+        )
+    raw: list[Any]
     if kind == "row":
         names, raw, unused = _read_rows(model, given)
-    elif kind == "text":
+    else:
         names = raw = read_texts(given)
-    size = size or len(raw)
-    for start in range(0, len(raw), size):
-        part = slice(start, start + size)
-        if kind == "image":
-            opened = [open_any(Path(path), model) for path in raw[part]]
-            shown = torch.stack([picture for picture, _ in opened])
-            yield Inputs(kind, list(names[part]), torch.cat([x for _, x in opened]), shown)
-        else:
-            yield Inputs(kind, list(names[part]), _prepared(model, raw[part], kind), unused=unused)
+        unused = ()
+    for start in range(0, len(raw), size or len(raw)):
+        part = slice(start, start + (size or len(raw)))
+        yield Inputs(kind, names[part], model.prepare(raw[part]), unused=unused)
+
+
+def _pictures(model: Model, files: Sequence[str], steps: Sequence[Step], size: int | None) -> Iterator[Inputs]:
+    """Pictures, those together that have the same size when they are preprocessed."""
+    names: list[str] = []
+    opened: list[OpenPicture] = []
+    for file in files:
+        picture = open_picture(Path(file), model, steps)
+        if opened and (len(opened) == size or picture.x.shape != opened[0].x.shape):
+            yield _together(model, names, opened)
+            names, opened = [], []
+        names.append(file)
+        opened.append(picture)
+    yield _together(model, names, opened)
+
+
+def _together(model: Model, names: list[str], opened: list[OpenPicture]) -> Inputs:
+    x = model.subject_of({model.subject: torch.cat([picture.x for picture in opened])})
+    return Inputs("image", names, x, tuple(opened))
 
 
 def read_texts(given: Sequence[str]) -> list[str]:
@@ -117,14 +143,3 @@ def _read_rows(model: Model, files: Sequence[str]) -> tuple[list[str], list[list
         values += rows.values
         unused |= dict.fromkeys(rows.unused)
     return names, values, tuple(unused)
-
-
-def _prepared(model: Model, raw: Sequence[Any], kind: InputKind) -> Any:
-    """The subject of a batch of rows or texts, preprocessed, on the model's device."""
-    field = model.signature()[model.subject]
-    batch: Batch
-    if kind == "row":
-        batch = {model.subject: torch.tensor(raw, dtype=getattr(torch, field.dtype))}
-    else:
-        batch = {model.subject if field.kind == "text" else "text": list(raw)}
-    return model.subject_of(to_device(model.preprocess(batch), model.device))

@@ -120,8 +120,8 @@ def _csv_lines(source: str, text: str) -> tuple[list[str] | None, list[_Record]]
     records = []
     try:
         for cells in reader:
-            if any(cells):
-                records.append(_Record(reader.line_num, [cell.strip() for cell in cells]))
+            if any(stripped := [cell.strip() for cell in cells]):
+                records.append(_Record(reader.line_num, stripped))
     except csv.Error as error:
         raise UsageError(f"'{source}', line {reader.line_num}: {error}") from None
     if not records or all(_is_number(cell) for cell in records[0].cells):

@@ -6,12 +6,13 @@ from typing import NamedTuple
 from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.releases.release import MetricEntry
-from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
+from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, distribution_of, install_hint
 
 
 class Listing(NamedTuple):
     """One row: a model with one of its releases, or without any."""
 
+    family: str  # the plugin's name, as in `family:model`; of a plugin that is not here, its distribution's
     reference: str
     model: str
     tag: str | None
@@ -126,6 +127,7 @@ def _protocol(entry: MetricEntry) -> str:
 def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> Listing:
     spec = offer.spec
     return Listing(
+        family=offer.plugin.name,
         reference=pinned.name if pinned else spec.name,
         model=spec.name,
         tag=pinned.tag if pinned else None,
@@ -141,6 +143,7 @@ def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> L
 
 def _not_installed(pinned: Pinned) -> Listing:
     return Listing(
+        family=distribution_of(pinned.entry.plugin),
         reference=pinned.name,
         model=pinned.model,
         tag=pinned.tag,

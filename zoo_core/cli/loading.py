@@ -4,13 +4,25 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 from zoo_core.cli.printing import say_which, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import InputKind, Inputs
     from zoo_core.interfaces.any_model import AnyModel
+    from zoo_core.interfaces.model import Model
+    from zoo_core.interfaces.step import Step
 
 R = TypeVar("R")
+
+input_option = click.option(
+    "--input",
+    "steps",
+    multiple=True,
+    metavar="STEP",
+    help="Done to a picture before all else: invert, rotate:degrees=90; may be repeated.",
+)
 
 KINDS = {"image": "images", "row": "rows of numbers", "text": "texts"}
 
@@ -50,7 +62,7 @@ def load_for(
     return model, model.load_report.name
 
 
-def check_takes(model: "AnyModel", reference: str, takes: "Sequence[InputKind]") -> None:
+def check_takes(model: "Model", reference: str, takes: "Sequence[InputKind]") -> None:
     """UsageError unless a command for these kinds of examples can serve the model."""
     from zoo_core.errors import UsageError
     from zoo_core.inputs import input_kind
@@ -66,6 +78,13 @@ def check_takes(model: "AnyModel", reference: str, takes: "Sequence[InputKind]")
             f"'{reference}' is for {KINDS[kind]}, and this command for {' and '.join(KINDS[kind] for kind in takes)}",
             f"Run 'zoo load {reference}' to see what can be done with it.",
         )
+
+
+def input_steps(texts: Sequence[str]) -> "tuple[Step, ...]":
+    """The steps of `--input`."""
+    from zoo_core.steps.notation import parse_step, read_steps
+
+    return read_steps([parse_step(text) for text in texts], "the picture")
 
 
 def say_unused(inputs: "Inputs") -> None:

@@ -1,13 +1,13 @@
 """What people have, as a model takes it: image files, pictures, arrays, texts, numbers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from zoo_core.errors import UsageError
@@ -20,40 +20,120 @@ Pictures = Tensor | np.ndarray[Any, Any]  # one or several, as numbers
 ANY_SIZE = 224  # pixels a side of an image that is shown, where the model takes any size
 
 
-def open_image(path: Path, field: Field) -> tuple[Tensor, Tensor]:
-    """An image file as the model's kind of image: values [C, H, W] rounded to its levels, and what is opaque [1, H, W].
+class OpenPicture(NamedTuple):
+    """A picture of the user, as a model takes it.
 
-    Raises:
-        UsageError: it is no image, or of another size than the model's.
+    Attributes:
+        x: [1, C, H, W], preprocessed and rounded to the model's levels, on its device.
+        shown: what the model sees of it, [C, H, W] in [0, 1]: every pixel where it is in x.
+        opaque: where it is not transparent, bool [1, H, W].
+        scale, offset: the point (a, b) of x, in pixels, is scale * (a, b) + offset in the picture, [2] float64 each.
     """
-    channels, height, width = field.shape
-    assert channels is not None
-    picture = _read(path)
-    if picture.size != (width, height):
-        raise UsageError(
-            f"'{path}' is {picture.width}x{picture.height} pixels, and the model is for {width}x{height}",
-            "Resize it first (width x height).",
-        )
-    opaque = torch.from_numpy(np.array(picture.getchannel("A"))) > 127
-    return _rounded(_values(picture, channels), field), opaque[None]
+
+    x: Tensor
+    shown: Tensor
+    opaque: Tensor
+    scale: Tensor
+    offset: Tensor
 
 
-def open_any(path: Path, model: Model) -> tuple[Tensor, Tensor]:
-    """An image file of any size: fitted to the model to be shown, [C, H, W] in [0, 1], and as the model takes it,
-    [1, C, H, W].
+def open_picture(
+    source: Path | Image.Image, model: Model, steps: Sequence[Step] = (), *, known: Path | None = None
+) -> OpenPicture:
+    """A picture of any size, fitted to the model and preprocessed.
 
-    Fitted: the short side is resized, and the middle cut out. Before the model's own preprocessing this is done where
-    that would not bring the image to the model's size. Steps that disturb are left out. Transparent parts are white.
+    Fitted: where the model's own preprocessing would not bring it to the model's size, the short side is resized before
+    that, and the middle cut out. Of that preprocessing, steps that disturb are left out. What is transparent is shown
+    on white.
+
+    Args:
+        source: a file, or a picture of pillow.
+        steps: what the user wants done to the picture before everything else.
+        known: a file of the picture's size: what is not white there counts as transparent.
 
     Raises:
-        UsageError: it is no image, or the model takes none.
+        UsageError: it is no picture, or a step makes none of it; or the model takes no pictures.
     """
     field = image_field(model)
-    channels, picture = _channels(field), _on_white(_read(path))
-    fitted = _fitted(picture, field)
-    fits = _preprocessing_fits(model, field, (channels, picture.height, picture.width))
-    values = _values(picture if fits else fitted, channels)
-    return _values(fitted, channels), _through_steps(values[None], model, field)
+    picture = _read(source) if isinstance(source, Path) else _upright(source)
+    alpha = picture.getchannel("A")
+    if known is not None:
+        alpha = ImageChops.darker(alpha, _known(known, picture, source))
+    picture, alpha = _changed(_on_white(picture), alpha, steps, _channels(field))
+    window = (0.0, 0.0, float(picture.width), float(picture.height))
+    if not _preprocessing_fits(model, field, (_channels(field), picture.height, picture.width)):
+        size = (field.shape[2] or ANY_SIZE, field.shape[1] or ANY_SIZE)
+        window = _middle(picture.size, size)
+        picture, alpha = (part.resize(size, Image.Resampling.BILINEAR, box=window) for part in (picture, alpha))
+    batch, fields = _batch_of(picture, alpha, _channels(field), model.subject)
+    x = _like(model, _through_steps(batch[model.subject], model, field))
+    shown, _ = _through(batch, fields, [step for step in _steps(model) if step.moves])
+    before, after = (values["frame"].view(2, 2) for values in (batch, shown))  # two corners of a box
+    scale = (before[1] - before[0]) / (after[1] - after[0])
+    left, top, right, bottom = window
+    fitted = before.new_tensor([(right - left) / picture.width, (bottom - top) / picture.height])
+    offset = (before[0] - after[0] * scale) * fitted + before.new_tensor([left, top])
+    return OpenPicture(x, shown[model.subject][0], shown["opaque"] > 0, scale * fitted, offset)
+
+
+def _known(path: Path, picture: Image.Image, source: object) -> Image.Image:
+    """A mask file, white where something is known and black elsewhere."""
+    mask = _read(path)
+    if mask.size != picture.size:
+        raise UsageError(
+            f"'{path}' is {mask.width}x{mask.height} pixels, and '{source}' is {picture.width}x{picture.height}"
+        )
+    white = mask.convert("L").point(lambda level: 255 if level > 127 else 0)
+    return ImageChops.darker(white, mask.getchannel("A"))
+
+
+def _changed(
+    picture: Image.Image, alpha: Image.Image, steps: Sequence[Step], channels: int
+) -> tuple[Image.Image, Image.Image]:
+    """A picture and its transparency after steps that the user wants."""
+    if not steps:
+        return picture, alpha
+    batch, fields = _through(*_batch_of(picture, alpha, channels, "image"), steps)
+    if fields["image"].range != (0, 1) or fields["image"].shape[0] not in (1, 3):
+        raise UsageError(f"after {', '.join(step.tag for step in steps)} it is no picture any more")
+    return to_pil(batch["image"][0]), to_pil(batch["opaque"].float())
+
+
+def _batch_of(
+    picture: Image.Image, alpha: Image.Image, channels: int, name: str
+) -> tuple[dict[str, Tensor], dict[str, Field]]:
+    """A batch of one picture, what is opaque of it, and a box in its middle, by which one sees where pixels go; and its
+    fields."""
+    size = (picture.height, picture.width)
+    middle = torch.tensor([[picture.width, picture.height] * 2], dtype=torch.float64) / 2
+    batch = {
+        name: _values(picture, channels)[None],
+        "opaque": torch.from_numpy(np.array(alpha))[None].gt(127).long(),
+        "frame": middle + torch.tensor([-1, -1, 1, 1]),
+        "frame_index": torch.zeros(1, dtype=torch.int64),
+    }
+    return batch, {
+        name: Field(kind="image", shape=(channels, *size), range=(0, 1)),
+        "opaque": Field(kind="mask", shape=size, dtype="int64", ignore=1),
+        "frame": Field(kind="boxes", shape=(4,), index="frame_index"),
+    }
+
+
+def _through(
+    batch: dict[str, Tensor], fields: Mapping[str, Field], steps: Sequence[Step]
+) -> tuple[dict[str, Tensor], dict[str, Field]]:
+    """A batch and its fields after steps."""
+    fields = dict(fields)
+    for step in steps:
+        batch, fields = step.apply(batch, fields, None), step.fields(fields)
+    return batch, fields
+
+
+def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest part of a picture that has the wanted proportions, in its middle: left, top, right, bottom."""
+    scale = min(size[0] / wanted[0], size[1] / wanted[1])
+    left, top = (size[0] - scale * wanted[0]) / 2, (size[1] - scale * wanted[1]) / 2
+    return left, top, min(left + scale * wanted[0], size[0]), min(top + scale * wanted[1], size[1])
 
 
 def image_field(model: Model) -> Field:
@@ -74,7 +154,8 @@ def prepare(model: Model, x: Any) -> Any:
     if field.kind == "image":
         prepared = _images(model, field, x)
     elif field.kind in ("text", "tokens") and not isinstance(x, (Tensor, np.ndarray)):
-        prepared = model.preprocess({"text": [x] if isinstance(x, str) else list(x)})
+        name = model.subject if field.kind == "text" else "text"
+        prepared = model.preprocess({name: [x] if isinstance(x, str) else list(x)})
     else:
         prepared = model.preprocess({model.subject: _numbers(field, x)})
     if model.subject not in prepared:
@@ -109,10 +190,10 @@ def _images(model: Model, field: Field, x: Any) -> dict[str, Any]:
         parts = [_images(model, field, one) for one in x]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     if isinstance(x, (str, os.PathLike)):
-        return {model.subject: open_any(Path(x), model)[1]}
+        return {model.subject: open_picture(Path(x), model).x}
     channels = _channels(field)
     if isinstance(x, Image.Image):
-        picture = _on_white(_upright(x))
+        picture = x
     elif isinstance(x, (Tensor, np.ndarray)):
         values = batch_of_pictures(x)
         if values.numel() and not (values.amin() >= 0 and values.amax() <= 1):  # also where it is NaN
@@ -121,12 +202,10 @@ def _images(model: Model, field: Field, x: Any) -> dict[str, Any]:
             return {model.subject: _through_steps(values, model, field)}
         if len(values) != 1:
             return _images(model, field, list(values))
-        picture = _on_white(to_pil(values[0]))
+        picture = to_pil(values[0])
     else:
         raise UsageError(f"a picture is a path, a PIL picture, an array or a tensor, and no {type(x).__name__}")
-    fits = _preprocessing_fits(model, field, (channels, picture.height, picture.width))
-    values = _values(picture if fits else _fitted(picture, field), channels)
-    return {model.subject: _through_steps(values[None], model, field)}
+    return {model.subject: open_picture(picture, model).x}
 
 
 def batch_of_pictures(x: Pictures) -> Tensor:
@@ -179,21 +258,13 @@ def _preprocessing_fits(model: Model, field: Field, shape: tuple[int, ...]) -> b
 
 def _through_steps(x: Tensor, model: Model, field: Field) -> Tensor:
     """Images [B, C, H, W] in [0, 1] after preprocessing, rounded to the model's levels, on its device."""
-    batch = {model.subject: x.to(model.device)}
     fields = {model.subject: Field(kind="image", shape=tuple(x.shape[1:]), range=(0, 1))}
-    for step in _steps(model):
-        batch, fields = step.apply(batch, fields, None), step.fields(fields)
+    batch, _ = _through({model.subject: x.to(model.device)}, fields, _steps(model))
     return _rounded(batch[model.subject], field)
 
 
 def _rounded(values: Tensor, field: Field) -> Tensor:
     return values if field.levels is None else (values * (field.levels - 1)).round() / (field.levels - 1)
-
-
-def _fitted(picture: Image.Image, field: Field) -> Image.Image:
-    """The short side resized, and the middle cut out."""
-    _, height, width = field.shape
-    return ImageOps.fit(picture, (width or ANY_SIZE, height or ANY_SIZE), Image.Resampling.BILINEAR)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
@@ -224,24 +295,8 @@ def _values(picture: Image.Image, channels: int) -> Tensor:
     return values[None] if channels == 1 else values.permute(2, 0, 1)
 
 
-def open_images(paths: Sequence[Path], model: Model) -> Tensor:
-    """Image files as the model takes them, [N, C, H, W] on its device; transparency is ignored.
-
-    Raises:
-        UsageError: the model takes no images, or as `open_image`.
-    """
-    field = image_field(model)
-    return torch.stack([open_image(path, field)[0] for path in paths]).to(model.device)
-
-
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Pillow would clip grey values of 16 bits, not scale them."""
     if not picture.mode.startswith("I"):
         return picture
     return Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-
-
-def open_mask(path: Path, height: int, width: int) -> Tensor:
-    """A mask file as the places that are known (white), bool [1, H, W]."""
-    values, opaque = open_image(path, Field(kind="image", shape=(1, height, width), levels=2))
-    return (values > 0.5) & opaque

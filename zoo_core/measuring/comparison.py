@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
-from zoo_core.errors import NotComparable, UsageError
+from zoo_core.errors import MetricFailed, NotComparable, UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.dataset import Dataset
@@ -204,6 +204,7 @@ class _Timed(Metric):
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
+        self.__module__ = metric.__module__  # its errors are told as those of the metric
         self.rates: list[float] = []  # examples per second, of each batch
 
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
@@ -281,7 +282,15 @@ def _measure(
     timed = _Timed(metrics[common])
     rest = {name: metric for name, metric in metrics.items() if name != common}
     # The timed one comes first: it is the one that asks the model, and others may get the same answer for nothing.
-    found = measure(model, data, split, {common: timed, **rest}, limit=limit, on_batch=on_batch)
+    found = measure(
+        model,
+        data,
+        split,
+        {common: timed, **rest},
+        limit=limit,
+        on_batch=on_batch,
+        on_unmeasurable=_refuse_failures,
+    )
     row = Row(
         reference=candidate.reference,
         name=candidate.name,
@@ -292,6 +301,12 @@ def _measure(
     )
     examples = {name: metric.examples() for name, metric in metrics.items()}
     return _Measured(row, {name: values for name, values in examples.items() if values is not None})
+
+
+def _refuse_failures(metric: str, why: ZooError) -> None:
+    """A metric that cannot be had of one model is an empty cell; one that breaks off is no comparison."""
+    if isinstance(why, MetricFailed):
+        raise why
 
 
 def _side_by_side(specs: Sequence[MetricSpec], measured: Sequence[_Measured]) -> Comparison:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import MetricFailed, UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capability_table import CAPABILITIES
@@ -17,6 +17,7 @@ from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator, fields_after
+from zoo_core.measuring.running import Running, failure
 from zoo_core.notebook import html_table
 from zoo_core.pictures.plots import save_drawing
 from zoo_core.processes import Processes
@@ -47,8 +48,8 @@ def measure(
     """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
     Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
-    batches, and all know the result. A metric that cannot be had here is left out, and `on_unmeasurable` told why. What
-    metrics draw is written into the folder `pictures`, by their names.
+    batches, and all know the result. A metric that cannot be had here, or that breaks off (`MetricFailed`), is left
+    out, and `on_unmeasurable` told why. What metrics draw is written into the folder `pictures`, by their names.
 
     Raises:
         ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
@@ -59,54 +60,38 @@ def measure(
     processes = processes or Processes(str(model.device))
     training = model.training
     size = data.size(split) if limit is None else min(limit, data.size(split))
+    running = Running(metrics)
     model.eval()
     try:
-        metrics = _begun(model, data, split, size, metrics, on_unmeasurable, required)
+        for name, metric in running.each():
+            with running.noting(name, beginning=True):
+                metric.begin(model, data, split, size)
         with _each_method_once(model):
-            for number, batch in enumerate(evaluation_batches(model, data, split, size)):
+            for number, batch in enumerate(evaluation_batches(model, data, split, size) if running.metrics else ()):
                 if number % processes.count == processes.rank:
                     batch = to_device(batch, processes.device)
-                    for metric in metrics.values():
-                        metric.update(model, batch)
+                    for name, metric in running.each():
+                        with running.noting(name):
+                            metric.update(model, batch)
                 on_batch(min((number + 1) * BATCH, size), size)
     finally:
         model.train(training)
-    first, *others = processes.gather(dict(metrics))
-    for other in others:
-        for name, metric in first.items():
-            metric.merge(other[name])
+    running.join(processes.gather(running))
+    found = {}
+    for name, metric in running.each():
+        with running.noting(name):
+            found[name] = metric.compute()
+    if required and running.failed and not found:
+        raise next(iter(running.failed.values()))
+    for name, why in running.failed.items():
+        on_unmeasurable(name, why)
     if pictures is not None and processes.is_main:
         pictures.mkdir(parents=True, exist_ok=True)
-        for name, metric in first.items():
+        for name, metric in running.each():
             if metric.drawing is not None:
                 title = f"{metric.drawing}: {data.name} {split}, n = {size}"
                 save_drawing(metric, model, pictures / f"{name}.png", title=title)
-    return {name: metric.compute() for name, metric in first.items()}
-
-
-def _begun(
-    model: AnyModel,
-    data: Dataset,
-    split: str,
-    size: int,
-    metrics: Mapping[str, Metric],
-    on_unmeasurable: Callable[[str, ZooError], None],
-    required: bool,
-) -> dict[str, Metric]:
-    """The metrics that could begin; if one is required and none could, the first one's reason is raised."""
-    begun: dict[str, Metric] = {}
-    failed: dict[str, ZooError] = {}
-    for name, metric in metrics.items():
-        try:
-            metric.begin(model, data, split, size)
-            begun[name] = metric
-        except ZooError as error:
-            failed[name] = error
-    if required and failed and not begun:
-        raise next(iter(failed.values()))
-    for name, why in failed.items():
-        on_unmeasurable(name, why)
-    return begun
+    return found
 
 
 @contextmanager
@@ -163,9 +148,11 @@ def fitting_metrics(
     *,
     data: Dataset | None = None,
     recorded: Collection[str] = (),
+    on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
 ) -> dict[str, Metric]:
     """The named metrics, or all whose capability the model has and that can be measured on `data` (None: some data
-    set); of those on request, only the `recorded` ones.
+    set); of those on request, only the `recorded` ones. One that was not named and cannot even be made is left out, and
+    `on_unmeasurable` told why.
 
     Raises:
         UsageError: a named metric asks for a capability that the model lacks, or for other data; or none fits.
@@ -177,7 +164,14 @@ def fitting_metrics(
             if names:
                 raise UsageError(f"metric '{spec.name}' needs the capability {spec.requires}, which this model lacks")
             continue
-        metric = registry.new_metric(spec.name)
+        try:
+            metric = registry.new_metric(spec.name)
+        except Exception as error:
+            why = failure(spec.name, registry.metric(name).plugin.distribution, error)
+            if names:
+                raise why from error
+            on_unmeasurable(spec.name, why)
+            continue
         if names:
             check_measurable(spec.name, metric, data)
         if names or (is_measurable(metric, data) and (not metric.on_request or spec.name in recorded)):
@@ -242,6 +236,7 @@ class Evaluation(NamedTuple):
     located: Located
     checks: list[Check]
     unmeasurable: dict[str, str]  # the metrics that cannot be had here, with the reason
+    failed: dict[str, str] = {}  # those that broke off, with the error
 
     @property
     def metrics(self) -> list[MetricEntry]:
@@ -284,6 +279,12 @@ def evaluate(
     Raises:
         ZooError: there is no such release, no data, or not one of the metrics can be had here.
     """
+    unmeasurable: dict[str, str] = {}
+    failed: dict[str, str] = {}
+
+    def left_out(metric: str, why: ZooError) -> None:
+        (failed if isinstance(why, MetricFailed) else unmeasurable)[metric] = why.message
+
     registry = registry or default_registry()
     located = locate(reference, registry, manifest, unfinished=True)
     split = split or ("test" if located.unfinished is None else "validation")
@@ -297,9 +298,8 @@ def evaluate(
     dataset = registry.open_dataset(normalise(name), data_file)
     same = (dataset.name, split)
     here = [entry.metric for entry in recorded if (entry.protocol.dataset, entry.protocol.split) == same]
-    chosen = fitting_metrics(model, registry, metrics, data=dataset, recorded=here)
+    chosen = fitting_metrics(model, registry, metrics, data=dataset, recorded=here, on_unmeasurable=left_out)
     check_fields(model, dataset)
-    unmeasurable: dict[str, str] = {}
     measured = measure(
         model,
         dataset,
@@ -308,14 +308,14 @@ def evaluate(
         limit=limit,
         processes=processes,
         on_batch=on_batch,
-        on_unmeasurable=lambda metric, why: unmeasurable.update({metric: why.message}),
+        on_unmeasurable=left_out,
         pictures=pictures,
     )
     checks = [
         check(entry, recorded)._replace(beside=measured[entry.metric].beside)
         for entry in entries(model, dataset, split, measured, registry)
     ]
-    return Evaluation(located, checks, unmeasurable)
+    return Evaluation(located, checks, unmeasurable, failed)
 
 
 def recorded_metrics(located: Located) -> list[MetricEntry]:

@@ -19,6 +19,8 @@ LABEL_HEIGHT = 16
 
 SMALLEST = 56  # small images are enlarged to at least so many pixels
 
+LARGEST = 1024  # and large ones reduced to at most so many
+
 
 def show(
     images: Pictures | Sequence[Pictures],
@@ -49,22 +51,32 @@ def show(
 
 
 def save_grid(
-    images: Tensor, path: Path, *, title: str, labels: Sequence[str] = (), columns: int | None = None
+    images: Tensor | Sequence[Tensor],
+    path: Path,
+    *,
+    title: str,
+    labels: Sequence[str] = (),
+    columns: int | None = None,
 ) -> None:
-    """Write images [N, C, H, W] in [0, 1] as one PNG with a title, each with its label where there are any."""
+    """Write images [C, H, W] in [0, 1] as one PNG with a title, each with its label where there are any."""
     save_png(grid(images, title=title, labels=labels, columns=columns), path)
 
 
-def grid(images: Tensor, *, title: str = "", labels: Sequence[str] = (), columns: int | None = None) -> Image.Image:
-    """Images [N, C, H, W] in [0, 1] side by side, with a title and a label for each where there are any."""
-    n, _, height, width = images.shape
+def grid(
+    images: Tensor | Sequence[Tensor], *, title: str = "", labels: Sequence[str] = (), columns: int | None = None
+) -> Image.Image:
+    """Images [C, H, W] in [0, 1], of one size or of several, side by side, with a title and a label for each where
+    there are any."""
+    n, height, width = len(images), *(max(image.shape[side] for image in images) for side in (1, 2))
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    scale = max(1, math.ceil(SMALLEST / max(height, width)))
+    largest = max(height, width)
+    scale = max(1, math.ceil(SMALLEST / largest)) if largest <= LARGEST else LARGEST / largest
     label_height, title_height = LABEL_HEIGHT if labels else 0, LABEL_HEIGHT if title else 0
     font = ImageFont.load_default()
     widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
-    cell_width, cell_height = max(width * scale, widest) + GAP, height * scale + GAP + label_height
+    cell_width = max(round(width * scale), widest) + GAP
+    cell_height = round(height * scale) + GAP + label_height
     title_width = int(font.getlength(title)) + 2 * GAP
     canvas = Image.new(
         "RGB", (max(columns * cell_width + GAP, title_width), rows * cell_height + GAP + title_height), "white"
@@ -73,10 +85,11 @@ def grid(images: Tensor, *, title: str = "", labels: Sequence[str] = (), columns
     draw.text((GAP, 2), title, fill="black", font=font)
     for k, image in enumerate(images):
         left, top = GAP + k % columns * cell_width, title_height + GAP + k // columns * cell_height
-        enlarged = to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
-        canvas.paste(enlarged, (left, top))
+        size = (max(1, round(image.shape[2] * scale)), max(1, round(image.shape[1] * scale)))
+        how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR
+        canvas.paste(to_pil(image).resize(size, how), (left, top))
         if labels:
-            draw.text((left, top + height * scale), labels[k], fill="black", font=font)
+            draw.text((left, top + size[1]), labels[k], fill="black", font=font)
     return canvas
 
 

@@ -55,6 +55,10 @@ def _check(reference: str, measure: bool) -> None:
         raise WeightsError(
             f"its numbers cannot be measured again: {error.message}; --unmeasured publishes without"
         ) from None
+    recorded = {entry.metric for entry in recorded_metrics(located)}
+    for metric, why in found.failed.items():
+        if metric in recorded:
+            raise WeightsError(f"a number that it records cannot be measured: {why}")
     wrong = [check.measured.metric for check in found.checks if check.verdict == "different"]
     if wrong:
         raise WeightsError(f"it does not give the numbers that it records: {', '.join(wrong)}")

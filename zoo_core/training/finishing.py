@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.registry import NO_DATA
-from zoo_core.errors import UsageError
+from zoo_core.errors import MetricFailed, UsageError, ZooError
 from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
@@ -87,12 +87,17 @@ def _example(run: Run, split: str) -> Batch:
 
 def _measured(run: Run, split: str, observer: Observer) -> list[MetricEntry]:
     """Every number that can be had on the split: first the one that picked the epoch, those on request last."""
-    requested = run.arguments.metrics
+    requested, missing = run.arguments.metrics, dict[str, ZooError]()
     try:
-        chosen = fitting_metrics(run.model, run.registry, data=run.data, recorded=requested)
+        chosen = fitting_metrics(
+            run.model, run.registry, data=run.data, recorded=requested, on_unmeasurable=missing.__setitem__
+        )
     except UsageError:  # no metric fits this model
-        return []
-    measured = run.measure(split, chosen, observer, required=False)
+        chosen = {}
+    measured, unmeasurable = run.measure(split, chosen, observer) if chosen else ({}, {})
+    for name, why in (missing | unmeasurable).items():
+        if run.processes.is_main and (name in requested or isinstance(why, MetricFailed)):
+            observer.on_unmeasured(f"{why.message}. The release is without this number")
     found = entries(run.model, run.data, split, measured, run.registry)
     return sorted(found, key=lambda entry: (entry.metric != run.selection.metric, entry.metric in requested))
 

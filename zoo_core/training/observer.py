@@ -1,11 +1,14 @@
 """What a training run tells while it goes."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from zoo_core.errors import Unmeasured
+
 
 class Observer:
-    """What a run tells while it goes; the command line shows it. The default is silence."""
+    """What a run tells while it goes; the command line shows it. The default is silence, but for warnings."""
 
     def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
         """After every step: part done, wall time so far, objective values averaged over the epoch so far."""
@@ -15,6 +18,10 @@ class Observer:
 
     def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
         """After an epoch and its validation: the new row of the curve."""
+
+    def on_unmeasured(self, why: str) -> None:
+        """Where a number is missing that was to be had: a metric failed. The run, or its release, goes on without."""
+        warnings.warn(why, Unmeasured, stacklevel=2)
 
 
 class Means:

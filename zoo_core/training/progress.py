@@ -43,6 +43,9 @@ class Watch(Observer):
         parts = [f"{part} {k} {v:.5g}" for part in ("train", "validation") for k, v in row.get(part, {}).items()]
         talk(f"{place_of(row)}: {', '.join(parts)}{' (best)' if is_best else ''}")
 
+    def on_unmeasured(self, why: str) -> None:
+        talk(f"Warning: {why}")
+
 
 def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
     """Train to the end, make the release, measured on the test split unless `test` is off, and say what came of it."""

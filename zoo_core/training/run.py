@@ -107,6 +107,7 @@ class Run:
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.means = Means()  # over the epoch so far
+        self.told: set[str] = set()  # warnings
 
     @classmethod
     def start(
@@ -322,16 +323,23 @@ class Run:
         is_best = True
         if self.selection.metric is not None:
             with self.loop.average.applied():
-                row["validation"] = {self.selection.metric: self.validate(observer)}
-                is_best = self.selection.consider(row)
+                number = self.validate(observer)
+                if number is not None:
+                    row["validation"] = {self.selection.metric: number}
+                is_best = number is not None and self.selection.consider(row)
         self.means = Means()
         self.curve.append(row)
         observer.on_epoch(row, is_best)
 
-    def validate(self, observer: Observer, limit: int | None = None) -> float:
-        """The number on the validation split that picks the best epoch, or that of `limit` examples of it."""
-        (found,) = self.measure("validation", self.selection.measured_by(), observer, limit).values()
-        return found.value
+    def validate(self, observer: Observer, limit: int | None = None) -> float | None:
+        """The number on the validation split that picks the best epoch, or that of `limit` examples of it; None where
+        it cannot be had, which is told once."""
+        found, missing = self.measure("validation", self.selection.measured_by(), observer, limit)
+        for why in missing.values():
+            if why.message not in self.told and self.processes.is_main:
+                self.told.add(why.message)
+                observer.on_unmeasured(f"{why.message}. Without it no epoch is picked; training goes on")
+        return next((measurement.value for measurement in found.values()), None)
 
     def measure(
         self,
@@ -339,25 +347,21 @@ class Run:
         metrics: Mapping[str, Metric],
         observer: Observer,
         limit: int | None = None,
-        required: bool = True,
-    ) -> dict[str, Measurement]:
-        """Metrics on a split, or on `limit` examples of it; see `zoo_core.measuring.evaluation.measure`.
+    ) -> tuple[dict[str, Measurement], dict[str, ZooError]]:
+        """Metrics on a split, or on `limit` examples of it, and of those that cannot be had or fail, why; see
+        `zoo_core.measuring.evaluation.measure`. No metric ends a run.
 
         Raises:
             Interrupted: by Ctrl-C or SIGTERM.
-            ZooError: a metric that `arguments` name cannot be had, or none can and that is `required`.
         """
+        missing: dict[str, ZooError] = {}
 
         def on_batch(done: int, total: int) -> None:
             observer.on_validation(done, total)
             if self.loop.requests["stop"] and self.processes.count == 1:  # many would wait for each other
                 raise Interrupted
 
-        def on_unmeasurable(name: str, why: ZooError) -> None:
-            if name in self.arguments.metrics:
-                raise why
-
-        return measure(
+        found = measure(
             self.model,
             self.data,
             split,
@@ -365,9 +369,10 @@ class Run:
             limit=limit,
             processes=self.processes,
             on_batch=on_batch,
-            on_unmeasurable=on_unmeasurable,
-            required=required,
+            on_unmeasurable=missing.__setitem__,
+            required=False,
         )
+        return found, missing
 
     def _save(self) -> None:
         files = {"model": self.model.state_dict(), "training": self.loop.tensors()}

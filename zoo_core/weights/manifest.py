@@ -143,10 +143,15 @@ def warn_once(message: str) -> None:
     print(f"Warning: {message}", file=sys.stderr)
 
 
+def distribution_of(requirement: str) -> str:
+    """The name in a requirement such as "zoo-basics>=0.1"."""
+    return re.split(r"[<>=!~ ]", requirement)[0]
+
+
 def install_hint(requirement: str) -> str:
     """How to install a plugin. The packages are on no index yet, so ours come from their folder, and for others no name
     is given that a stranger could own there."""
-    distribution = re.split(r"[<>=!~ ]", requirement)[0]
+    distribution = distribution_of(requirement)
     ours = {re.split(r"[<>=!~ ]", p.entry.plugin)[0] for path in own_manifests() for p in read_manifest(path)}
     if distribution in ours:
         return f"pip install -e plugins/{distribution.removeprefix('zoo-')} in this repository"

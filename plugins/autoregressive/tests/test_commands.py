@@ -74,10 +74,13 @@ def test_every_input_that_a_hint_gives_helps(zoo, words, message):
         zoo(*train, f"run-{k}", *way)
 
 
-def test_commands_for_images_are_not_offered_to_a_model_of_numbers(zoo, capsys):
+def test_a_model_of_numbers_is_offered_commands_for_rows(zoo, capsys):
     with pytest.raises(SystemExit):
         main(["load", "gaussian"])
     offered = capsys.readouterr().out.partition("Next:")[2]
-    assert "zoo eval gaussian --check" in offered and ".png" not in offered
-    said = zoo("sample", "gaussian", "-n", 1, "-o", "drawn.png", code=2)
-    assert "is for vector, not for images" in said and "zoo_core.load('gaussian')" in said
+    for command in ("score gaussian rows.csv", "sample gaussian -n 64 -o out.csv", "eval gaussian --check"):
+        assert f"zoo {command}" in offered
+    zoo("sample", "gaussian", "-n", 2, "-o", "drawn.csv")
+    zoo("score", "gaussian", "drawn.csv")
+    said = zoo("complete", "gaussian", "drawn.csv", "-o", "done.png", code=2)
+    assert "is for rows of numbers, and this command for images" in said

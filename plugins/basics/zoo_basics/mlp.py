@@ -166,6 +166,10 @@ class MLPRegressor(RowRegressor, MLP):
         super().__init__(config, config.inputs, config.targets * (2 if config.variance == "predicted" else 1))
         self.register_statistics()
 
+    def lacks(self) -> tuple[str, ...]:
+        """Without a predicted variance it is not Uncertain."""
+        return () if self.config.variance == "predicted" else ("Uncertain",)
+
     def predict(self, x: Tensor) -> Tensor:
         """The targets, of a Gaussian its mean: [B, D] -> [B, T]."""
         return self.distribution(x)[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from zoo_core import UsageError, ZooError
-from zoo_core.command_line import json_option, print_json, print_table, talk
+from zoo_core.command_line import print_json, print_table, table_options, talk
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -88,7 +88,7 @@ def add_user(folder: Path, name: str, role: str, teams: tuple[str, ...]) -> None
 
 @hub.command("list-users")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@json_option
+@table_options
 def list_users(folder: Path, as_json: bool) -> None:
     """List the users: name, role, teams, since when."""
     from zoo_hub_server.folder import HubFolder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--latex", is_flag=True, help="Print a LaTeX tabular (package booktabs).")
 @device_option
 @hub_options
-@json_option
+@table_options
 def compare_command(
     references: tuple[str, ...],
     data: str | None,
@@ -62,7 +62,7 @@ def compare_command(
         click.echo(latex_table(found))
     else:
         header, rows = plain_table(found)
-        print_table(header, rows)
+        print_table(header, rows, drop=["examples/s", "FLOPs", "parameters"])
         talk("\n".join([*_protocol(found), _about_tests(found)]))
 
 

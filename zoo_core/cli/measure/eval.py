@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, json_option, print_json, print_table, progress_bar, say_which, talk
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -20,7 +20,7 @@ class Result(NamedTuple):
     verdict: str  # that of the check; "no data", "not measurable", "FAILED"
     check: "Check | None"
     error: str | None
-    metric: str | None = None  # the one that is not measurable
+    metric: str | None = None  # the one that is not measurable, or failed
 
 
 @click.command("eval")
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 )
 @device_option
 @hub_options
-@json_option
+@table_options
 def eval_command(
     references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any
 ) -> None:
@@ -63,9 +63,8 @@ def eval_command(
             try:
                 found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
                 results += [Result(reference, one.verdict, one, None) for one in found.checks]
-                results += [
-                    Result(reference, "not measurable", None, why, metric) for metric, why in found.unmeasurable.items()
-                ]
+                for verdict, reasons in {"not measurable": found.unmeasurable, "FAILED": found.failed}.items():
+                    results += [Result(reference, verdict, None, why, metric) for metric, why in reasons.items()]
             except ZooError as error:
                 if not everything and len(references) == 1:
                     raise
@@ -77,6 +76,7 @@ def eval_command(
         print_table(
             ["reference", "metric", "measured", "unit", "protocol", "recorded", "verdict"],
             [_row(result) for result in results],
+            drop=["protocol", "unit", "recorded"],
         )
     sys.exit(_exit_code(results, check))
 

@@ -6,7 +6,7 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.printing import print_json, print_table, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
 @hub_options
-@json_option
+@table_options
 def summary(
     model: str, data: str | None, assignments: tuple[str, ...], batch: int, depth: int | None, as_json: bool
 ) -> None:
@@ -37,9 +37,11 @@ def summary(
         return
     layers = [layer for layer in found.layers if depth is None or _depth(layer) <= depth]
     print_table(
-        ["layer", "type", "calls", "output", "parameters", "FLOPs", "sees"], [_row(layer, found) for layer in layers]
+        ["layer", "type", "calls", "output", "parameters", "FLOPs", "sees"],
+        [_row(layer, found) for layer in layers],
+        drop=["calls", "sees", "type"],
     )
-    print_table(["total", "exactly", ""], _totals(found))
+    print_table(["total", "exactly", "about"], _totals(found))
     for line in _notes(found):
         talk(line)
 

@@ -5,13 +5,13 @@ import sys
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, say_which
+from zoo_core.cli.printing import print_json, print_table, say_which, table_options
 
 
 @click.command()
 @click.argument("references", nargs=-1)
 @hub_options
-@json_option
+@table_options
 def verify(references: tuple[str, ...], as_json: bool) -> None:
     """Hash every file of REFERENCES again, and let each model compute its golden output. Default: all that are here."""
     from zoo_core.catalogue.listing import releases_here

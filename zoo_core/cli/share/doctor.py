@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table
+from zoo_core.cli.printing import print_json, print_table, table_options
 
 
 class Finding(NamedTuple):
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
 @click.argument("references", metavar="[REFERENCE…]", nargs=-1)
 @click.option("--offline", is_flag=True, help="As if the cable were out.")
 @hub_options
-@json_option
+@table_options
 def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
     """Say whether the plugin, the weights, what they depend on and the data of each REFERENCE are here, and name what
     is missing.

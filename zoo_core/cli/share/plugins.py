@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.printing import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 _OFFERS = {
     "zoo_models": "models",
@@ -20,7 +20,7 @@ _OFFERS = {
 
 @click.command()
 @click.option("--commands", "only_commands", is_flag=True, help="Only the commands that plugins add.")
-@json_option
+@table_options
 def plugins(only_commands: bool, as_json: bool) -> None:
     """List the plugins with their version, hooks and what each offers; broken ones with the reason."""
     from importlib.metadata import entry_points
@@ -63,4 +63,4 @@ def plugins(only_commands: bool, as_json: bool) -> None:
         offers = "; ".join(f"{label}: {', '.join(names)}" for label, names in entry["offers"].items())
         state = f"BROKEN: {plugin.error}  Fix: {plugin.fix}" if plugin.error else offers or "nothing"
         rows.append([plugin.name, plugin.label, ", ".join(plugin.hooks) or "-", state])
-    print_table(["plugin", "distribution", "hooks", "offers"], rows)
+    print_table(["plugin", "distribution", "hooks", "offers"], rows, drop=["hooks"])

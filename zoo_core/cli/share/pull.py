@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import bytes_bar, json_option, print_json, print_table, say_which
+from zoo_core.cli.printing import bytes_bar, print_json, print_table, say_which, table_options
 
 
 @click.command()
 @click.argument("references", metavar="REFERENCE…", nargs=-1, required=True)
 @click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
 @hub_options
-@json_option
+@table_options
 def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> None:
     """Fetch and verify releases, so that they load later with no network. REFERENCE may be a glob: 'pixelrnn*'."""
     from zoo_core.errors import ZooError

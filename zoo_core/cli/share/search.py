@@ -3,14 +3,14 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 
 @click.command()
 @click.argument("words", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @hub_options
-@json_option
+@table_options
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Releases on the hub whose name holds WORDS, with the plugin that each needs, and whether it is here."""
     from zoo_core.catalogue.search import search as search_hub
@@ -18,6 +18,9 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     found = search_hub(" ".join(words), limit=limit)
     if as_json:
         print_json([row._asdict() for row in found])
+        return
+    if not found:
+        talk("Nothing matches.")
         return
     print_table(
         ["repository", "model", "plugin", "here", "changed"],

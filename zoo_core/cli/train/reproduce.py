@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, say_which, talk
+from zoo_core.cli.printing import print_json, print_table, say_which, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
 @hub_options
-@json_option
+@table_options
 def reproduce_command(
     reference: str,
     only_estimate: bool,
@@ -55,7 +55,7 @@ def reproduce_command(
         took = "not recorded" if found.recorded is None else f"{duration(found.recorded)} on {found.recorded_device}"
         rows = [["recipe", found.recipe], ["steps", str(found.steps)], ["took", took]]
         here = f"about {duration(found.here)} on {found.device}" + (f", {seeds} times" if seeds > 1 else "")
-        print_table(["", ""], [*rows, ["here", here]])
+        print_table(["estimate", "value"], [*rows, ["here", here]])
         return
     keep_freed_memory()
     results = reproduce(
@@ -65,7 +65,7 @@ def reproduce_command(
         print_json([to_plain(result) for result in results])
     else:
         header = ["reference", "metric", "recorded", "again", "unit", "seeds", "verdict"]
-        print_table(header, [_row(reference, result) for result in results])
+        print_table(header, [_row(reference, result) for result in results], drop=["seeds", "unit"])
     for result in results:
         if result.std is not None:
             spread = f"{{seeds = {len(result.seeds)}, mean = {result.mean:.6g}, std = {result.std:.2g}}}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.printing import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 
 @click.command()
@@ -13,7 +13,7 @@ from zoo_core.cli.printing import json_option, print_json, print_table, talk
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The report's folder; again, it goes on.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A value of the study: --set seed=1")
 @click.option("--help-config", is_flag=True, help="Show what --set takes.")
-@json_option
+@table_options
 def study(
     name: str | None, output: Path | None, assignments: tuple[str, ...], help_config: bool, as_json: bool
 ) -> None:

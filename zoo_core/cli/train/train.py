@@ -59,7 +59,7 @@ def train(
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
-    from zoo_core.errors import UsageError
+    from zoo_core.errors import UsageError, ZooError
     from zoo_core.processes import emulates_bfloat16
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
@@ -119,5 +119,12 @@ def train(
         if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
             talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
     keep_freed_memory()
-    train_and_watch(run)
-    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {as_reference(run.folder)}")
+    release = train_and_watch(run)
+    place = as_reference(run.folder)
+    talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {place}")
+    measured = [entry.metric for entry in release.metrics]
+    if missing := [name for name in run.arguments.metrics if name not in measured]:
+        raise ZooError(
+            f"the release is whole, but without {', '.join(missing)}",
+            f"To see why: zoo eval {place} --metric {missing[0]}",
+        )

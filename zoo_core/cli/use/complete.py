@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
@@ -17,6 +18,7 @@ from zoo_core.cli.printing import device_option, progress_bar, talk
 @click.option("-n", "--number", type=click.IntRange(1, 1000), default=8, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@input_option
 @device_option
 @hub_options
 def complete(
@@ -28,31 +30,31 @@ def complete(
     number: int,
     seed: int,
     temperature: float | None,
+    steps: tuple[str, ...],
     device: str,
 ) -> None:
     """Fill in the unknown part of IMAGE several times, into one labelled PNG.
 
-    Transparent pixels are unknown, and those that --mask or --keep-rows leaves out.
+    Transparent pixels are unknown, and those that --mask or --keep-rows leaves out. An image of another size than the
+    model's is fitted: the short side is resized, and the middle is cut out.
     """
     import torch
 
-    from zoo_core.cli.loading import load_for, with_options
     from zoo_core.errors import UsageError
-    from zoo_core.interfaces.reading import open_image, open_mask
+    from zoo_core.interfaces.reading import open_picture
     from zoo_core.pictures.grids import check_output, save_grid
 
     check_output(output)
     if keep_rows is not None and mask is not None:
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)
-    x, known = open_image(image, model.signature()["image"])
-    height, width = x.shape[1:]
+    picture = open_picture(image, model, input_steps(steps), known=mask)
+    (x,), known = picture.x, picture.opaque.to(model.device)  # [C, H, W], bool [1, H, W]
     if keep_rows is not None:
+        height = x.shape[1]
         if keep_rows > height:
-            raise UsageError(f"--keep-rows {keep_rows}: the image has only {height} rows")
-        known = known & (torch.arange(height)[:, None] < keep_rows)
-    if mask is not None:
-        known = known & open_mask(mask, height, width)
+            raise UsageError(f"--keep-rows {keep_rows}: the model's images have only {height} rows")
+        known = known & (torch.arange(height, device=known.device)[:, None] < keep_rows)
     if known.all():
         raise UsageError("every pixel is known", "Give --keep-rows or --mask, or make pixels transparent.")
     with progress_bar("completing") as show:
@@ -67,7 +69,7 @@ def complete(
     shown = torch.where(known, x, torch.full_like(x, 0.5))
     labels = ["given", "known", *(f"#{k + 1}" for k in range(number))]
     save_grid(
-        torch.cat([x[None], shown[None], drawn.cpu()]),
+        torch.cat([x[None], shown[None], drawn]).cpu(),
         output,
         title=f"{name}: {image.name}, seed {seed}",
         labels=labels,

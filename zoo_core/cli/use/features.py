@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.printing import device_option, talk
 
 BATCH = 32  # images at a time
@@ -13,14 +14,17 @@ BATCH = 32  # images at a time
 
 @click.command()
 @click.argument("reference")
-@click.argument("images", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A safetensors file."
 )
+@input_option
 @device_option
 @hub_options
-def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], output: Path, device: str) -> None:
+def features(
+    reference: str, images: tuple[str, ...], layers: tuple[str, ...], output: Path, steps: tuple[str, ...], device: str
+) -> None:
     """Write what layers of REFERENCE make of IMAGES: a tensor [N, …] for each --layer, in the order of the images.
 
     A layer is "penultimate", which is what the head sees, a submodule (`zoo summary REFERENCE` lists them), or what
@@ -30,10 +34,9 @@ def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], 
     import torch
     from safetensors.torch import save
 
-    from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import write_atomically
-    from zoo_core.interfaces.reading import open_any
+    from zoo_core.inputs import input_batches
     from zoo_core.pictures.grids import check_parent
 
     if output.suffix != ".safetensors":
@@ -42,12 +45,11 @@ def features(reference: str, images: tuple[Path, ...], layers: tuple[str, ...], 
     model, _ = load_for("FeatureExtractor", reference, device)
     parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():
-        for start in range(0, len(images), BATCH):
-            x = torch.cat([open_any(path, model)[1] for path in images[start : start + BATCH]])
-            for layer, values in model.extract_features(x, list(layers)).items():
+        for inputs in input_batches(model, images, input_steps(steps), size=BATCH):
+            for layer, values in model.extract_features(inputs.x, list(layers)).items():
                 parts[layer].append(values.cpu())
     tensors = {layer: torch.cat(values).contiguous() for layer, values in parts.items()}
-    names = {"format": "pt", "files": json.dumps([str(path) for path in images])}
+    names = {"format": "pt", "files": json.dumps(images)}
     write_atomically(output, save(tensors, metadata=names))
     shapes = ", ".join(f"{layer} {list(tensor.shape)}" for layer, tensor in tensors.items())
     talk(f"Wrote {output}: {shapes}.")

@@ -2,7 +2,7 @@
 
 import click
 
-from zoo_core.cli.printing import json_option, print_json, print_table, talk
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 
 @click.command("list")
@@ -11,7 +11,7 @@ from zoo_core.cli.printing import json_option, print_json, print_table, talk
 @click.option("--data", help="Only releases measured on this data set.")
 @click.option("--capability", help="Only models that can do this: Sampler, Classifier, …")
 @click.option("--sort", metavar="METRIC", help="Best first; numbers of different protocols apart.")
-@json_option
+@table_options
 def list_command(
     pattern: str, task: str | None, data: str | None, capability: str | None, sort: str | None, as_json: bool
 ) -> None:
@@ -19,18 +19,20 @@ def list_command(
     from zoo_core.catalogue.listing import listings
     from zoo_core.interfaces.record import to_plain
 
-    rows = listings(pattern, task=task, data=data, capability=capability, sort=sort)
+    found = listings(pattern, task=task, data=data, capability=capability, sort=sort)
     if as_json:
-        print_json([to_plain(row._asdict()) for row in rows])
+        print_json([to_plain(row._asdict()) for row in found])
         return
-    if not rows:
+    if not found:
         talk("Nothing matches. Run 'zoo list' to see all.")
         return
     table = []
-    for row in rows:
+    for row in found if sort else sorted(found, key=lambda row: row.family):
         entry = row.metric(sort.replace("-", "_")) if sort else next(iter(row.metrics), None)
-        weights = "default" if row.default else "yes" if row.tag else "no weights"
+        weights = "default" if row.default else "yes" if row.tag else "-"
         if row.install:
             weights = f"not installed: {row.install}"
-        table.append([row.reference, entry.text() if entry else "-", weights, row.summary])
-    print_table(["reference", "measured", "weights", "summary"], table)
+        measured = (entry.number(), entry.on()) if entry else ("-", "-")
+        table.append([row.reference, weights, *measured, row.summary, row.family])
+    header = ["reference", "weights", "measured", "on", "summary", "family"]
+    print_table(header, table, group_by=None if sort else "family", one_line=True, drop=["on"])

@@ -5,27 +5,28 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.printing import device_option, talk
 
 
 @click.command()
 @click.argument("reference")
-@click.argument("images", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@input_option
 @device_option
 @hub_options
-def reconstruct(reference: str, images: tuple[Path, ...], output: Path, device: str) -> None:
+def reconstruct(reference: str, images: tuple[str, ...], output: Path, steps: tuple[str, ...], device: str) -> None:
     """Show IMAGES above their reconstructions by REFERENCE, with the squared error per pixel, in one PNG."""
     import torch
 
-    from zoo_core.cli.loading import load_for
-    from zoo_core.interfaces.reading import open_images
+    from zoo_core.inputs import open_inputs
     from zoo_core.pictures.grids import check_output, save_grid
 
     check_output(output)
     model, name = load_for("Reconstructor", reference, device)
     with torch.no_grad():
-        x = open_images(images, model)
+        x = open_inputs(model, images, input_steps(steps)).x
         back = model.reconstruct(x)
     errors = (back - x).square().flatten(1).mean(1).tolist()
     save_grid(

@@ -7,11 +7,12 @@ import click
 
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
 from zoo_core.cli.printing import device_option, json_option, print_json, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.any_model import AnyModel
+    from zoo_core.interfaces.step import Step
 
 
 @click.command()
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
 @click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG, for images.")
+@input_option
 @with_option
 @json_option
 @device_option
@@ -28,6 +30,7 @@ def translate(
     examples: tuple[str, ...],
     beam: int | None,
     output: Path | None,
+    steps: tuple[str, ...],
     told: tuple[str, ...],
     as_json: bool,
     device: str,
@@ -46,8 +49,8 @@ def translate(
     model, name = load_for(("Translator", "ImageTranslator"), reference, device, takes=None)
     conditions = read_conditions(told, model, reference)
     if "Translator" in model.capabilities:
-        if output is not None:
-            raise UsageError("-o is for images, and this is a translator of texts")
+        if output is not None or steps:
+            raise UsageError("-o and --input are for images, and this is a translator of texts")
         texts = read_texts(examples)
         translated = with_options(model.translate, texts, told=conditions, beam=beam)
         if as_json:
@@ -57,18 +60,23 @@ def translate(
     else:
         if output is None or beam is not None or as_json:
             raise UsageError("images are translated into a PNG", "Give -o FILE.png, and neither --beam nor --json.")
-        _translate_images(model, name, examples, output, conditions)
+        _translate_images(model, name, examples, input_steps(steps), output, conditions)
 
 
 def _translate_images(
-    model: "AnyModel", name: str, examples: tuple[str, ...], output: Path, conditions: dict[str, Any]
+    model: "AnyModel",
+    name: str,
+    examples: tuple[str, ...],
+    steps: "tuple[Step, ...]",
+    output: Path,
+    conditions: dict[str, Any],
 ) -> None:
     import torch
 
     from zoo_core.inputs import open_inputs
     from zoo_core.pictures.grids import save_grid
 
-    inputs = open_inputs(model, examples)
+    inputs = open_inputs(model, examples, steps)
     with torch.no_grad():
         translated = model.translate_image(inputs.x, **conditions).cpu()
     said = "".join(f", {condition} {value}" for condition, value in conditions.items())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.printing import device_option, talk
 
 if TYPE_CHECKING:
@@ -16,15 +17,23 @@ MOST = 8  # rows where no unit is named
 
 @click.command()
 @click.argument("reference")
-@click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("image")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option("--unit", "units", multiple=True, type=click.IntRange(0), help=f"By default the {MOST} that change most.")
-@click.option("--steps", type=click.IntRange(2, 100), default=9, show_default=True, help="Images of each unit.")
+@click.option("--steps", "number", type=click.IntRange(2, 100), default=9, show_default=True, help="Images of each.")
 @click.option("--span", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Either way.")
+@input_option
 @device_option
 @hub_options
 def traverse(
-    reference: str, image: Path, output: Path, units: tuple[int, ...], steps: int, span: float, device: str
+    reference: str,
+    image: str,
+    output: Path,
+    units: tuple[int, ...],
+    number: int,
+    span: float,
+    steps: tuple[str, ...],
+    device: str,
 ) -> None:
     """Move one number of the code of IMAGE at a time, from -SPAN to SPAN, and decode: a row for each unit.
 
@@ -32,31 +41,30 @@ def traverse(
     """
     import torch
 
-    from zoo_core.cli.loading import load_for
     from zoo_core.errors import UsageError
-    from zoo_core.interfaces.reading import open_images
+    from zoo_core.inputs import open_inputs
     from zoo_core.pictures.grids import check_output, save_grid
 
     check_output(output)
     model, name = load_for("Encoder", reference, device, "Decoder")
-    values = torch.linspace(-span, span, steps)
+    values = torch.linspace(-span, span, number)
     with torch.no_grad():
-        (code,) = model.encode(open_images([image], model))  # [Z]
+        (code,) = model.encode(open_inputs(model, [image], input_steps(steps)).x)  # [Z]
         if wrong := [unit for unit in units if unit >= len(code)]:
             raise UsageError(f"there is no unit {wrong[0]}: the codes have {len(code)} numbers, from 0")
         moved = torch.stack([_moved(code, unit, values) for unit in units or range(len(code))])  # [units, steps, Z]
         rows = torch.stack([model.decode(codes) for codes in moved])  # [units, steps, C, H, W]
     change = rows.var(1).flatten(1).mean(1)  # [units]
     chosen = change.argsort(descending=True)[: len(units) or MOST]
-    number = [(units or range(len(code)))[k] for k in chosen.tolist()]
+    shown = [(units or range(len(code)))[k] for k in chosen.tolist()]
     save_grid(
         rows[chosen].flatten(0, 1).cpu(),
         output,
-        title=f"{name}: one number of the code of {image.name} moved",
-        labels=[f"z{unit}={round(value, 2) + 0:g}" for unit in number for value in values.tolist()],
-        columns=steps,
+        title=f"{name}: one number of the code of {Path(image).name} moved",
+        labels=[f"z{unit}={round(value, 2) + 0:g}" for unit in shown for value in values.tolist()],
+        columns=number,
     )
-    talk(f"Wrote {output}: {steps} images for each of {len(chosen)} of {len(code)} numbers.")
+    talk(f"Wrote {output}: {number} images for each of {len(chosen)} of {len(code)} numbers.")
 
 
 def _moved(code: "Tensor", unit: int, values: "Tensor") -> "Tensor":

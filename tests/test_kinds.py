@@ -1,0 +1,342 @@
+"""Commands for everything that is no image, and answers that are no class: rows, texts, masks, boxes."""
+
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo_core
+from zoo_core.discovery.registry import Registry
+from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.reading import open_picture
+from zoo_core.measuring.prediction import _in_picture
+from zoo_core.pictures.overlays import class_colour
+from zoo_core.steps.notation import read_steps
+
+Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
+Kind = Callable[[str], Path]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with rows."""
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text("age,height,weight,name\n3,1,2,Ada\n3,2,2,Bob\n")
+    Path("pairs.csv").write_text("a,b\n1,2\n3,5\n")
+    return tmp_path
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a text into the standard input."""
+    return lambda text: monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+
+# Sampling rows.
+
+
+def test_sampled_rows_go_to_stdout_and_the_talk_does_not(zoo: Zoo, kind: Kind) -> None:
+    code, out, err = zoo("sample", kind("rows"), "-n", 5, "--seed", 3)
+    lines = out.splitlines()
+    assert (code, lines[0], len(lines)) == (0, "height,weight,age", 6) and err == "kind-rows: 5 samples, seed 3\n"
+    model = zoo_core.load(str(kind("rows")))
+    expected = model.sample(5, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(torch.tensor([list(map(float, line.split(","))) for line in lines[1:]]), expected)
+    assert zoo("sample", kind("nameless"), "-n", 5, "--seed", 3).out.splitlines() == lines[1:]  # no names, no header
+
+
+def test_sampled_rows_can_be_scored(zoo: Zoo, kind: Kind, desk: Path, stdin: Callable[[str], None]) -> None:
+    """What one command writes, another reads: the same likelihood, from either form or through a pipe."""
+    scores = []
+    for name in ("drawn.csv", "drawn.jsonl"):
+        code, out, err = zoo("sample", kind("rows"), "-n", 4, "-o", name)
+        assert (code, out) == (0, "") and f"Wrote {name}: 4 samples" in err
+        found = json.loads(zoo("score", kind("rows"), name, "--json").out)
+        scores.append([row["log_prob"] for row in found["rows"]])
+    stdin(zoo("sample", kind("rows"), "-n", 4).out)
+    scores.append([row["log_prob"] for row in json.loads(zoo("score", kind("rows"), "-", "--json").out)["rows"]])
+    assert scores[0] == scores[1] == scores[2]
+    model = zoo_core.load(str(kind("rows")))
+    expected = model.log_prob(model.sample(4, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(torch.tensor(scores[0]), expected)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sample ROWS --each drawn", ("--each is for images", "-o FILE.csv")),
+        ("sample ROWS -o drawn.png", ("must end in .csv or .jsonl",)),
+        ("sample TOLD -o drawn.csv", ("must end in .png",)),
+        ("sample TOLD", ("nowhere to write to",)),
+        ("sample ROWS -o absent/drawn.csv", ("'absent' does not exist",)),
+        ("sample SORTER", ("is no Sampler",)),
+    ],
+)
+def test_samples_go_where_they_can(command: str, words: tuple[str, ...], zoo: Zoo, kind: Kind, desk: Path) -> None:
+    before = sorted(desk.iterdir())
+    code, out, err = zoo(*(kind(word.lower()) if word.isupper() else word for word in command.split()))
+    assert (code, out) == (2, "") and all(word in err for word in words), err
+    assert sorted(desk.iterdir()) == before
+
+
+# Scoring rows.
+
+
+def test_rows_are_scored_by_name_and_told_by_line(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    code, out, err = zoo("score", kind("rows"), "people.csv", "--no-header")
+    best = -1.5 * math.log(2 * math.pi)
+    assert code == 0 and [line.split("\t") for line in out.splitlines()] == [
+        ["people.csv:2", f"{best:.5g}", "-", f"{-best:.5g}", "-"],
+        ["people.csv:3", f"{best - 0.5:.5g}", "-", f"{0.5 - best:.5g}", "-"],
+    ]
+    assert "Not used: name." in err and "no rank" in err
+
+
+def test_rows_are_ranked_among_those_of_a_data_set(zoo: Zoo, desk: Path) -> None:
+    """A trained density of table rows, beside the rows it was made for."""
+    zoo("sample", "gaussian", "-n", 3, "-o", "own.csv")
+    code, out, err = zoo("score", "gaussian", "own.csv", "--json", "--histogram", "h.png", "-n", 50)
+    found = json.loads(out)
+    assert code == 0 and found["against"]["dataset"] == "digits-dequantized" and (desk / "h.png").exists()
+    assert all(0 <= row["stranger_than"] <= 1 and row["bits_per_dim"] is None for row in found["rows"])
+    code, _, err = zoo("score", "gaussian", "own.csv", "--map", "m.png")
+    assert code == 2 and "--map is for images" in err
+
+
+# Predicting.
+
+
+def test_numbers_are_predicted_by_the_names_of_the_targets(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    code, out, err = zoo("predict", kind("line"), "pairs.csv", "--samples", 4, "--no-header")
+    assert (code, err) == (0, "The uncertainty is in units.\n")
+    assert out == "pairs.csv:2\t3\t-1\t5\t6\t1\t2\t4\t4\npairs.csv:3\t8\t-2\t7\t9\t3\t5\t4\t4\n"
+    first = json.loads(zoo("predict", kind("line"), "pairs.csv", "--json").out)[0]
+    assert first == {
+        "row": "pairs.csv:2",
+        "prediction": {"sum": 3, "difference": -1},
+        "total": {"sum": 2, "difference": 3},
+        "aleatoric": {"sum": 1, "difference": 2},
+        "epistemic": {"sum": 1, "difference": 1},
+        "unit": "units",
+    }
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_predictions_are_written_as_a_table(suffix: str, zoo: Zoo, kind: Kind, desk: Path) -> None:
+    assert zoo("predict", kind("sorter"), "pairs.csv", "--top", 1, "-o", f"found{suffix}").code == 0
+    text = (desk / f"found{suffix}").read_text()
+    probability = 1 / (1 + math.exp(-6))
+    if suffix == ".csv":
+        header, first, second = text.splitlines()
+        assert header == "row,class_1,probability_1" and second == "pairs.csv:3,positive,0.999999881"
+        row = dict(zip(header.split(","), first.split(","), strict=True))
+    else:
+        row = json.loads(text.splitlines()[0])
+    assert row["row"] == "pairs.csv:2" and row["class_1"] == "positive"
+    assert float(row["probability_1"]) == pytest.approx(probability, abs=1e-7)
+
+
+def test_texts_are_classified_from_the_command_line_and_from_files(
+    zoo: Zoo, kind: Kind, desk: Path, stdin: Callable[[str], None]
+) -> None:
+    Path("mail.txt").write_text("so good :)\n\nso bad :(\n")
+    stdin("well :)\n")
+    code, out, err = zoo("predict", kind("mood"), "hm", "mail.txt", "-", "--top", 1, "--no-header")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "hm\tsad 0.500", "so good :)\tcheerful 0.731", "so bad :(\tsad 0.731", "well :)\tcheerful 0.731",
+    ]  # fmt: skip
+    found = json.loads(zoo("predict", kind("mood"), "a :)", "--json").out)
+    assert found[0]["text"] == "a :)" and [one["class"] for one in found[0]["classes"]] == ["cheerful", "sad"]
+
+
+@pytest.mark.parametrize("name", ["linear-regression", "mlp-regressor"])
+def test_a_trained_regressor_reads_a_table(name: str, zoo: Zoo, desk: Path) -> None:
+    columns = 10
+    Path("x.csv").write_text(",".join(str(k / 10) for k in range(columns)) + "\n")
+    zoo_core.train(name, data="diabetes", steps=1, output=desk / "run")
+    code, out, _ = zoo("predict", "./run", "x.csv", "--json")
+    model: Any = zoo_core.load("./run")
+    expected = model.predict(torch.arange(10.0)[None] / 10).item()
+    assert code == 0 and json.loads(out) == [{"row": "x.csv:1", "prediction": {"target": pytest.approx(expected)}}]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("predict LINE people.csv", ("no column 'a'", "a, b")),
+        ("predict LINE absent.csv", ("'absent.csv' does not exist",)),
+        ("predict SORTER people.csv", ("people.csv', line 2: 4 numbers, and 2 are needed",)),
+        ("predict LINE pairs.csv -o found.png", ("must end in .csv or .jsonl",)),
+        ("predict MOOD absent.txt", ("'absent.txt' does not exist",)),
+        ("predict ROWS people.csv", ("is no Classifier and no Regressor and no Segmenter and no Detector",)),
+        ("predict LETTERS word", ("is no Classifier",)),
+        ("score SORTER pairs.csv", ("no Density and no OutlierScorer",)),
+        ("score ROWS pairs.csv", ("no column 'height'", "height, weight, age")),
+        ("features LINE pairs.csv -o f.safetensors", ("is no FeatureExtractor",)),
+    ],
+)
+def test_a_mistake_is_one_clear_line(command: str, words: tuple[str, ...], zoo: Zoo, kind: Kind, desk: Path) -> None:
+    before = sorted(desk.iterdir())
+    code, out, err = zoo(*(kind(word.lower()) if word.isupper() else word for word in command.split()))
+    assert (code, out) == (2, "") and "Traceback" not in err and all(word in err for word in words), err
+    assert sorted(desk.iterdir()) == before
+
+
+def test_a_command_for_images_says_what_the_model_is_for(zoo: Zoo, desk: Path) -> None:
+    code, _, err = zoo("complete", "gaussian", "pairs.csv", "-o", "x.png")
+    assert code == 2 and "'gaussian' is for rows of numbers, and this command for images" in err
+    assert "zoo load gaussian" in err
+
+
+# The class of every pixel.
+
+
+@pytest.fixture
+def spots(desk: Path) -> list[Path]:
+    """A dark picture with a light patch, and a smaller one without."""
+    picture = Image.new("L", (40, 20), 10)
+    picture.paste(250, (8, 4, 18, 12))
+    picture.save("patch.png")
+    Image.new("L", (10, 10), 10).save("dark.png")
+    return [desk / "patch.png", desk / "dark.png"]
+
+
+def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
+    code, out, err = zoo("predict", kind("threshold"), "patch.png", "dark.png", "-o", "seen.png", "--no-header")
+    assert (code, err) == (0, "Wrote seen.png.\n")
+    assert out == "patch.png\tdark 0.900\tlight 0.100\ndark.png\tdark 1.000\n"
+    found = json.loads(zoo("predict", kind("threshold"), "patch.png", "--json", "--top", 1).out)
+    assert found == [{"image": "patch.png", "classes": [{"class": "dark", "share": pytest.approx(0.9)}]}]
+    with Image.open("seen.png") as file:
+        seen = np.array(file.convert("RGB")).astype(int)
+    dark, light = (0.65 * np.array(class_colour(k)) + 0.35 * level for k, level in enumerate((10, 250)))
+    count = [(abs(seen - colour).max(2) <= 1).sum() for colour in (dark, light)]
+    assert count[1] == 4 * 10 * 8 and count[0] == 4 * (40 * 20 - 80) + 4 * 100  # enlarged to twice the size
+
+
+# Boxes.
+
+
+def test_a_detector_tells_boxes_in_pixels_of_the_picture(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
+    code, out, err = zoo("predict", kind("spot"), "patch.png", "dark.png", "-o", "seen.png", "--no-header")
+    assert (code, err) == (0, "Wrote seen.png.\n")
+    assert out == "patch.png\tspot\t1.000\t8.0 4.0 18.0 12.0\ndark.png\t-\t-\t-\n"
+    found = json.loads(zoo("predict", kind("spot"), "patch.png", "--json").out)
+    assert found == [{"image": "patch.png", "objects": [{"class": "spot", "score": 1.0, "box": [8, 4, 18, 12]}]}]
+    assert json.loads(zoo("predict", kind("spot"), "patch.png", "--json", "--threshold", 1.1).out)[0]["objects"] == []
+    with Image.open("seen.png") as file:
+        seen = np.array(file.convert("RGB")).astype(int)
+    box = np.argwhere(abs(seen - np.array(class_colour(0))).max(2) == 0)
+    (top, left), (bottom, right) = box.min(0), box.max(0)
+    scale, border, title = 6, 2, 16  # a picture of 40 pixels is enlarged to 240
+    assert (left, right) == (border + 8 * scale, border + 18 * scale - 1)
+    assert bottom == border + title + 12 * scale - 1 and top <= border + title + 4 * scale  # the mark is above
+
+
+def test_a_box_is_found_again_in_a_picture_that_was_fitted(registry: Registry, spots: list[Path]) -> None:
+    model: Any = zoo_core.create("kind-spot", registry=registry)
+    model.input = read_steps([{"step": "resize", "size": 20}], "test")
+    picture = open_picture(spots[0], model)
+    (found,) = model.detect(list(picture.x))
+    assert found.boxes.tolist() == [[4, 4, 9, 12]]
+    assert _in_picture(found.boxes, picture).tolist() == [pytest.approx([8, 4, 18, 12])]
+    model.input = ()
+    model.signature = lambda: {"image": Field(kind="image", shape=(1, 20, 20))}  # and what is at the sides is lost
+    picture = open_picture(spots[0], model)
+    (found,) = model.detect(list(picture.x))
+    assert found.boxes.tolist() == [[0, 4, 8, 12]]
+    assert _in_picture(found.boxes, picture).tolist() == [pytest.approx([10, 4, 18, 12])]
+
+
+# Writing on, and other languages.
+
+
+def test_a_language_model_writes_on_and_nothing_else_is_on_stdout(
+    zoo: Zoo, kind: Kind, stdin: Callable[[str], None]
+) -> None:
+    likeliest = ("--top-k", 1, "--length", 4)
+    assert zoo("generate", kind("letters"), "abc", *likeliest) == (0, "abcdefg\n", "")
+    assert zoo("generate", kind("letters"), *likeliest).out == "abcd\n"
+    stdin("xy\n")
+    assert zoo("generate", kind("letters"), "-", *likeliest).out == "xyzabc\n"
+    found = json.loads(zoo("generate", kind("letters"), "abc", *likeliest, "--json").out)
+    assert found == {"prompt": "abc", "text": "defg"}
+    assert zoo("generate", kind("letters"), "abc", *likeliest, "--stop", "f").out == "abcde\n"
+    assert zoo("generate", kind("letters"), "abc", *likeliest, "--with", "case=upper").out == "abcDEFG\n"
+
+
+def test_a_seed_decides_what_is_written(zoo: Zoo, kind: Kind) -> None:
+    def written(*options: object) -> str:
+        return str(zoo("generate", kind("letters"), "a", "--length", 60, *options).out)
+
+    alphabet = ("abcdefghijklmnopqrstuvwxyz" * 4)[:61] + "\n"
+    assert written() == written("--seed", 0) != written("--seed", 1)
+    for sure in (("--temperature", 0.01), ("--top-p", 0.5), ("--top-k", 1)):
+        assert written("--seed", 1, *sure) == alphabet
+    wild = written("--temperature", 100)
+    assert sum(b == chr(ord(a) + 1) for a, b in itertools.pairwise(wild)) < 15
+
+
+def test_a_translator_says_each_text_in_its_language(
+    zoo: Zoo, kind: Kind, desk: Path, stdin: Callable[[str], None]
+) -> None:
+    Path("lines.txt").write_text("two words\nmore\n")
+    stdin("last\n")
+    assert zoo("translate", kind("shout"), "first", "lines.txt", "-") == (
+        0,
+        "FIRST!\nTWO WORDS!\nMORE!\nLAST!\n",
+        "",
+    )
+    found = zoo("translate", kind("shout"), "a", "--beam", 3, "--with", "mark=?", "--json")
+    assert json.loads(found.out) == [{"text": "a", "translation": "A???"}]
+
+
+def test_images_are_translated_into_a_picture(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    Image.new("L", (4, 4), 255).save("white.png")
+    for to, levels in {"night": {0, 255}, "day": {255}}.items():
+        code, out, err = zoo("translate", kind("painter"), "white.png", "-o", f"{to}.png", "--with", f"to={to}")
+        assert (code, out) == (0, "") and f"1 translation, to {to}." in err
+        with Image.open(f"{to}.png") as file:
+            below = np.array(file.convert("L"))[16 + 2 + 56 + 2 :, 2:58]
+        assert set(below.flatten().tolist()) <= {0, 255} and set(below[:56].flatten().tolist()) == levels - (
+            {255} if to == "night" else set()
+        )
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("generate LETTERS a1", ("'1' is no letter",)),
+        ("generate LETTERS a --with case=middle", ("case cannot be 'middle'", "lower, upper")),
+        ("generate LETTERS a --with tone=high", ("no condition 'tone'",)),
+        ("generate LETTERS a --length 0", ("--length",)),
+        ("generate LETTERS a --top-p 1.5", ("--top-p",)),
+        ("generate LETTERS a --temperature 0", ("--temperature",)),
+        ("generate SHOUT a", ("is no LanguageModel",)),
+        ("generate toy a", ("'toy' is no LanguageModel",)),
+        ("translate LETTERS a", ("is no Translator and no ImageTranslator",)),
+        ("translate SHOUT", ("Missing argument",)),
+        ("translate SHOUT a -o x.png", ("-o and --input are for images",)),
+        ("translate SHOUT a --with mark=!!", ("mark cannot be '!!'",)),
+        ("translate PAINTER a.png", ("-o FILE.png",)),
+        ("translate PAINTER a.png -o x.png", ("'a.png' does not exist",)),
+        ("translate PAINTER a.png -o x.png --with to=noon", ("to cannot be 'noon'", "day, night")),
+    ],
+)
+def test_a_wrong_request_is_one_clear_line(
+    command: str, words: tuple[str, ...], zoo: Zoo, kind: Kind, desk: Path
+) -> None:
+    before = sorted(desk.iterdir())
+    code, out, err = zoo(*(kind(word.lower()) if word.isupper() else word for word in command.split()))
+    assert (code, out) == (2, "") and "Traceback" not in err and all(word in err for word in words), err
+    assert sorted(desk.iterdir()) == before
