@@ -151,7 +151,7 @@ class EoNADE(SequenceDensity):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """n images drawn from the mixture, [n, C, H, W]: each along one of the orderings."""
+        """n images sampled from the mixture, [n, C, H, W]: each along one of the orderings."""
         c = self.config
         which = torch.randint(len(self.orders), (n,), generator=generator)
         uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
@@ -173,7 +173,7 @@ class EoNADE(SequenceDensity):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn given ALL known ones,
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False sampled given ALL known ones,
         wherever these are: along an ordering that begins with them.
 
         NOTE: this is the conditional of that one ordering, not of the mixture.

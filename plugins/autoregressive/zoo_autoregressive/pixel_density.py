@@ -70,7 +70,7 @@ class SamplingState(Protocol):
         """The logits of this value given all values before it, [1 or levels, B]."""
 
     def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
-        """The value [B] in [0, 1] that was drawn there."""
+        """The value [B] in [0, 1] that was sampled there."""
 
 
 class PlainState:
@@ -121,10 +121,10 @@ class PixelDensity(Model):
 
     @abstractmethod
     def begin_sampling(self, n: int) -> SamplingState:
-        """The state from which n images are drawn."""
+        """The state from which n images are sampled."""
 
     def generation_order(self) -> list[tuple[int, int, int]]:
-        """Every value as (channel, row, column), in the order in which it is drawn."""
+        """Every value as (channel, row, column), in the order in which it is sampled."""
         c = self.config
         return [(k, i, j) for i in range(c.height) for j in range(c.width) for k in range(c.channels)]
 
@@ -175,7 +175,7 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """n images drawn from the model, [n, C, H, W]. Logits are divided by `temperature`."""
+        """n images sampled from the model, [n, C, H, W]. Logits are divided by `temperature`."""
         c = self.config
         uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
         return self.sample_from(uniforms, temperature=temperature, progress=progress)
@@ -189,9 +189,9 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn in the model's order.
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False sampled in the model's order.
 
-        Each new value is drawn given everything before it. Known values that come after it cannot steer it: the
+        Each new value is sampled given everything before it. Known values that come after it cannot steer it: the
         result is an exact conditional sample where the known part comes first in that order (in raster order: the
         top rows).
 

@@ -13,7 +13,7 @@ from zoo_autoregressive.pixel_density import PixelDensity
 
 
 class SequenceState(ABC):
-    """A sequence that is being drawn. The values come in the model's order, so it is enough to count them."""
+    """A sequence that is being sampled. The values come in the model's order, so it is enough to count them."""
 
     step = 0
 
@@ -23,7 +23,7 @@ class SequenceState(ABC):
 
     @abstractmethod
     def take(self, i: int, value: Tensor) -> None:
-        """The value [B] in [0, 1] that was drawn for it."""
+        """The value [B] in [0, 1] that was sampled for it."""
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
         return self.next_logits(self.step)
@@ -50,7 +50,7 @@ class SequenceDensity(PixelDensity):
 
     @abstractmethod
     def begin_sampling(self, n: int) -> SequenceState:
-        """The state from which n sequences are drawn."""
+        """The state from which n sequences are sampled."""
 
     def to_sequence(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D], in the model's order."""

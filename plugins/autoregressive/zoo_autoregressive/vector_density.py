@@ -71,11 +71,11 @@ class VectorDensity(Model):
         return Loss(-self.log_prob(x).sum(), weight=len(x))
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n rows drawn from the model, [n, D]."""
+        """n rows sampled from the model, [n, D]."""
         return self.sample_from(torch.rand(n, self.config.dims, 2, generator=generator))
 
     def complete(self, x: Tensor, known: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """x [B, D] with the places where `known` (bool, broadcastable) is False drawn, each given all before it.
+        """x [B, D] with the places where `known` (bool, broadcastable) is False sampled, each given all before it.
 
         An exact conditional sample where the known numbers are the first ones.
         """

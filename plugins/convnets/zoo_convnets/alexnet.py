@@ -6,7 +6,7 @@ Published weights, and what each measures; hours of training on CPUs:
         normalize; 1 run, 1.7 h
 
 Follows Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012
-[1]: rectified units ([1], 3.1), overlapping max pooling (3.4), dropout before the linear layers (4.2).
+[1]: ReLUs ([1], 3.1), overlapping max pooling (3.4), dropout before the linear layers (4.2).
 
 Variants:
     one-column  for one processor, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
@@ -126,13 +126,13 @@ class AlexNet(ImageClassifier):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
         nn.init.normal_(linears[-1].weight, std=0.01 if paper else 0.001)
-        if paper:  # ones feed the rectifiers with positive inputs from the start ([1], 5)
+        if paper:  # ones feed the ReLUs with positive inputs from the start ([1], 5)
             for module in (convolutions[1], *convolutions[3:], *linears[:2]):
                 nn.init.ones_(module.bias)
 
 
 def stage(c_in: int, convolution: Convolution) -> list[nn.Module]:
-    """A convolution, its rectifier, and the normalisation and pooling that follow some of them."""
+    """A convolution, its ReLU, and the normalisation and pooling that follow some of them."""
     c, kernel = convolution.channels, convolution.kernel
     padding = kernel // 2 if convolution.padding is None else convolution.padding
     layers: list[nn.Module] = [

@@ -197,7 +197,7 @@ class AuxiliaryClassifier(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Convolution and rectifier, with batch normalisation between them or a bias; keeps the size at stride 1."""
+    """Convolution and ReLU, with batch normalisation between them or a bias; keeps the size at stride 1."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, *, batch_norm: bool) -> None:
         super().__init__()

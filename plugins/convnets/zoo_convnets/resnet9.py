@@ -69,5 +69,5 @@ class Residual(nn.Module):
 
 
 def convolution(c_in: int, c_out: int) -> nn.Sequential:
-    """3x3, batch normalisation, rectifier: [B, C_in, H, W] -> [B, C_out, H, W]."""
+    """3x3, batch normalisation, ReLU: [B, C_in, H, W] -> [B, C_out, H, W]."""
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))

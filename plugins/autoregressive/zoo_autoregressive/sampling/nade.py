@@ -1,4 +1,4 @@
-"""Drawing from NADE: activations a and hidden layers are kept, and change only where a value that is not 0 was drawn.
+"""Sampling from NADE: activations and hidden layers are kept, and change only where a value that is not 0 was sampled.
 
 Axes: B batch, D values, h hidden features, L logits a value.
 """

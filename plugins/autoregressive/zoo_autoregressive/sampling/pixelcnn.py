@@ -1,4 +1,4 @@
-"""Drawing from a PixelCNN, pixel by pixel, exactly.
+"""Sampling from a PixelCNN, pixel by pixel, exactly.
 
 A block's 3x3 convolution sees three pixels of the row above and two of its own row, so that two rows of its input
 are all that must be kept. What the row above contributes is one product a row for all columns and blocks; a pixel

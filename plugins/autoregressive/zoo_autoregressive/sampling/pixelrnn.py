@@ -1,4 +1,4 @@
-"""Drawing from a PixelRNN, pixel by pixel, exactly.
+"""Sampling from a PixelRNN, pixel by pixel, exactly.
 
 Every state is computed once: what the rows above contribute is one matrix product a row for all columns, and a pixel
 costs two small products a layer. The equations are those of pixelrnn.py and lstm_sweep.py; the result is the same to
@@ -144,7 +144,7 @@ class RowState(PixelRNNState):
         c = model.config
         self.c_above = model.input_conv.weight.new_zeros(c.layers, c.hidden, c.width * n)
         super().__init__(model, n)
-        # Of the row being drawn; h lies between two borders.
+        # Of the row being sampled; h lies between two borders.
         self.h_row = self.new(c.layers, c.hidden, (c.width + 2) * n)
         self.c_row = torch.zeros_like(self.c_above)
         self.up_above.copy_(self.up_bias.expand_as(self.up_above))
