@@ -88,14 +88,17 @@ class PlainState:
 
 
 class PixelDensity(Model):
-    """Base of the autoregressive image models; a Density, a Sampler and a Completer."""
+    """Base of the autoregressive image models; a Density, a Sampler and a Completer.
+
+    Attributes:
+        plain: set it to True, and the model computes by what its own file says, as the paper writes it, and samples
+            with one forward pass for each value. The numbers are the same, and come slowly; tests compare both.
+    """
 
     Config = PixelConfig
     select_by = "nll"
 
     config: Any
-    # True: compute by what the model's own file says, as the paper writes it, and sample with one forward pass a value.
-    # The same numbers, slowly; tests compare both.
     plain = False
 
     @classmethod
