@@ -152,6 +152,7 @@ except SystemExit as done:
         ["list"],
         ["list", "--sort", "nll", "--json"],
         ["info", "pixelrnn"],
+        ["code", "nade", "--all"],
         ["plugins"],
         ["plugins", "--commands"],
         ["data"],

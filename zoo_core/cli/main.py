@@ -18,7 +18,7 @@ SECTIONS = {
         "load": ("use.load:load", "Verify and build a pretrained model; say what it is, and what next."),
         "list": ("use.list:list_command", "List models and their pretrained weights."),
         "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
-        "code": ("use.code:code", "Print the one file that is the model."),
+        "code": ("use.code:code", "Print the file that is the model; --all, every file that runs."),
         "sample": ("use.sample:sample", "Draw new examples: images, or rows of numbers."),
         "generate": ("use.generate:generate", "Let a language model write on."),
         "translate": ("use.translate:translate", "Texts in another language, or images in another domain."),

@@ -64,9 +64,9 @@ class CountedDensity(SequenceDensity):
         self._require_fitted()
         return super().conditional_log_prob(x)
 
-    def draw(self, uniforms: Tensor, **arguments: Any) -> Tensor:
+    def sample_from(self, uniforms: Tensor, **arguments: Any) -> Tensor:
         self._require_fitted()
-        return super().draw(uniforms, **arguments)
+        return super().sample_from(uniforms, **arguments)
 
     def _require_fitted(self) -> None:
         if not torch.compiler.is_compiling() and not self.fitted:

@@ -65,7 +65,7 @@ def _layers(a: Tensor, x: Tensor, w: Tensor, logits: int) -> _Layers:
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
-        a, logits, kept = b.expand(len(x), -1), [], []
+        a, logits, kept = b.expand(x.shape[0], -1), [], []
         for x_t, w, v in _blocks(x, W, V):
             layers = _layers(a, x_t, w, v.shape[1])
             kept += layers
