@@ -12,7 +12,7 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
 from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo score nade digit.png --histogram where.png", "zoo score gaussian rows.csv -o scores.csv")
+)
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
 @data_option("What to compare with; by default the data set that the model was trained on.")

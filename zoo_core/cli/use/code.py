@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo code nade", "zoo code pixelcnn -o pixelcnn.py"))
 @click.argument("model")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file.")
 def code(model: str, output: Path | None) -> None:
