@@ -39,6 +39,7 @@ class RunArguments(Record, kw_only=True):
     precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
+    eval_batch: Count | None = None  # examples at a time when it is measured
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
     test: bool = True  # measure the release on the test split
     summary: str | None = None
@@ -66,7 +67,10 @@ class RunArguments(Record, kw_only=True):
             elif name == "test":
                 words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
+                words += [
+                    f"--{name.replace('_', '-')}",
+                    _number_text(value) if isinstance(value, float) else str(value),
+                ]
         return shlex.join(words)
 
 
@@ -105,7 +109,7 @@ def read_command(command: str) -> RunArguments:
             elif name == "--augment":
                 steps.append(text)
             else:
-                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
         return RunArguments(**values, test=test, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""

@@ -195,6 +195,14 @@ def zoo_datasets() -> list[DatasetSpec]:
             splits=splits,
         ),
         DatasetSpec(
+            name="system-huge",
+            target="zoo_toy.huge:Huge",
+            summary="50 GB of black and white noise",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
             name="system-reviews",
             target="zoo_toy.texts:Reviews",
             summary="texts that praise or complain",
