@@ -122,7 +122,7 @@ MISTAKES = [
     Bad("train --resume absent", 2, ("'absent' is not a training run: the folder does not exist",)),
     Bad("train --resume full", 2, ("'full' is not a training run: it has no run.json",)),
     Bad("train --resume full --lr 0.1", 2, ("--resume takes nothing else", "lr")),
-    Bad("train toy --resume full", 2, ("--resume takes nothing else", "model")),
+    Bad("train toy --resume full", 2, ("--resume takes nothing else", "MODEL")),
     Bad("train --help-config", 2, ("--help-config needs a model",)),
     Bad("train toyy --help-config", 2, ("no model named 'toyy'",)),
 ]
