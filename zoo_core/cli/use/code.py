@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo code nade", "zoo code pixelcnn -o pixelcnn.py"))
 @click.argument("model")
 @click.option("--all", "everything", is_flag=True, help="And every other file of its plugin that runs for it.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file.")

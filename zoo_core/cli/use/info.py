@@ -6,10 +6,10 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import json_option, print_json, talk
+from zoo_core.cli.printing import examples, json_option, print_json, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo info vae", "zoo info nade.binarized-mnist --json"))
 @reference_argument(weights=False)
 @hub_options
 @json_option

@@ -8,7 +8,7 @@ import click
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,12 @@ SIDE = 20  # decoded images along each axis
 BATCH = 500
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo latents aae.mnist-ring --data mnist -o map.png",
+        "zoo latents vae --data binarized-mnist --split test -o map.png",
+    )
+)
 @reference_argument()
 @data_option("The data set whose codes are shown.", "data_name", required=True)
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
