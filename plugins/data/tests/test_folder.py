@@ -240,13 +240,13 @@ def test_images_are_decoded_once(save: Save, tmp_path: Path, monkeypatch: pytest
         save(f"{'ab'[i % 2]}/{i}.png", i)
     first = opened(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("zoo_data.folder._read_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr("zoo_data.folder.decode_image", lambda *_: pytest.fail("decoded again"))
         patch.chdir(tmp_path)
         second = Folder(data_file=Path("pets"))
         assert all(first.data_sha256(split) == second.data_sha256(split) for split in first.splits)
         assert second.splits == first.splits
     os.utime(tmp_path / "pets" / "a" / "0.png", (1, 1))  # touched, so it is looked at
-    monkeypatch.setattr("zoo_data.folder._read_image", lambda *_: np.zeros((2, 2, 1), np.uint8))
+    monkeypatch.setattr("zoo_data.folder.decode_image", lambda *_: np.zeros((2, 2, 1), np.uint8))
     assert opened(tmp_path).features["image"].shape == (1, 2, 2)
 
 

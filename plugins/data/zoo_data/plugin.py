@@ -66,6 +66,14 @@ def zoo_datasets() -> list[DatasetSpec]:
             splits=_SPLITS,
         ),
         DatasetSpec(
+            name="parquet",
+            target="zoo_data.parquet:Parquet",
+            summary="Your own Parquet files, however large: parquet:PATH[,size=N][,channels=1|3]",
+            source="a folder of Parquet files",
+            licence="NOASSERTION",
+            splits=_SPLITS,
+        ),
+        DatasetSpec(
             name="wine",
             target="zoo_data.tables:Wine",
             summary="Chemical measurements of 178 wines, 13 real numbers; needs no network",
