@@ -42,7 +42,7 @@ MISTAKES = [
     Bad("load toy.bit", 2, ("no weights named 'toy.bit'", "'toy.bits'")),
     Bad("load toy-gan", 2, ("'toy-gan' has no published weights", "zoo train toy-gan --data DATA")),
     Bad("load elsewhere:toy", 2, ("'elsewhere:toy'",)),
-    Bad("load a b", 2, ("unexpected extra argument",)),
+    Bad("load toy b", 2, ("unexpected extra argument",)),
     Bad("load ./nothing-here", 1, ("'nothing-here' is not a release", "does not exist")),
     Bad("load runs/nothing-here", 1, ("runs/nothing-here", "network", "no such folder")),
     Bad("load hf:org/repo", 1, ("hf:org/repo", "network")),
@@ -275,15 +275,23 @@ def test_every_next_command_works(zoo: Zoo, desk: Path) -> None:
     (desk / "out.png").unlink()
 
 
-def test_a_folder_is_loaded_and_said_to_be_one(zoo: Zoo, release: Path, desk: Path) -> None:
+def test_a_folder_is_taken_and_said_to_be_one_where_a_repository_of_that_name_is_here_too(
+    zoo: Zoo, release: Path, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo_core.hub.endpoint import current_endpoint
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     (desk / "org").mkdir()
     shutil.copytree(release, desk / "org" / "repo")
     try:
         code, out, err = zoo("load", "org/repo")
+        assert code == 0 and out.startswith("toy: ") and err == ""
+        (current_endpoint().root / "models--org--repo").mkdir(parents=True)
+        code, out, err = zoo("load", "org/repo")
+        assert code == 0 and "folder 'org/repo'" in err and "hf:org/repo" in err
     finally:
         shutil.rmtree(desk / "org")
-    assert code == 0 and out.startswith("toy: ")
-    assert "folder" in err and "org/repo" in err
 
 
 def test_info_answers_the_four_questions(zoo: Zoo) -> None:

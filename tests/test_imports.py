@@ -151,6 +151,25 @@ def test_commands_that_only_look_are_light(arguments: list[str]) -> None:
     assert [name for name in HEAVY if name in modules] == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["load", "pixelrn"],
+        ["sample", "pixelrnn.digit", "-o", "x.png"],
+        ["train", "nadde", "--data", "mnist"],
+        ["train", "nade", "--data", "mnits"],
+        ["eval", "pixelrn"],
+        ["eval", "pixelrnn", "--metric", "nil"],
+        ["summary", "pixelrn"],
+        ["verify", "pixelrn"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_name_is_told_before_anything_heavy_is_imported(arguments: list[str]) -> None:
+    modules = run(COMMAND.replace("assert not done.code", "assert done.code == 2"), *arguments)
+    assert [name for name in HEAVY if name in modules] == []
+
+
 def test_help_imports_no_plugin_and_no_command() -> None:
     modules = run(COMMAND, "--help")
     assert [name for name in HEAVY if name in modules] == []

@@ -15,8 +15,9 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import check_new_folder
 from zoo_core.hub.integrity import sha256_of
+from zoo_core.interfaces.batches import Batch
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring.summary import random_batch
+from zoo_core.interfaces.random_batch import random_batch
 from zoo_core.releases.release import Licence, ReleaseConfig, check_licence, code_licence
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.releases.writing import write_release
@@ -115,7 +116,7 @@ def _merges(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
     return 0 < kept < len(theirs) and theirs[:kept] == ours[:kept] and torch.Size(theirs[kept:]).numel() == ours[kept]
 
 
-def _example(model: Model) -> dict[str, Tensor]:
+def _example(model: Model) -> Batch:
     """Two random examples for golden.safetensors, of the size that the model takes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -9,7 +9,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
+from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -20,9 +21,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
-@click.option("--data", help="What to compare with; by default the data set that the model was trained on.")
+@data_option("What to compare with; by default the data set that the model was trained on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="validation", show_default=True, help="Of it. A model knows its train split too well.")
 @click.option("-n", "--number", type=click.IntRange(min=1), default=1000, show_default=True, help="Drawn from it.")
@@ -63,7 +64,6 @@ def score(
         raise UsageError("name an example to score", f"For example: zoo score {reference} digit.png")
     for output in filter(None, (histogram, map_output)):
         check_output(output)
-    say_which(reference)
     scorer = open_scorer(reference, device=device)
     check_takes(scorer.model, reference, ("image", "row", "text"))
     use_threads_of(scorer.model)

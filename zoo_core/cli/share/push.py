@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import say_which, talk
+from zoo_core.cli.names import reference_argument, say_which
+from zoo_core.cli.printing import talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.push import Plan
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("target", metavar="REPO")
 @click.option("--create", is_flag=True, help="Make the repository where there is none.")
 @click.option("--private", is_flag=True, help="With --create: only you and yours may see it.")
@@ -62,7 +63,6 @@ def push(
             return click.confirm("Publish this?", err=True)
         return True
 
-    say_which(reference)
     say_which(target)
     talk(f"Checking '{reference}' in a fresh process …")
     done = push_release(

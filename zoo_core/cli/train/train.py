@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
+from zoo_core.cli.names import data_option, metric_option, model_argument
 from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
+@model_argument(required=False)
+@data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
@@ -30,7 +31,7 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
-@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@metric_option("Measure this too at the end: iwae_nll.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")

@@ -6,11 +6,12 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option("--keep-rows", type=click.IntRange(min=0), help="Only so many rows at the top are known.")

@@ -7,13 +7,14 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, talk
 
 BATCH = 32  # images at a time
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")
 @click.option(

@@ -5,11 +5,12 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, json_option, print_json
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("prompt", default="")
 @click.option("--length", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many tokens.")
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ BATCH = 500
 
 
 @click.command()
-@click.argument("reference")
-@click.option("--data", "data_name", required=True, help="The data set whose codes are shown.")
+@reference_argument()
+@data_option("The data set whose codes are shown.", "data_name", required=True)
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="validation", show_default=True)
 @click.option("-n", "--number", type=click.IntRange(2, 100_000), default=5000, show_default=True, help="At most.")

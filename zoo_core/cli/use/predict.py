@@ -7,6 +7,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, say_unused
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ Answer = dict[str, Any]  # what a model says of an example, as --json prints it
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="So many classes an example.")
 @click.option("--threshold", type=float, default=0.5, show_default=True, help="The lowest score of an object.")

@@ -8,6 +8,7 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True)
 @click.option(
     "-o",

@@ -8,6 +8,7 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, json_option, print_json, talk
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
 @click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG, for images.")

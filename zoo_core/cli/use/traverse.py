@@ -7,6 +7,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, talk
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ MOST = 8  # rows where no unit is named
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("image")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option("--unit", "units", multiple=True, type=click.IntRange(0), help=f"By default the {MOST} that change most.")
