@@ -173,15 +173,23 @@ def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.Monke
     assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err
 
 
-@pytest.mark.parametrize("native, said", [(False, True), (True, False), (None, False)])
-def test_train_says_where_bfloat16_is_the_slower_precision(
-    native: bool | None, said: bool, zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("native, chosen", [(False, "fp32"), (True, "bf16"), (None, "bf16")])
+def test_a_model_of_bfloat16_trains_in_it_unless_the_processor_emulates_it(
+    native: bool | None, chosen: str, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {} if native is None else {"avx512_bf16": native}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
-    command = "train toy --data toy-bits --steps 1 --device cpu -o"
-    assert ("--precision fp32" in zoo(*command.split(), "rough", "--precision", "bf16").err) is said
-    assert "--precision" not in zoo(*command.split(), "exact").err  # fp32, its own
+    command = ["train", "toy", "--data", "toy-bits", "--steps", "1", "--device", "cpu", "-o"]
+    assert "Training in" not in zoo(*command, tmp_path / "exact").err  # fp32 is its own
+    monkeypatch.setattr("zoo_toy.models.IndependentPixels.precision", "bf16")
+    err = zoo(*command, tmp_path / "chosen").err
+    (line,) = (line for line in err.splitlines() if "Training in" in line)
+    assert line.startswith(f"Training in {chosen}: ") and "--precision" in line
+    other = "bf16" if chosen == "fp32" else "fp32"
+    assert "Training in" not in zoo(*command, tmp_path / "asked", "--precision", other).err
+    for folder, precision in {"exact": "fp32", "chosen": chosen, "asked": other}.items():
+        release = json.loads((tmp_path / folder / "config.json").read_text())
+        assert release["recipe"]["precision"] == release["training"]["precision"] == precision
 
 
 def test_data_that_is_missing_says_how_to_get_it(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

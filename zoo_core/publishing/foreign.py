@@ -18,7 +18,8 @@ from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.batches import Batch
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.random_batch import random_batch
-from zoo_core.releases.release import Licence, ReleaseConfig, check_licence, code_licence
+from zoo_core.releases.licence import UNKNOWN, Licence, check_licence, code_licence
+from zoo_core.releases.release import ReleaseConfig
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.releases.writing import write_release
 from zoo_core.weights.create import create
@@ -37,7 +38,7 @@ def import_weights(
     config: Mapping[str, Any] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     summary: str | None = None,
-    licence: str = "NOASSERTION",
+    licence: str = UNKNOWN,
     registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Make `output` a release of `model` with the tensors of `file`. No number is measured: `zoo eval` does that.
@@ -65,7 +66,7 @@ def import_weights(
         built,
         offer,
         summary=summary or f"{offer.spec.summary}; weights of {file.name}",
-        licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data="NOASSERTION"),
+        licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data=UNKNOWN),
         example=_example(built),
         registry=registry,
         training={"imported": file.name, "imported_sha256": sha256_of(file), "names": names},

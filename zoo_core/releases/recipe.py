@@ -1,4 +1,4 @@
-"""The recipe of a release: what decides the result of a training run, and the command that says it."""
+"""The recipe of a release: what decides the result of a training run, and the command that says it to people."""
 
 import json
 import shlex
@@ -10,10 +10,11 @@ from msgspec import Meta
 from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.record import Record, to_plain
-from zoo_core.releases.release import check_licence
+from zoo_core.releases.licence import UNKNOWN, check_licence
 from zoo_core.steps.notation import parse_step, step_text
 
 NO_AUGMENTATION = "none"  # on the command line
+NO_TEST = "--no-test"
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -35,13 +36,14 @@ class RunArguments(Record, kw_only=True):
     batch: Count | None = None
     lr: Positive | None = None
     accumulate: Count = 1
-    precision: Literal["fp32", "bf16"] | None = None
+    precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
     eval_batch: Count | None = None  # examples at a time when it is measured
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
+    test: bool = True  # measure the release on the test split
     summary: str | None = None
-    licence: str = "NOASSERTION"  # of the weights, SPDX
+    licence: str = UNKNOWN  # of the weights, SPDX
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,11 +64,11 @@ class RunArguments(Record, kw_only=True):
             elif name == "augment":
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
+            elif name == "test":
+                words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [
-                    f"--{name.replace('_', '-')}",
-                    _number_text(value) if isinstance(value, float) else str(value),
-                ]
+                text = _number_text(value) if isinstance(value, float) else str(value)
+                words += [f"--{name.replace('_', '-')}", text]
         return shlex.join(words)
 
 
@@ -80,13 +82,15 @@ _DEFAULTS = to_plain(RunArguments(model="", epochs=1.0)) | {"epochs": None}
 
 
 def read_command(command: str) -> RunArguments:
-    """The arguments that `command` was made from.
+    """The arguments that `command` was made from. Older releases have no other record of them.
 
     Raises:
         UsageError: it is no command of `zoo train`.
     """
     try:
         program, verb, model, *words = shlex.split(command)
+        test = NO_TEST not in words
+        words = [word for word in words if word != NO_TEST]
         options = list(zip(words[::2], words[1::2], strict=True))
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
@@ -104,7 +108,7 @@ def read_command(command: str) -> RunArguments:
                 steps.append(text)
             else:
                 values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
-        return RunArguments(**values, augment=parse_augmentation(steps))
+        return RunArguments(**values, test=test, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""
         raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None

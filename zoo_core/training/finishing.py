@@ -17,22 +17,23 @@ from zoo_core.measuring.batches import evaluation_batches
 from zoo_core.measuring.evaluation import entries, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
-from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.licence import Licence, code_licence
+from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
 
 
-def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
-    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once, if `test`."""
+def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:
+    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once."""
     try:
-        return _released(run, observer or Observer(), test)
+        return _released(run, observer or Observer())
     finally:
         run.close()
 
 
-def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
+def _released(run: Run, observer: Observer) -> ReleaseConfig:
     arguments, model, spec = run.arguments, run.model, run.offer.spec
     _take_best_weights(run)
     model.eval()
@@ -42,7 +43,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
     split = "test" if "test" in run.data.splits else run.data.splits[-1]
-    metrics = _measured(run, split, observer) if test else []
+    metrics = _measured(run, split, observer) if arguments.test else []
     if not run.processes.is_main:
         run.processes.wait()
         return read_release(run.folder)
@@ -58,7 +59,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
             data="NONE" if run.has_no_data else run.registry.dataset(arguments.data).spec.licence,
         ),
         example=_example(run, split),
-        recipe=arguments.command(),
+        recipe=arguments,
         training=training_record(run),
         storage=storage,
         registry=run.registry,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--unmeasured", is_flag=True, help="Publish though the numbers cannot be measured here; the card says so."
 )
+@click.option("--licence", help="Of the weights, SPDX, where the release states none: Apache-2.0.")
+@click.option("--data-licence", help="Of the data it was trained on, where the release states none.")
 @click.option(
     "--update-manifest",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -42,6 +44,8 @@ def push(
     message: str | None,
     dry_run: bool,
     unmeasured: bool,
+    licence: str | None,
+    data_licence: str | None,
     update_manifest: Path | None,
     yes: bool,
 ) -> None:
@@ -73,6 +77,8 @@ def push(
         create=create,
         message=message,
         unmeasured=unmeasured,
+        licence=licence,
+        data_licence=data_licence,
         confirm=confirm,
     )
     if not done.done or done.entry is None:

@@ -1,13 +1,18 @@
 """zoo train"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.names import data_option, metric_option, model_argument
+from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
+
+if TYPE_CHECKING:
+    from zoo_core.releases.release import ReleaseConfig
+    from zoo_core.training.run import Run
 
 
 @click.command()
@@ -19,7 +24,7 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
 @click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option()
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
 @click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
@@ -27,11 +32,12 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
 @metric_option("Measure this too at the end: iwae_nll.")
+@click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
@@ -61,8 +67,7 @@ def train(
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
-    from zoo_core.errors import UsageError, ZooError
-    from zoo_core.processes import emulates_bfloat16
+    from zoo_core.errors import UsageError
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
@@ -108,6 +113,8 @@ def train(
             images.insert(0, {"step": "resize", "size": size})
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
+        if arguments["metrics"] and not arguments["test"]:
+            raise UsageError("--metric and --no-test exclude each other")
         asked = RunArguments(
             model=model,
             data=data,
@@ -118,15 +125,27 @@ def train(
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
-        if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
-            talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
     keep_freed_memory()
-    release = train_and_watch(run)
+    _say_what_next(run, train_and_watch(run))
+
+
+def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
+    """After training: where the release is, and what it lacks.
+
+    Raises:
+        ZooError: a metric that was asked for could not be measured.
+    """
+    from zoo_core.errors import ZooError
+    from zoo_core.releases.licence import ways_to_state
+
     place = as_reference(run.folder)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {place}")
+    if missing := release.licence.missing:
+        ways = ways_to_state(release.licence, release.zoo.plugin)
+        talk(f"To publish it, state the licence of its {' and of its '.join(missing)} first. {ways}")
     measured = [entry.metric for entry in release.metrics]
-    if missing := [name for name in run.arguments.metrics if name not in measured]:
+    if run.arguments.test and (lacking := [name for name in run.arguments.metrics if name not in measured]):
         raise ZooError(
-            f"the release is whole, but without {', '.join(missing)}",
-            f"To see why: zoo eval {place} --metric {missing[0]}",
+            f"the release is whole, but without {', '.join(lacking)}",
+            f"To see why: zoo eval {place} --metric {lacking[0]}",
         )

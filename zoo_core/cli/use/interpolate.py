@@ -30,10 +30,11 @@ def interpolate(
     """
     import torch
 
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.grids import save_grid
 
-    check_output(output)
+    check_output(output, ".png")
     model, name = load_for("Encoder", reference, device, "Decoder")
     with torch.no_grad():
         ends = open_inputs(model, [first, last], input_steps(steps)).x

@@ -21,10 +21,11 @@ def reconstruct(reference: str, images: tuple[str, ...], output: Path, steps: tu
     """Show IMAGES above their reconstructions by REFERENCE, with the squared error per pixel, in one PNG."""
     import torch
 
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.grids import save_grid
 
-    check_output(output)
+    check_output(output, ".png")
     model, name = load_for("Reconstructor", reference, device)
     with torch.no_grad():
         x = open_inputs(model, images, input_steps(steps)).x

@@ -42,11 +42,11 @@ def translate(
     A TEXT may be a file, with one text a line, or "-" for the standard input.
     """
     from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import read_texts
-    from zoo_core.pictures.grids import check_output
 
     if output is not None:
-        check_output(output)
+        check_output(output, ".png")
     model, name = load_for(("Translator", "ImageTranslator"), reference, device, takes=None)
     conditions = read_conditions(told, model, reference)
     if "Translator" in model.capabilities:
