@@ -231,6 +231,21 @@ def test_what_the_data_leave_out_the_model_must_leave_out_too() -> None:
             check_fields(model(**wanted), data(**its))
 
 
+def test_a_packed_field_is_packed_by_the_index_that_the_model_reads() -> None:
+    def data(index: str | None) -> Any:
+        boxes = Field(kind="boxes", shape=(4,), index=index)
+        return SimpleNamespace(name="street", features={"image": Field(kind="image", shape=(1, 4, 4)), "boxes": boxes})
+
+    model: Any = SimpleNamespace(input=(), signature=lambda: data("owner").features)
+    check_fields(model, data("owner"))
+    with pytest.raises(UsageError, match="'boxes' is packed by 'image', not packed by 'owner'"):
+        check_fields(model, data("image"))
+    with pytest.raises(UsageError, match="'boxes' is one an example, not packed by 'owner'"):
+        check_fields(model, data(None))
+    with pytest.raises(UsageError, match="has a field 'index'"):
+        check_fields(model, data("index"))
+
+
 def test_padding_and_what_is_ignored_do_not_count() -> None:
     values = torch.tensor([[3, 0, 255], [0, 1, 7]])
     assert Field(kind="mask").counted(values).all()

@@ -16,13 +16,13 @@ __version__ = "0.1.0"
 __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
     "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
-    "ModelSpec", "NotComparable", "Objective", "Optimizer", "Record", "RecordError", "Registry", "Report", "Source",
-    "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName",
-    "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare",
-    "constant", "create", "dataset", "default_registry", "digest", "estimate", "evaluate", "file_sha256",
-    "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero",
-    "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show", "summarise", "sync_folder",
-    "to_device", "train", "write_atomically",
+    "ModelSpec", "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry", "Report",
+    "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
+    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors",
+    "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
+    "evaluate", "file_sha256", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
+    "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show", "summarise",
+    "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
     from zoo_core.hub.integrity import file_sha256
+    from zoo_core.hub.packages import Package
     from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.batches import to_device
     from zoo_core.interfaces.capabilities import Detections, Uncertainty, able
@@ -84,6 +85,7 @@ _HOME = {
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
     "zoo_core.hub.integrity": ("file_sha256",),
+    "zoo_core.hub.packages": ("Package",),
     "zoo_core.interfaces.any_model": ("AnyModel",),
     "zoo_core.interfaces.batches": ("to_device",),
     "zoo_core.interfaces.capabilities": ("Detections", "Uncertainty", "able"),

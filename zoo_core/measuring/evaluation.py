@@ -325,12 +325,14 @@ def check_fields(model: Model, data: Dataset) -> None:
     """The data must give what the model takes; where there is no data set, its own source does.
 
     Raises:
-        UsageError: a field is missing, or of another shape, number of levels or classes, or has a value that the model
-            would not leave out.
+        UsageError: a field is missing, or of another shape, index, number of levels or classes, or has a value that the
+            model would not leave out; or a name is taken.
     """
     if isinstance(data, Episodes):
         return
     fields = fields_after(model.input, data.features)
+    if "index" in {*fields, *(field.index for field in fields.values())}:
+        raise UsageError(f"data set '{data.name}' has a field 'index', where metrics find the places of the examples")
     for name, wanted in model.signature().items():
         field = fields.get(name)
         if field is None:
@@ -340,6 +342,9 @@ def check_fields(model: Model, data: Dataset) -> None:
             if wanted.levels:
                 found += f" with {field.levels or 'any number of'} levels"
                 needed += f" with {wanted.levels}"
+            raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
+        if field.index != wanted.index:
+            found, needed = (f"packed by '{f.index}'" if f.ragged else "one an example" for f in (field, wanted))
             raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
         if wanted.classes and field.classes and field.classes != wanted.classes:
             found, needed = (", ".join(f.classes[:5]) + (" …" if len(f.classes) > 5 else "") for f in (field, wanted))
