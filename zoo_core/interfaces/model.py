@@ -219,7 +219,8 @@ class Model(nn.Module):
 
     def begin_stage(self, stage: str, data: "Dataset") -> None:
         """Fit what needs no gradient, before a stage. A resumed run does not call it again: what it makes belongs into
-        parameters, buffers or `training_state`."""
+        parameters, buffers, artifacts or `training_state`. Where training started from weights, the tensors and
+        artifacts that came with them are afterwards what they were."""
 
     def train_batches(self, data: "Dataset", size: int = 1000) -> Iterator[dict[str, Any]]:
         """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
