@@ -20,9 +20,9 @@ __all__ = [
     "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
     "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "batches", "cache_folder", "cached_tensors",
     "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
-    "evaluate", "export", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
-    "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show",
-    "summarise", "sync_folder", "to_device", "train", "write_atomically",
+    "evaluate", "export", "file_sha256", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline",
+    "labelled_images", "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing",
+    "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zoo_core.hub.atomic import replacing, sync_folder, write_atomically
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
+    from zoo_core.hub.integrity import file_sha256
     from zoo_core.hub.packages import Package
     from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.batches import batches, to_device
@@ -85,6 +86,7 @@ _HOME = {
     "zoo_core.hub.atomic": ("replacing", "sync_folder", "write_atomically"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
+    "zoo_core.hub.integrity": ("file_sha256",),
     "zoo_core.hub.packages": ("Package",),
     "zoo_core.interfaces.any_model": ("AnyModel",),
     "zoo_core.interfaces.batches": ("batches", "to_device"),

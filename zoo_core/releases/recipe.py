@@ -81,10 +81,8 @@ class RunArguments(Record, kw_only=True):
             elif name == "test":
                 words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [
-                    f"--{name.replace('_', '-')}",
-                    _number_text(value) if isinstance(value, float) else str(value),
-                ]
+                text = _number_text(value) if isinstance(value, float) else str(value)
+                words += [f"--{name.replace('_', '-')}", text]
         return shlex.join(words)
 
 
