@@ -27,9 +27,7 @@ class RunArguments(Record, kw_only=True):
     head: bool = False  # with a fresh head, for the classes of the data
     freeze: list[str] = []  # glob patterns of the parameters that keep the values of `start`
     data: str = NO_DATA
-    per_class: Count | None = (
-        None  # learn from so many examples of each class, drawn with the seed; by default from all
-    )
+    per_class: Count | None = None  # learn from so many examples of each class, drawn with the seed; None: from all
     epochs: Positive | None = None  # passes over the train split; either this or `steps`
     steps: Count | None = None
     until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`

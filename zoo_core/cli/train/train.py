@@ -10,6 +10,7 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.printing import as_reference, say_which, talk
 
 if TYPE_CHECKING:
+    from zoo_core.discovery.registry import Registry
     from zoo_core.training.run import Run
 
 
@@ -72,7 +73,7 @@ def train(
     From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
     --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
     """
-    from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
+    from zoo_core.discovery.registry import NO_DATA, default_registry
     from zoo_core.errors import UsageError, ZooError
     from zoo_core.processes import emulates_bfloat16
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
@@ -80,7 +81,7 @@ def train(
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
-    from zoo_core.training.starting import locate_parent, model_of
+    from zoo_core.training.starting import model_of
 
     registry = default_registry()
     if start is not None:
@@ -88,11 +89,7 @@ def train(
     if start is not None and resume is None and model is None:
         model = model_of(start, registry)
     if help_config:
-        if model is None:
-            raise UsageError("--help-config needs a model")
-        offer = registry.model(model)
-        values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
-        show_fields(registry.model_class(offer).Config, values)
+        _show_config(model, start, registry)
         return
     if resume is not None:
         if given := _given(context, but="resume"):
@@ -113,11 +110,7 @@ def train(
         assert model is not None and output is not None
         data = data or NO_DATA
         kind = registry.model_class(registry.model(model)).Config
-        images = [parse_step(text) for text in input_steps]
-        if size is not None and split_path(data)[1] is not None:
-            data = f"{data},size={size}"  # made so while it is read: the images may have many sizes
-        elif size is not None:
-            images.insert(0, {"step": "resize", "size": size})
+        data, images = _resized(data, [parse_step(text) for text in input_steps], size)
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
         asked = RunArguments(
@@ -145,6 +138,30 @@ def train(
             f"the release is whole, but without {', '.join(missing)}",
             f"To see why: zoo eval {place} --metric {missing[0]}",
         )
+
+
+def _show_config(model: str | None, start: str | None, registry: "Registry") -> None:
+    """The Config values of a model: those of its preset, or of the weights to start from."""
+    from zoo_core.errors import UsageError
+    from zoo_core.training.starting import locate_parent
+
+    if model is None:
+        raise UsageError("--help-config needs a model")
+    offer = registry.model(model)
+    values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
+    show_fields(registry.model_class(offer).Config, values)
+
+
+def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:
+    """The data set and the preprocessing steps, for squares of `size` pixels. Images of one's own are made so while
+    they are read, for they may have many sizes."""
+    from zoo_core.discovery.registry import split_path
+
+    if size is None:
+        return data, steps
+    if split_path(data)[1] is not None:
+        return f"{data},size={size}", steps
+    return data, [{"step": "resize", "size": size}, *steps]
 
 
 def _say_start(run: "Run") -> None:
