@@ -407,6 +407,21 @@ def test_the_command_refuses_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+# A model that holds another release.
+
+
+def test_a_child_holds_the_same_release_as_its_parent(parent: Trained, registry: Registry, tmp_path: Path) -> None:
+    def train(name: str, **more: Any) -> zoo_core.Trained:
+        return zoo_core.train(data="toy-grey", steps=2, output=tmp_path / name, registry=registry, **more)
+
+    backbone = f"folder:{parent('system-averaged')}"
+    release = train("parent", model="system-probe", config={"backbone": backbone}).release
+    child = train("child", start=str(tmp_path / "parent"))
+    assert child.release.dependencies == release.dependencies and child.model.config.backbone == backbone
+    with pytest.raises(UsageError, match="keeps what it depends on, and --set cannot change that"):
+        train("other", start=str(tmp_path / "parent"), config={"backbone": "system-averaged"})
+
+
 # Some examples of each class.
 
 
@@ -420,6 +435,7 @@ def test_of_each_class_so_many_examples_are_drawn_with_the_seed(registry: Regist
     assert few.data_sha256("validation") == data.data_sha256("validation") and few.size("test") == data.size("test")
     with pytest.raises(UsageError, match=r"--per-class 60: 'toy-shades' has .* examples of 'black'"):
         FewExamples(data, 60, seed=0)
+    assert few.chosen.unique().equal(few.chosen)
     with pytest.raises(UsageError, match="no labels with named classes"):
         FewExamples(registry.open_dataset("toy-bits"), 1, seed=0)
 
