@@ -92,7 +92,7 @@ def train(
         _show_config(model, start, registry)
         return
     if resume is not None:
-        if given := _given(context, but="resume"):
+        if given := _given(context):
             raise UsageError(
                 f"--resume takes nothing else, and there is {', '.join(given)}",
                 "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
@@ -177,13 +177,12 @@ def _say_start(run: "Run") -> None:
         talk(f"The weights will have the licence of those, {licence_of(run).weights}; for another: --licence.")
 
 
-def _given(context: click.Context, *, but: str) -> list[str]:
-    """What stands on the command line beside the parameter `but`, as the user wrote it."""
+def _given(context: click.Context) -> list[str]:
+    """What stands on the command line beside --resume, but for where the hub is: a parent may be there."""
     return [
-        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name is not None
-        and parameter.name in context.params
-        and parameter.name != but
+        if parameter.name in context.params
+        and parameter.name != "resume"
         and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
     ]
