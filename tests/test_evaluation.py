@@ -216,6 +216,32 @@ def test_other_classes_are_no_data_for_a_classifier() -> None:
             check_fields(model, data(*classes))
 
 
+def test_what_the_data_leave_out_the_model_must_leave_out_too() -> None:
+    def data(**left_out: int) -> Any:
+        features = {
+            "tokens": Field(kind="tokens", shape=(None,), dtype="int64", **left_out),
+            "mask": Field(kind="mask", shape=(4, 4), dtype="int64", ignore=255),
+        }
+        return SimpleNamespace(name="street", features=features)
+
+    def model(**left_out: int) -> Any:
+        return SimpleNamespace(input=(), signature=lambda: data(**left_out).features)
+
+    check_fields(model(pad=0), data(pad=0))
+    check_fields(model(pad=0), data())  # which are never padded
+    for wanted, its in (({}, {"pad": 0}), ({"pad": 1}, {"pad": 0}), ({"pad": 0}, {"pad": 0, "ignore": 0})):
+        with pytest.raises(UsageError, match=r"'tokens' has (pad|ignore) = 0, not (pad|ignore) = (None|1)$"):
+            check_fields(model(**wanted), data(**its))
+
+
+def test_padding_and_what_is_ignored_do_not_count() -> None:
+    values = torch.tensor([[3, 0, 255], [0, 1, 7]])
+    assert Field(kind="mask").counted(values).all()
+    assert Field(kind="tokens", pad=0).counted(values).tolist() == [[True, False, True], [False, True, True]]
+    both = Field(kind="mask", dtype="uint8", pad=0, ignore=255).counted(values.to(torch.uint8))
+    assert both.tolist() == [[True, False, False], [False, True, True]] and both.dtype == torch.bool
+
+
 def test_a_release_without_numbers_asks_for_data(
     registry: Registry, model: Model, write: Callable[..., Path], tmp_path: Path
 ) -> None:

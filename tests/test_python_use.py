@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 import zoo_core
 from zoo_core import Dataset, Field, Loss, Model, Record, TensorDataset, UsageError
 from zoo_core.discovery.registry import Registry
-from zoo_core.interfaces.reading import open_picture
 from zoo_core.notebook import html_table
+from zoo_core.pictures.reading import open_picture
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.train import Trained

@@ -165,7 +165,7 @@ class Model(nn.Module):
         Raises:
             UsageError: it is nothing of the kind, or of a size that does not fit.
         """
-        from zoo_core.interfaces.reading import prepare  # pillow is not needed by who has tensors
+        from zoo_core.inputs import prepare  # the one way up: see tests/test_imports.py
 
         return prepare(self, x)
 

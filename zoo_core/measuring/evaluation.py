@@ -338,7 +338,8 @@ def check_fields(model: Model, data: Dataset) -> None:
     """The data must give what the model takes; where there is no data set, its own source does.
 
     Raises:
-        UsageError: a field is missing, or of another shape, number of levels or classes.
+        UsageError: a field is missing, or of another shape, number of levels or classes, or has a value that the model
+            would not leave out.
     """
     if isinstance(data, Episodes):
         return
@@ -356,3 +357,7 @@ def check_fields(model: Model, data: Dataset) -> None:
         if wanted.classes and field.classes and field.classes != wanted.classes:
             found, needed = (", ".join(f.classes[:5]) + (" …" if len(f.classes) > 5 else "") for f in (field, wanted))
             raise UsageError(f"data set '{data.name}' has other classes than the model: {found}; not {needed}")
+        for what, its, own in (("pad", field.pad, wanted.pad), ("ignore", field.ignore, wanted.ignore)):
+            if its is not None and its != own:
+                found, needed = f"has {what} = {its}", f"{what} = {own}"
+                raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' {found}, not {needed}")

@@ -31,18 +31,11 @@ def _check(reference: str, measure: bool) -> None:
     from zoo_core.errors import DataError
     from zoo_core.measuring.evaluation import evaluate, recorded_metrics
     from zoo_core.releases.golden import check_golden
-    from zoo_core.releases.release import NO_LICENCE
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
     located = locate(reference, registry, trust_verdict=False)
-    licences = located.release.licence
-    for what, licence in {"weights": licences.weights, "code": licences.code, "data": licences.data}.items():
-        if licence == NO_LICENCE:
-            raise WeightsError(
-                f"no licence of the {what} is stated; train with --licence, or write it into config.json"
-            )
     model = load_located(located, reference, registry=registry)
     if located.release.golden is not None:
         check_golden(model, located.folder, located.release.golden)

@@ -34,7 +34,7 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         *(["They were **not measured again** when this was published.", ""] if unmeasured else []),
         "## How it was made",
         "",
-        f"    {release.recipe or 'not recorded'}",
+        f"    {release.recipe_text or 'not recorded'}",
         "",
         *_ancestors(release),
         *(f"* {key}: {value}" for key, value in release.training.items() if isinstance(value, str | int | float)),

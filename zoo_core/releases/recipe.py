@@ -1,4 +1,4 @@
-"""The recipe of a release: what decides the result of a training run, and the command that says it."""
+"""The recipe of a release: what decides the result of a training run, and the command that says it to people."""
 
 import json
 import shlex
@@ -10,10 +10,11 @@ from msgspec import Meta
 from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.record import Record, to_plain
-from zoo_core.releases.release import check_licence
+from zoo_core.releases.licence import UNKNOWN, check_licence
 from zoo_core.steps.notation import parse_step, step_text
 
 NO_AUGMENTATION = "none"  # on the command line
+NO_TEST = "--no-test"
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -39,12 +40,13 @@ class RunArguments(Record, kw_only=True):
     batch: Count | None = None
     lr: Positive | None = None
     accumulate: Count = 1
-    precision: Literal["fp32", "bf16"] | None = None
+    precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
+    test: bool = True  # measure the release on the test split
     summary: str | None = None
-    licence: str = "NOASSERTION"  # of the weights, SPDX
+    licence: str = UNKNOWN  # of the weights, SPDX
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +75,8 @@ class RunArguments(Record, kw_only=True):
             elif name == "augment":
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
+            elif name == "test":
+                words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
                 words += [
                     f"--{name.replace('_', '-')}",
@@ -91,17 +95,19 @@ _DEFAULTS = to_plain(RunArguments(model="", epochs=1.0)) | {"epochs": None}
 
 
 def read_command(command: str) -> RunArguments:
-    """The arguments that `command` was made from.
+    """The arguments that `command` was made from. Older releases have no other record of them.
 
     Raises:
         UsageError: it is no command of `zoo train`.
     """
     try:
         program, verb, model, *words = shlex.split(command)
-        options = _options(words)
+        test = NO_TEST not in words
+        words = [word for word in words if word != NO_TEST]
+        options = list(zip(words[::2], words[1::2], strict=True))
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
-        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": [], "freeze": []}
+        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": []}
         steps: list[str] = []
         for name, text in options:
             if name == "--set":
@@ -113,27 +119,12 @@ def read_command(command: str) -> RunArguments:
                 values["metrics"].append(text)
             elif name == "--augment":
                 steps.append(text)
-            elif name == "--freeze":
-                values["freeze"].append(text)
-            elif name == "--from":
-                values["start"] = text
             else:
-                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
-        return RunArguments(**values, augment=parse_augmentation(steps))
+                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+        return RunArguments(**values, test=test, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""
         raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None
-
-
-def _options(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Options and their values, as text; a flag's is "true"."""
-    found, left = [], iter(words)
-    for name in left:
-        value = "true" if name in _FLAGS else next(left, None)
-        if value is None:
-            raise ValueError(f"{name} has no value")
-        found.append((name, value))
-    return found
 
 
 def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -143,7 +134,6 @@ def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return [parse_step(text) for text in texts if text != NO_AUGMENTATION] if texts else None
 
 
-_FLAGS = ("--head",)
 _TEXTS = ("--data", "--precision", "--storage", "--select", "--licence", "--summary")
 
 

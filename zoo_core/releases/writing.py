@@ -23,13 +23,14 @@ from zoo_core.pictures.grids import save_grid
 from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
 from zoo_core.releases.golden import golden_of, run_golden
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import (
     CARD,
     CONFIG,
     GOLDEN,
     MODEL,
     Ancestor,
-    Licence,
     Maker,
     MetricEntry,
     PinnedRelease,
@@ -50,7 +51,7 @@ def write_release(
     summary: str,
     licence: Licence,
     example: Mapping[str, Any],
-    recipe: str | None = None,
+    recipe: RunArguments | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,

@@ -1,18 +1,23 @@
 """Which examples come next: a fresh permutation every epoch, and a cursor that a checkpoint can hold."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from zoo_core.discovery.registry import Offer, Registry
+from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.source import Source
+from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.processes import Processes
+from zoo_core.steps.notation import parse_step, read_steps
 
 
 def derived_seed(*parts: object) -> int:
@@ -114,3 +119,22 @@ def open_source(model: Model, stream: str, data: Dataset, split: str, seed: int,
             "Start it without torchrun or accelerate.",
         )
     return source
+
+
+def read_augmentation(
+    asked: Sequence[Mapping[str, Any]] | None,
+    offer: Offer[ModelSpec],
+    registry: Registry,
+    fields: Iterable[Mapping[str, Field]],
+) -> Steps:
+    """The steps that were asked for, or else the model's own, for data of each of `fields`.
+
+    Raises:
+        UsageError: they do not fit the data.
+    """
+    own = registry.model_class(offer).augmentation
+    plain = [parse_step(text) for text in own] if asked is None else asked
+    steps = read_steps(plain, offer.spec.name, registry, option="augment")
+    for each in fields:
+        fields_after(steps, each)
+    return steps

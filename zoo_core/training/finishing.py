@@ -16,7 +16,8 @@ from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
-from zoo_core.releases.release import NO_LICENCE, Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
+from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.training.observer import Observer
@@ -24,15 +25,15 @@ from zoo_core.training.run import Run
 from zoo_core.training.starting import ancestors
 
 
-def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
-    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once, if `test`."""
+def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:
+    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once."""
     try:
-        return _released(run, observer or Observer(), test)
+        return _released(run, observer or Observer())
     finally:
         run.close()
 
 
-def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
+def _released(run: Run, observer: Observer) -> ReleaseConfig:
     arguments, model, spec = run.arguments, run.model, run.offer.spec
     _take_best_weights(run)
     model.eval()
@@ -42,7 +43,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
     split = "test" if "test" in run.data.splits else run.data.splits[-1]
-    metrics = _measured(run, split, observer) if test else []
+    metrics = _measured(run, split, observer) if arguments.test else []
     if not run.processes.is_main:
         run.processes.wait()
         return read_release(run.folder)
@@ -54,7 +55,7 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
         summary=arguments.summary or f"{spec.summary}; trained on {run.data.name}{_origin(run)}",
         licence=licence_of(run),
         example=_example(run, split),
-        recipe=arguments.command(),
+        recipe=arguments,
         training=training_record(run),
         storage=storage,
         registry=run.registry,
@@ -77,7 +78,7 @@ def licence_of(run: Run) -> Licence:
     data = "NONE" if run.has_no_data else run.registry.dataset(run.arguments.data).spec.licence
     if run.parent is not None:
         theirs = run.parent.release.licence
-        weights = theirs.weights if weights == NO_LICENCE else weights
+        weights = theirs.weights if weights == UNKNOWN else weights
         data = _both(theirs.data, data)
     return Licence(code=code, weights=weights, data=data)
 
@@ -85,7 +86,7 @@ def licence_of(run: Run) -> Licence:
 def _both(one: str, other: str) -> str:
     """The SPDX licence of what was made of both."""
     parts = [part for part in dict.fromkeys(f"{one} AND {other}".split(" AND ")) if part != "NONE"]
-    return NO_LICENCE if NO_LICENCE in parts else " AND ".join(parts) or "NONE"
+    return UNKNOWN if UNKNOWN in parts else " AND ".join(parts) or "NONE"
 
 
 @torch.no_grad()

@@ -81,11 +81,13 @@ def reproduce(
     Raises:
         UsageError: the release has no recipe of `zoo train`.
         WeightsError: what its training started from is gone, or another release now.
-        NotComparable: the data here are not those it was trained on.
+        NotComparable: it records no numbers, or the data here are not those it was trained on.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments = recipe_of(located)
+    if not recorded_metrics(located):
+        raise NotComparable(f"'{located.name}' records no numbers to compare with")
     if (parent := _made_with(located)["parent"]) is not None:
         locate_parent(parent.reference, registry, parent)  # before anything else: without it there is no way
     _check_data(located, for_run(registry.open_dataset(arguments.data, data_file), arguments))
@@ -179,10 +181,15 @@ def recipe_of(located: Located) -> RunArguments:
     Raises:
         UsageError: it records no recipe, or one that is not `zoo train`.
     """
-    recipe = (located.pinned.entry.recipe if located.pinned else None) or located.release.recipe
-    if recipe is None:
+    recorded = located.release.recipe
+    if isinstance(recorded, RunArguments):
+        return recorded
+    text = (located.pinned.entry.recipe if located.pinned else None) or recorded
+    if text is None:
         raise UsageError(f"'{located.name}' records no recipe")
-    return read_command(recipe)
+    arguments = read_command(text)
+    precision = arguments.precision or located.release.training.get("precision")  # then it was the model's own
+    return msgspec.structs.replace(arguments, precision=precision)
 
 
 def _made_with(located: Located) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from filelock import BaseFileLock
+from msgspec.structs import replace
 
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
@@ -18,7 +19,6 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
 from zoo_core.releases.artifacts import artifacts_of, load_artifacts
@@ -36,13 +36,14 @@ from zoo_core.releases.run_folder import (
     start_run,
 )
 from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.notation import parse_step, plain_step, read_steps
+from zoo_core.steps.notation import plain_step
 from zoo_core.torch_state import use_threads_of
-from zoo_core.training.feeding import DatasetSource
+from zoo_core.training.feeding import DatasetSource, read_augmentation
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer
+from zoo_core.training.precision import precision_here
 from zoo_core.training.selection import Selection
 from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
@@ -81,7 +82,10 @@ class Run:
             for stream in self.model.streams(0.0).values()
             if (name := stream.dataset) is not None
         }
-        self.augmentation = self._augmentation()
+        raw = self.model.signature() if self.has_no_data else data.features
+        self.augmentation = read_augmentation(
+            arguments.augment, self.offer, registry, [raw, *(other.features for other in self.others.values())]
+        )
         self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
             fitting_metrics(self.model, registry, arguments.metrics, data=data)  # says now what cannot be had then
@@ -103,6 +107,7 @@ class Run:
         )
         if arguments.until is not None and self.loop.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
+        self.precision_note = ""  # why it is trained in the precision that it is, where that was chosen
         self.lock: BaseFileLock | None = None  # None too where the file system has no locks
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -133,8 +138,9 @@ class Run:
         data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
         data_file = data_file or split_path(arguments.data)[1]
         run = cls(folder, arguments, registry, data, processes, dependencies, parent)
+        run._choose_precision()
         record = RunRecord(
-            arguments=arguments,
+            arguments=run.arguments,
             data_file=None if data_file is None else str(data_file.expanduser().resolve()),
             device=processes.device.type if device == "auto" else device,
             data_sha256=run.digests(),
@@ -179,6 +185,12 @@ class Run:
         if found := checkpoints(folder):
             run._load(found[-1])
         return run
+
+    def _choose_precision(self) -> None:
+        """Where nobody asked for one; from now on the run has it, wherever it is resumed."""
+        if self.arguments.precision is None:
+            self.loop.precision, self.precision_note = precision_here(self.model.precision, self.processes)
+            self.arguments = replace(self.arguments, precision=self.loop.precision)
 
     def _data_features(self) -> Mapping[str, Field] | None:
         """What the data decide of the model; None where it needs no data set.
@@ -301,20 +313,6 @@ class Run:
                 dependencies=dependencies,
             )
         )
-
-    def _augmentation(self) -> Steps:
-        """The steps that were asked for, else the model's own.
-
-        Raises:
-            UsageError: they do not fit the data.
-        """
-        asked = self.arguments.augment
-        plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
-        steps = read_steps(plain, self.arguments.model, self.registry, option="augment")
-        own = self.model.signature() if self.has_no_data else self.data.features
-        for fields in (own, *(data.features for data in self.others.values())):
-            fields_after(steps, fields)
-        return steps
 
     def digests(self) -> dict[str, str]:
         """Of the splits that training uses, by their names, with the data set's where a stream names another one."""

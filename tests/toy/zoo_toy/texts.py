@@ -58,8 +58,8 @@ class Replies(TensorDataset):
 
 
 class Tokens(Step, kw_only=True, tag="toy-tokens"):
-    """The words of a text as numbers, padded. Which word is which number the model says, in the classes of its field
-    "tokens": the vocabulary belongs to the weights, and is an artifact."""
+    """The words of a text as numbers, padded. Which word is which number, and which number is no word, the field
+    "tokens" of the model says: the vocabulary belongs to the weights, and is an artifact."""
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         others = {name: field for name, field in fields.items() if name != "text"}
@@ -68,10 +68,10 @@ class Tokens(Step, kw_only=True, tag="toy-tokens"):
     def apply(
         self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
     ) -> dict[str, Any]:
-        number_of = {word: number for number, word in enumerate(fields["tokens"].classes)}
-        sequences = [torch.tensor([number_of.get(w, UNKNOWN) for w in text.split()] or [PAD]) for text in batch["text"]]
+        pad, number_of = fields["tokens"].pad, {word: number for number, word in enumerate(fields["tokens"].classes)}
+        sequences = [torch.tensor([number_of.get(w, UNKNOWN) for w in text.split()] or [pad]) for text in batch["text"]]
         others = {name: values for name, values in batch.items() if name != "text"}
-        return {"tokens": pad_sequence(sequences, batch_first=True, padding_value=PAD), **others}  # [B, T]
+        return {"tokens": pad_sequence(sequences, batch_first=True, padding_value=pad), **others}  # [B, T]
 
 
 class TextClassifierConfig(Record, kw_only=True):

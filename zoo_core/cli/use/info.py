@@ -5,18 +5,18 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, say_which, talk
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import json_option, print_json, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument(weights=False)
 @hub_options
 @json_option
 def info(reference: str, as_json: bool) -> None:
     """Everything about REFERENCE: data, model, loss, optimizer; paper, config, files, licences, numbers, recipe."""
     from zoo_core.catalogue.information import info as collect
 
-    say_which(reference)
     found = collect(reference)
     if as_json:
         print_json(found)

@@ -16,7 +16,7 @@ WAYS: dict[str, dict[str, Any]] = {  # what is trained, and how; all but the fir
     "all but the convolutions": {"freeze": ["convolutions.*"]},
     "the new head alone": {"freeze": ["*"]},
 }
-RATES = (1e-3, 3e-3, 1e-2)  # learning rates, the highest of the cycle
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # learning rates, the highest of the cycle
 
 
 class Transfer(Study, kw_only=True):
