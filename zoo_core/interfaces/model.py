@@ -226,9 +226,8 @@ class Model(nn.Module):
         """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
         `begin_stage`, where random steps of the input then draw from the run's seed."""
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        for indices in torch.split(torch.arange(data.size("train")), size):
-            batch = self.preprocess(data.batch("train", indices), data.features, generator=generator)
-            yield to_device(batch, self.device)
+        for batch in data.batches("train", size):
+            yield to_device(self.preprocess(batch, data.features, generator=generator), self.device)
 
     def streams(self, progress: float) -> dict[str, Stream]:
         """The supplies of batches, by the names under which objectives find them. Two for unpaired data.

@@ -43,6 +43,7 @@ class RunArguments(Record, kw_only=True):
     precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
+    eval_batch: Count | None = None  # examples at a time when it is measured
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
     test: bool = True  # measure the release on the test split
     summary: str | None = None

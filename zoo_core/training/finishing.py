@@ -13,7 +13,8 @@ from zoo_core.errors import MetricFailed, UsageError, ZooError
 from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import entries, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
 from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
@@ -38,7 +39,7 @@ def _released(run: Run, observer: Observer) -> ReleaseConfig:
     _take_best_weights(run)
     model.eval()
     torch.manual_seed(arguments.seed)
-    model.fit_posthoc(_Batches(model, run.data, run.processes.device))
+    model.fit_posthoc(_Batches(model, run.data, run.processes.device, arguments.eval_batch))
     storage = getattr(torch, arguments.storage) if arguments.storage else None
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
@@ -156,10 +157,10 @@ def training_record(run: Run) -> dict[str, Any]:
 class _Batches:
     """What `fit_posthoc` iterates over, as often as it likes."""
 
-    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
-        self.model, self.data, self.device = model, data, device
+    def __init__(self, model: Model, data: Dataset, device: torch.device, size: int | None) -> None:
+        self.model, self.data, self.device, self.size = model, data, device, size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         split = self.model.posthoc_split
-        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
+        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split), self.size):
             yield to_device(batch, self.device)

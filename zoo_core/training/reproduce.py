@@ -15,7 +15,8 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import NotComparable, UsageError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.record import Record
-from zoo_core.measuring.evaluation import BATCH, recorded_metrics
+from zoo_core.measuring.batches import BATCH
+from zoo_core.measuring.evaluation import recorded_metrics
 from zoo_core.processes import Processes
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release

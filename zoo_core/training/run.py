@@ -389,6 +389,7 @@ class Run:
             split,
             metrics,
             limit=limit,
+            batch=self.arguments.eval_batch,
             processes=self.processes,
             on_batch=on_batch,
             on_unmeasurable=missing.__setitem__,

@@ -7,7 +7,7 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import data_option, metric_option, model_argument, start_option
+from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--per-class", type=click.IntRange(min=1), help="Learn from so many examples of each class only.")
-@start_option("Start from these weights; MODEL may be left out then.")
+@reference_option("--from", "start", help="Start from these weights; MODEL may be left out then.")
 @click.option("--head", is_flag=True, help="With --from: a fresh last layer, for the classes of the data.")
 @click.option("--freeze", multiple=True, metavar="GLOB", help="With --from: parameters to keep: 'features.*'.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
+@click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
 @metric_option("Measure this too at the end: iwae_nll.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
