@@ -256,7 +256,7 @@ def zoo_studies() -> list[StudySpec]:
             name="transfer",
             target="zoo_convnets.studies.transfer:Transfer",
             summary="what weights are worth to start from, with few examples of new classes",
-            minutes=5,
+            minutes=8,
         ),
         StudySpec(
             name="unrotation",
