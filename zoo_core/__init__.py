@@ -17,12 +17,12 @@ __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
     "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
     "ModelSpec", "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry",
-    "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
-    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "batches", "cache_folder", "cached_tensors",
-    "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
-    "evaluate", "export", "file_sha256", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline",
-    "labelled_images", "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing",
-    "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
+    "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Trained",
+    "Uncertainty", "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "batches", "cache_folder",
+    "cached_tensors", "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest",
+    "estimate", "evaluate", "export", "file_sha256", "find_data_file", "find_in_mirror", "hookimpl", "info",
+    "is_offline", "labelled_images", "linear_to_zero", "list_models", "listings", "load", "missing_data",
+    "replacing", "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from zoo_core.steps.geometry import GeometricStep
     from zoo_core.training.reproduce import estimate, reproduce
     from zoo_core.training.study import Report, Study
-    from zoo_core.training.train import train
+    from zoo_core.training.train import Trained, train
     from zoo_core.weights.create import create
     from zoo_core.weights.loading import load
 
@@ -112,7 +112,7 @@ _HOME = {
     "zoo_core.pictures.grids": ("show",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.study": ("Report", "Study"),
-    "zoo_core.training.train": ("train",),
+    "zoo_core.training.train": ("Trained", "train"),
     "zoo_core.weights.create": ("create",),
     "zoo_core.weights.loading": ("load",),
 }  # fmt: skip
