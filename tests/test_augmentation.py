@@ -15,7 +15,7 @@ from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import Step
-from zoo_core.measuring.evaluation import evaluation_batches
+from zoo_core.measuring.batches import evaluation_batches
 from zoo_core.releases.recipe import RunArguments, parse_augmentation, read_command
 from zoo_core.releases.release import read_release
 from zoo_core.steps.augmentation import Cutout, Flip, RandomCrop

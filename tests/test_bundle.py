@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 
 import zoo_core
+from zoo_core.datasets.getting import data_files
 from zoo_core.discovery.loader import Plugin
 from zoo_core.discovery.registry import Registry
 from zoo_core.discovery.specs import DatasetSpec
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
-from zoo_core.publishing.bundle import bundle, collect_wheels, data_files, unbundle
+from zoo_core.publishing.bundle import bundle, collect_wheels, unbundle
 from zoo_core.weights.manifest import Manifest
 
 MODEL = "model.safetensors"

@@ -34,7 +34,7 @@ def floor(module: str) -> int:
         "interfaces": 1, "errors": 1,
         "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "tables": 2,
         "torch_state": 2, "notebook": 2, "progress": 2, "inputs": 3,
-        "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
+        "datasets": 3, "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4, "exporting": 4,
         "training": 5, "publishing": 5, "testing": 5,
         "cli": 6, "command_line": 6, "__main__": 6,
@@ -148,7 +148,14 @@ except SystemExit as done:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list"], ["list", "--sort", "nll", "--json"], ["info", "pixelrnn"], ["plugins"], ["plugins", "--commands"]],
+    [
+        ["list"],
+        ["list", "--sort", "nll", "--json"],
+        ["info", "pixelrnn"],
+        ["plugins"],
+        ["plugins", "--commands"],
+        ["data"],
+    ],
     ids=" ".join,
 )
 def test_commands_that_only_look_are_light(arguments: list[str]) -> None:

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 import zoo_core
+from zoo_core.datasets.getting import data_files
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.dataset import Episodes
 from zoo_core.processes import Processes
-from zoo_core.publishing.bundle import data_files
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.releases.run_folder import checkpoints

@@ -480,7 +480,7 @@ def test_a_validation_loss_is_that_of_the_whole_split(
     model, data = zoo_core.create(name, registry=registry).eval(), registry.open_dataset(DATA[name])
     loss = model.loss(data.batch("validation", torch.arange(25)))
     expected = loss.item() if isinstance(loss, Tensor) else (loss.value / loss.weight).item()
-    monkeypatch.setattr("zoo_core.measuring.evaluation.BATCH", 10)
+    monkeypatch.setattr("zoo_core.measuring.batches.BATCH", 10)
     (found,) = measure(model, data, "validation", {"loss": MeanLoss()}).values()
     assert found.value == pytest.approx(expected, rel=1e-6) and found.n == 25
 

@@ -110,4 +110,5 @@ def _made_of(release: ReleaseConfig) -> dict[str, Any]:
         "conditions": to_plain(release.conditions),
         "training": release.training,
         "dependencies": to_plain(release.dependencies),
+        "ancestors": to_plain(release.ancestors),
     }

@@ -49,6 +49,7 @@ SECTIONS = {
         "plugins": ("share.plugins:plugins", "List the plugins and what each offers."),
     },
     "Train your own": {
+        "data": ("train.data:data", "Data sets: list them, get them, look at examples."),
         "train": ("train.train:train", "Train a model; the output folder becomes a release."),
         "reproduce": ("train.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
         "study": ("train.study:study", "Train and measure to show one thing: a report with pictures."),

@@ -24,6 +24,13 @@ def reference_argument(name: str = "reference", *, weights: bool = True) -> Call
     )
 
 
+def reference_option(flag: str, name: str, *, help: str) -> Callable[[Command], Command]:
+    """An option that is one release."""
+    return click.option(
+        flag, name, metavar="REFERENCE", help=help, callback=_known_reference, shell_complete=_references
+    )
+
+
 def references_argument(metavar: str = "REFERENCE…", *, required: bool = False) -> Callable[[Command], Command]:
     """REFERENCES: any number. Of many, a command goes on after one that is unknown: only a single one is looked up."""
     return click.argument(
@@ -61,12 +68,14 @@ def say_which(reference: str) -> None:
         talk(f"Taking the folder '{reference}'; the repository of that name is hf:{reference}.")
 
 
-def _known_reference(context: click.Context, parameter: click.Parameter, text: str) -> str:
+def _known_reference(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     from zoo_core.discovery.registry import default_registry
     from zoo_core.weights.manifest import default_manifest
     from zoo_core.weights.reference import NameReference, parse_reference
     from zoo_core.weights.sources import find_pinned
 
+    if text is None:
+        return None
     reference = parse_reference(text)
     if isinstance(reference, NameReference):
         registry = default_registry()
@@ -75,7 +84,7 @@ def _known_reference(context: click.Context, parameter: click.Parameter, text: s
     return text
 
 
-def _known_model_or_reference(context: click.Context, parameter: click.Parameter, text: str) -> str:
+def _known_model_or_reference(context: click.Context, parameter: click.Parameter, text: str) -> str | None:
     from zoo_core.weights.reference import NameReference, parse_reference
 
     reference = parse_reference(text)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from zoo_core.hub.packages import Package
 from zoo_core.interfaces.capability_table import CapabilityName
 from zoo_core.interfaces.record import Record
 
@@ -27,14 +28,31 @@ class ModelSpec(Record, kw_only=True):
 
 
 class DatasetSpec(Record, kw_only=True):
-    """A data set."""
+    """A data set.
+
+    Attributes:
+        source: where it comes from.
+        licence: SPDX.
+        sizes: how many examples each split holds, where that is known beforehand.
+        fields: what a batch holds: the name of each field, and its shape and values in a few words.
+        files: what it is read from, `<repo id>/<path>` as on the hub and in a mirror; none where it comes with a
+            package.
+        packages: what `recipe` makes these files from, for `zoo data get`.
+        recipe: "package.module:function", called with the file of each package by its name, where to write each of
+            `files`, and what to call with the part that is done.
+    """
 
     name: Name
     target: Target
     summary: Line
-    source: str  # where it comes from
-    licence: str  # SPDX
+    source: str
+    licence: str
     splits: tuple[str, ...]
+    sizes: dict[str, int] = {}
+    fields: dict[str, Line] = {}
+    files: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
+    recipe: Target | None = None
 
 
 class MetricSpec(Record, kw_only=True):

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def cached_tensors(key: str, build: Callable[[], "dict[str, Tensor]"]) -> "dict[
     `key` is a file name that must say all that the tensors depend on: a digest of the content serves best. A missing
     or damaged file is built again; where the cache cannot be written, the tensors just built are returned.
     """
+    if _building_anew:
+        return build()
     path = cache_folder() / "data" / f"{key}.safetensors"
     tensors = _load(path)
     if tensors is not None:
@@ -40,6 +43,20 @@ def cached_tensors(key: str, build: Callable[[], "dict[str, Tensor]"]) -> "dict[
     _save(built, path)
     tensors = _load(path)
     return built if tensors is None else tensors
+
+
+_building_anew = False
+
+
+@contextmanager
+def built_anew() -> Iterator[None]:
+    """While this lasts, `cached_tensors` takes nothing from the cache and leaves nothing there."""
+    global _building_anew
+    before, _building_anew = _building_anew, True
+    try:
+        yield
+    finally:
+        _building_anew = before
 
 
 def _load(path: Path) -> "dict[str, Tensor] | None":

@@ -6,18 +6,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_core.errors import DataError, UsageError
+from zoo_core.hub.cache import cache_folder
 from zoo_core.hub.endpoint import current_endpoint
 from zoo_core.hub.endpoint import is_offline as is_offline
 from zoo_core.hub.repository import FIRST_ANSWER, guard_headers
 
 
+def own_mirror() -> Path:
+    """The mirror in our cache, which `zoo data get` fills; it may not exist yet."""
+    return cache_folder() / "mirror"
+
+
+_first: list[Path] = []
+
+
+@contextmanager
+def mirror_first(folder: Path) -> Iterator[None]:
+    """While this lasts, data files are looked for in this folder before all others."""
+    _first.append(folder)
+    try:
+        yield
+    finally:
+        _first.remove(folder)
+
+
 def find_in_mirror(repo_id: str, path: str) -> Path | None:
-    """`datasets/<repo_id>/<path>` in the folder ZOO_MIRROR, which is laid out like the hub; None where it is not."""
+    """`datasets/<repo_id>/<path>` in a folder laid out like the hub: ZOO_MIRROR, else what `zoo data get` has filled in
+    the cache. None where neither has it."""
     mirror = os.environ.get("ZOO_MIRROR")
-    if not mirror:
-        return None
-    found = Path(mirror).expanduser() / "datasets" / repo_id / path
-    return _noted(repo_id, path, found) if found.is_file() else None
+    for folder in (*_first, *([Path(mirror).expanduser()] if mirror else []), own_mirror()):
+        found = folder / "datasets" / repo_id / path
+        if found.is_file():
+            return _noted(repo_id, path, found)
+    return None
 
 
 def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> Path:
@@ -38,6 +59,15 @@ def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> P
         raise
     except Exception as error:  # the hub's client raises its own, the HTTP library's and the system's errors
         raise missing_data(f"{repo_id}/{path}", why_not_from_hub(error)) from error
+
+
+def is_in_hub_cache(place: str) -> bool:
+    """Whether the hub's client has kept the file `<repo_id>/<path>` of a data set; no network is asked."""
+    parts = place.split("/")
+    return any(
+        any(current_endpoint().root.glob(f"datasets--{'--'.join(parts[:k])}/snapshots/*/{'/'.join(parts[k:])}"))
+        for k in (1, 2)  # the repo's name has an owner or not
+    )
 
 
 _records: list[dict[str, Path]] = []
@@ -93,11 +123,12 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
     return download(local_files_only=False)
 
 
-def missing_data(what: str, why: str, *, published: bool = True, also: str = "") -> DataError:
-    """The error for data that no source has; `published`: the network has it; `also` is one more way, a sentence."""
+def missing_data(what: str, why: str, *, published: bool = True, get: str = "", also: str = "") -> DataError:
+    """The error for data that no source has; `published`: the network has it; `get`: the name of a data set that
+    `zoo data get` makes; `also` is one more way, a sentence."""
     mirror = os.environ.get("ZOO_MIRROR")
     place = f"not in ZOO_MIRROR ({mirror})" if mirror else "ZOO_MIRROR is not set"
-    ways = "Connect to the network, or set" if published else "Set"
+    ways = f"Run 'zoo data get {get}', or set" if get else "Connect to the network, or set" if published else "Set"
     hint = f"{ways} ZOO_MIRROR to a folder that holds datasets/<repo>/<file>, as on the hub."
     return DataError(f"data file '{what}' is missing: {place}, {why}", f"{hint} {also}".rstrip())
 

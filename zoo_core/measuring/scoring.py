@@ -13,7 +13,8 @@ from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capabilities import Conditionals, Density, LanguageModel, OutlierScorer, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator
-from zoo_core.measuring.evaluation import BATCH, check_fields, recorded_metrics
+from zoo_core.measuring.batches import BATCH
+from zoo_core.measuring.evaluation import check_fields, recorded_metrics
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import locate

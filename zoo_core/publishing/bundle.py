@@ -10,7 +10,6 @@ Unpacked, it is a folder for ZOO_MIRROR.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,10 +20,10 @@ from collections.abc import Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+from zoo_core.datasets.getting import data_files
 from zoo_core.discovery.registry import Registry, default_registry
-from zoo_core.errors import DataError, UsageError, WeightsError, ZooError
+from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.atomic import replacing, write_atomically
-from zoo_core.hub.datafiles import recorded_data_files
 from zoo_core.hub.endpoint import check_space
 from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
@@ -171,39 +170,6 @@ def _check_unpacked(path: Path, entry: FileEntry, archive: Path, name: str) -> N
         check_file(path, entry, trust_verdict=False)
     except WeightsError as error:
         raise WeightsError(error.message.replace(f"'{path}'", f"'{name}' in '{archive}'"), "Copy it again.") from None
-
-
-def data_files(name: str, registry: Registry) -> dict[str, Path]:
-    """The files that a data set is read from, by their place on the hub; none where it comes with a package.
-
-    Raises:
-        ZooError: it is read from something that has no place there.
-    """
-    with recorded_data_files() as used:
-        _read_anew(name, registry)
-    if not used:
-        try:
-            _read_anew(name, registry, HF_HUB_OFFLINE="1", ZOO_MIRROR="")
-        except DataError:
-            raise ZooError(
-                f"the data set '{name}' is not read from files as they lie on the hub, so they cannot be bundled",
-                "Set ZOO_MIRROR to a folder that has them.",
-            ) from None
-    return dict(used)
-
-
-def _read_anew(name: str, registry: Registry, **environment: str) -> None:
-    """Read all splits though they may be decoded in the cache."""
-    before = dict(os.environ)
-    with tempfile.TemporaryDirectory() as empty:
-        os.environ.update(environment, ZOO_CACHE=empty)
-        try:
-            data = registry.open_dataset(name)
-            for split in data.splits:
-                data.data_sha256(split)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _add_to_list(path: Path, contents: Contents) -> None:

@@ -23,6 +23,7 @@ from zoo_core.releases.recipe import RunArguments
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
 
+
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
@@ -101,6 +102,13 @@ class PinnedRelease(Record, kw_only=True):
     config_sha256: Sha256  # of its config.json, which lists all its other files
 
 
+class Ancestor(PinnedRelease, kw_only=True):
+    """A release that another one's training started from, and what that left of it."""
+
+    frozen: list[str] = []  # glob patterns of the parameters that kept their values
+    new_head: bool = False  # whether its head was replaced by a fresh one
+
+
 def exact_reference(reference: str, source: str) -> str:
     """`reference`, or where it names a repository on a hub, which moves on, the commit that `source` says."""
     commit = re.match(r"hf:[^@ ,]+(@[0-9a-f]{40})?", source)
@@ -122,6 +130,7 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     golden: Golden | None = None
     dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
     conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
+    ancestors: list[Ancestor] = []  # what training started from, the nearest first: the parent, its parent, …
     files: dict[str, FileEntry]
 
     @property

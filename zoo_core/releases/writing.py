@@ -30,6 +30,7 @@ from zoo_core.releases.release import (
     CONFIG,
     GOLDEN,
     MODEL,
+    Ancestor,
     Maker,
     MetricEntry,
     PinnedRelease,
@@ -54,6 +55,7 @@ def write_release(
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
+    ancestors: Sequence[Ancestor] = (),
     registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
@@ -62,6 +64,7 @@ def write_release(
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
+        ancestors: what its training started from, the nearest first.
         registry: where the steps of the model are from.
 
     Raises:
@@ -105,6 +108,7 @@ def write_release(
         metrics=list(metrics),
         golden=golden,
         dependencies=pinned_dependencies(model),
+        ancestors=list(ancestors),
         conditions=model.conditions(),
         files={},
     )

@@ -62,7 +62,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
             api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
         ),
         config=record.config,
-        input=arguments.input,
+        input=arguments.input if record.input is None else record.input,
         dtype=dtype,
         summary=arguments.summary or f"{offer.spec.summary}; in training",
         licence=Licence(
@@ -84,6 +84,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
             "curve": state["curve"],
         },
         dependencies=record.dependencies,
+        ancestors=record.ancestors,
         files={},
     )
     return Unfinished(

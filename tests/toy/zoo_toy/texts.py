@@ -39,6 +39,24 @@ class Reviews(TensorDataset):
         super().__init__({"text": Field(kind="text"), "label": LABEL}, splits)
 
 
+class Replies(TensorDataset):
+    """Texts of another author, who uses some of the same words in another order, and some of his own."""
+
+    name = "system-replies"
+
+    def __init__(self, *, data_file: Path | None = None) -> None:
+        generator = torch.Generator().manual_seed(8)
+        splits: dict[str, dict[str, Any]] = {}
+        for split, n in SIZES.items():
+            labels = torch.randint(0, 2, (n,), generator=generator)
+            texts = []
+            for label in labels.tolist():
+                words = ("ach", "Film", *reversed(GOOD if label else BAD), "naja")
+                texts.append(" ".join(words[k] for k in torch.randint(len(words), (4,), generator=generator)))
+            splits[split] = {"text": texts, "label": labels}
+        super().__init__({"text": Field(kind="text"), "label": LABEL}, splits)
+
+
 class Tokens(Step, kw_only=True, tag="toy-tokens"):
     """The words of a text as numbers, padded. Which word is which number, and which number is no word, the field
     "tokens" of the model says: the vocabulary belongs to the weights, and is an artifact."""

@@ -32,6 +32,7 @@ class Result(NamedTuple):
 @click.option("--split", help="By default test; of a run that has not ended, validation.")
 @metric_option("By default all that fit, slow ones where recorded.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
+@click.option("--batch", type=click.IntRange(min=1), help="Examples at a time, 100 by default: fewer need less memory.")
 @click.option(
     "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
-from zoo_core.cli.names import data_option, metric_option, model_argument
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 @model_argument(required=False)
 @data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("--per-class", type=click.IntRange(min=1), help="Learn from so many examples of each class only.")
+@reference_option("--from", "start", help="Start from these weights; MODEL may be left out then.")
+@click.option("--head", is_flag=True, help="With --from: a fresh last layer, for the classes of the data.")
+@click.option("--freeze", multiple=True, metavar="GLOB", help="With --from: parameters to keep: 'features.*'.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
+@click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
 @metric_option("Measure this too at the end: iwae_nll.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
@@ -42,11 +48,14 @@ if TYPE_CHECKING:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
 @click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
 @click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@hub_options
 @click.pass_context
 def train(
     context: click.Context,
     /,
     model: str | None,
+    start: str | None,
+    freeze: tuple[str, ...],
     data: str | None,
     data_file: Path | None,
     output: Path | None,
@@ -64,6 +73,9 @@ def train(
 
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
+
+    From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
+    --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
     from zoo_core.errors import UsageError
@@ -72,22 +84,20 @@ def train(
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
+    from zoo_core.training.starting import locate_parent, model_of
 
     registry = default_registry()
+    if start is not None and resume is None and model is None:
+        model = model_of(start, registry)
     if help_config:
         if model is None:
             raise UsageError("--help-config needs a model")
         offer = registry.model(model)
-        show_fields(registry.model_class(offer).Config, offer.spec.preset)
+        values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
+        show_fields(registry.model_class(offer).Config, values)
         return
     if resume is not None:
-        given = [
-            parameter.opts[0]
-            for parameter in context.command.params
-            if parameter.name not in (None, "resume")
-            and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
-        ]
-        if given:
+        if given := _given(context, but="resume"):
             raise UsageError(
                 f"--resume takes nothing else, and there is {', '.join(given)}",
                 "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
@@ -116,6 +126,8 @@ def train(
             raise UsageError("--metric and --no-test exclude each other")
         asked = RunArguments(
             model=model,
+            start=start,
+            freeze=list(freeze),
             data=data,
             epochs=epochs or (10.0 if arguments["steps"] is None else None),
             config=read_assignments(assignments, kind),
@@ -124,6 +136,7 @@ def train(
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        _say_start(run)
     keep_freed_memory()
     _say_what_next(run, train_and_watch(run))
 
@@ -148,3 +161,28 @@ def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
             f"the release is whole, but without {', '.join(lacking)}",
             f"To see why: zoo eval {place} --metric {lacking[0]}",
         )
+
+
+def _say_start(run: "Run") -> None:
+    """What training starts from, if not from scratch, and what follows from that."""
+    from zoo_core.releases.licence import UNKNOWN
+    from zoo_core.training.finishing import licence_of
+    from zoo_core.training.starting import describe
+
+    if run.parent is None:
+        return
+    talk(describe(run.model, run.parent, run.arguments))
+    if run.arguments.licence == UNKNOWN:
+        talk(f"The weights will have the licence of those, {licence_of(run).weights}; for another: --licence.")
+
+
+def _given(context: click.Context, *, but: str) -> list[str]:
+    """What stands on the command line beside the parameter `but`, as the user wrote it."""
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name in context.params
+        and parameter.name != but
+        and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+    ]
