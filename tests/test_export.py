@@ -242,7 +242,13 @@ def test_bad_input_is_one_clear_error(
 # The releases of this repository.
 
 RELEASES = releases_here(Registry(load_plugins()))
-FAST = {"independent.binarized-mnist", "linear-regression.diabetes", "digit-classifier.mnist", "vae.binarized-mnist"}
+FAST = {
+    "independent.binarized-mnist",
+    "gaussian.digits-dequantized",
+    "linear-regression.diabetes",
+    "digit-classifier.mnist",
+    "vae.binarized-mnist",
+}
 
 
 @pytest.mark.parametrize(
@@ -250,6 +256,10 @@ FAST = {"independent.binarized-mnist", "linear-regression.diabetes", "digit-clas
 )
 def test_every_release_of_this_repository_is_exported(name: str, format: str, tmp_path: Path) -> None:
     """`export` itself compares the file with what the release records."""
+    if (name, format) == ("gaussian.digits-dequantized", "onnx"):
+        with pytest.raises(ZooError, match=r"ONNX has no operation aten\.linalg_solve_triangular\n.*--format torch"):
+            export(name, tmp_path / "program.onnx")
+        return
     done = export(name, tmp_path / f"program{SUFFIX[format]}")
     assert done.difference < TOLERANCE and done.path.stat().st_size > 0
     print(f"{name}\t{format}\t{done.method}\t{done.difference:.1g}")

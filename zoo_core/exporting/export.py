@@ -1,6 +1,7 @@
 """`export`: one method of a release in a file that other software runs."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,8 +99,7 @@ def export(
             except (ZooError, OSError):
                 raise
             except Exception as error:  # of the exporters, of many kinds
-                first = str(error).strip().split("\n")[0]
-                raise ZooError(f"{kind.name} cannot say {spec.method} of '{reference}': {first}") from error
+                raise _not_written(error, spec.method, kind) from error
             difference = _compared(run, list(inputs.values()), expected, golden, f"{kind.name} file")
     return Exported(
         output,
@@ -134,6 +134,14 @@ def _answer(model: Any, spec: CapabilitySpec, inputs: list[Tensor]) -> Tensor:
     return found
 
 
+def _not_written(error: Exception, method: str, kind: Format) -> ZooError:
+    """The error for a program that an exporter could not write."""
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(error))
+    if missing:
+        return ZooError(f"{method} cannot be exported: ONNX has no operation {missing[1]}", "Use --format torch.")
+    return ZooError(f"{method} cannot be exported as {kind.name}: {str(error).strip().splitlines()[0]}")
+
+
 def _compared(
     run: Callable[[Sequence[Tensor]], Tensor], inputs: list[Tensor], expected: Tensor, golden: Golden, what: str
 ) -> float:
@@ -144,7 +152,10 @@ def _compared(
     """
     largest = 0.0
     for n in (len(expected), 1):
-        found, wanted = run([tensor[:n] for tensor in inputs]).float(), expected[:n].float()
+        try:
+            found, wanted = run([tensor[:n] for tensor in inputs]).float(), expected[:n].float()
+        except Exception as error:  # of each format, other ones
+            raise ZooError(f"the {what} cannot compute a batch of {n}: {str(error).splitlines()[0]}") from error
         if found.shape != wanted.shape:
             raise ZooError(f"the {what} gives the shape {tuple(found.shape)}, not {tuple(wanted.shape)}")
         largest = max(largest, (found - wanted).abs().max().item())

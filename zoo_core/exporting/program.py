@@ -113,4 +113,6 @@ def _reason(error: Exception) -> str:
     first = str(error).strip().split("\n")[0]
     if "data-dependent" in first.lower():
         return "which steps it takes depends on the values that it computes"
+    if "violated (batch)" in first:
+        return "it takes the number of examples for a constant, as len(x) does; x.shape[0] is none"
     return f"{type(error).__name__}: {first}"
