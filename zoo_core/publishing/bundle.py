@@ -38,9 +38,14 @@ LIST = "bundle.json"
 
 
 class Contents(Record, kw_only=True):
-    """bundle.json."""
+    """The content of bundle.json: what a bundle holds.
 
-    releases: dict[str, str]  # folder in the bundle -> where it came from
+    Attributes:
+        releases: for each folder in the bundle, where the release came from.
+        files: the sha256 and the size of each file.
+    """
+
+    releases: dict[str, str]
     files: dict[str, FileEntry]
 
 

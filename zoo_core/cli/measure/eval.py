@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 
 class Result(NamedTuple):
-    """One row: a number of a reference, or why there is none."""
+    """One row of `zoo eval`: a number of a reference, or the reason why there is none.
+
+    Attributes:
+        reference: what was asked for.
+        verdict: the verdict of the check; or "no data", "not measurable" or "FAILED".
+        check: the measured number beside the recorded one; None where there is none.
+        error: why there is no number; None where there is one.
+        metric: the metric that cannot be measured or has failed; None for all other rows.
+    """
 
     reference: str
-    verdict: str  # that of the check; "no data", "not measurable", "FAILED"
+    verdict: str
     check: "Check | None"
     error: str | None
-    metric: str | None = None  # the one that is not measurable, or failed
+    metric: str | None = None
 
 
 @click.command("eval")

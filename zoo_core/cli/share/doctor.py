@@ -12,10 +12,17 @@ from zoo_core.cli.printing import print_json, print_table, table_options
 
 
 class Finding(NamedTuple):
-    """One thing that a lesson needs."""
+    """One thing that using a release needs, and whether it is there.
+
+    Attributes:
+        reference: the release.
+        what: what is needed: "plugin", "weights", "data", …
+        ok: whether it is there.
+        details: where it is, or what to do to get it.
+    """
 
     reference: str
-    what: str  # plugin, weights, data …
+    what: str
     ok: bool
     details: str
 
