@@ -2,17 +2,20 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pluggy
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
 import zoo_core
 from zoo_core.discovery import hookspecs
@@ -106,3 +109,35 @@ def test_the_example_of_a_hook_is_a_plugin(hook: str) -> None:
     manager.check_pending()
     ((declared,),) = getattr(manager.hook, hook)()
     assert isinstance(declared, HOOKS[hook]) and plugin.zoo_api == hookspecs.API
+
+
+def code_in(text: str) -> list[str]:
+    """The code in a docstring: lines that are indented after an empty one, and are no section such as "Args:"."""
+    blocks = re.findall(
+        r"(?m)^\n((?: {4}.*\n(?:\n(?= {4}))?)+)", re.sub(r"(?m)^\w+:\n(?: {4,}.*\n|\n(?= {8}))*", "", text + "\n")
+    )
+    return [inspect.cleandoc("\n" + block) for block in blocks]
+
+
+EXAMPLES = {
+    name: code
+    for name, kind in PUBLIC.items()
+    if isinstance(kind, type)
+    for code in code_in(inspect.getdoc(kind) or "")
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_class_runs(name: str) -> None:
+    names: dict[str, Any] = {
+        **PUBLIC, "torch": torch, "Annotated": Annotated, "Meta": msgspec.Meta, "cross_entropy": cross_entropy,
+        "logits": torch.zeros(3, 2), "label": torch.tensor([0, 1, 1]), "known": torch.tensor([True, False, True]),
+        "images": torch.zeros(3, 1, 8, 8, dtype=torch.uint8),
+    }  # fmt: skip
+    exec(EXAMPLES[name], names)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLABLES if code_in(CALLABLES[name][1])])
+def test_the_example_of_a_function_is_python(name: str) -> None:
+    for code in code_in(CALLABLES[name][1]):
+        compile("def example():\n" + textwrap.indent(code, "    "), name, "exec")

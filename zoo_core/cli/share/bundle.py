@@ -11,12 +11,14 @@ from zoo_core.cli.printing import talk
 
 @click.command("bundle")
 @references_argument(required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
-@click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")
-@click.option("--wheels", is_flag=True, help="With the installed packages as wheels; takes a network.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .tar file to write; it must not exist."
+)
+@click.option("--data", is_flag=True, help="Include the data sets on which they were trained or measured.")
+@click.option("--wheels", is_flag=True, help="Include the installed packages as wheels. This needs a network.")
 @hub_options
 def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels: bool) -> None:
-    """Pack releases into one file for a room without network. REFERENCE may be a glob: 'pixelrnn*'."""
+    """Pack releases into one file, for a place without network. REFERENCE may be a glob: 'pixelrnn*'."""
     from zoo_core.publishing.bundle import bundle
     from zoo_core.weights.pull import matching
 
@@ -31,7 +33,7 @@ def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def unbundle_command(archive: Path, folder: Path) -> None:
-    """Unpack a bundle into FOLDER, and verify every file of it."""
+    """Unpack a bundle into FOLDER, and verify each of its files."""
     from zoo_core.publishing.bundle import unbundle
 
     contents = unbundle(archive, folder)
