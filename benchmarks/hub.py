@@ -24,7 +24,8 @@ from sides import line, ratio
 
 from zoo_core import Model, ModelSpec, Record, Registry
 from zoo_core.discovery.loader import Plugin
-from zoo_core.releases.release import MODEL, Licence
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.release import MODEL
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "toy"))
 from zoo_toy.peer import Peer  # the hub of the tests

@@ -27,7 +27,8 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core import Model, ModelSpec, Record, Registry, load
 from zoo_core.discovery.loader import Plugin
-from zoo_core.releases.release import MODEL, Licence
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.release import MODEL
 from zoo_core.releases.writing import write_release
 
 PAGE = 4096  # bytes

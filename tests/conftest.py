@@ -20,7 +20,7 @@ from zoo_core.discovery.loader import Plugin, load_plugins
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.hub.integrity import sha256_of
 from zoo_core.interfaces.model import Model
-from zoo_core.releases.release import Licence
+from zoo_core.releases.licence import Licence
 from zoo_core.releases.writing import write_release
 
 TESTS = Path(__file__).parent

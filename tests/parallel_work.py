@@ -20,7 +20,7 @@ from zoo_core.discovery.loader import load_plugins
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring import evaluation
+from zoo_core.measuring import batches, evaluation
 from zoo_core.processes import Processes
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.tensors import save_tensors
@@ -107,7 +107,7 @@ class EachExample(Metric):
 
 def measured(registry: Registry) -> dict[str, tuple[float, float | None, int]]:
     """Numbers on splits that do not divide evenly into batches, nor those among processes."""
-    evaluation.BATCH = 10
+    batches.BATCH = 10
     found = {}
     torch.manual_seed(0)
     bits, words = (zoo_core.create(name, registry=registry) for name in ("toy", "system-words"))

@@ -10,7 +10,8 @@ from huggingface_hub import ModelCard
 
 import zoo_core
 from zoo_core.releases.card import evaluation_results, model_card
-from zoo_core.releases.release import Licence, MetricEntry, Protocol, ReleaseConfig, read_release
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.release import MetricEntry, Protocol, ReleaseConfig, read_release
 
 NAMES = [
     "folder:pets --size 6", "it's \"quoted\"", "[brackets]", "a # comment", "off", "2024-01-01", "1e3", "- x", "{}",

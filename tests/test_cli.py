@@ -42,7 +42,7 @@ MISTAKES = [
     Bad("load toy.bit", 2, ("no weights named 'toy.bit'", "'toy.bits'")),
     Bad("load toy-gan", 2, ("'toy-gan' has no published weights", "zoo train toy-gan --data DATA")),
     Bad("load elsewhere:toy", 2, ("'elsewhere:toy'",)),
-    Bad("load a b", 2, ("unexpected extra argument",)),
+    Bad("load toy b", 2, ("unexpected extra argument",)),
     Bad("load ./nothing-here", 1, ("'nothing-here' is not a release", "does not exist")),
     Bad("load runs/nothing-here", 1, ("runs/nothing-here", "network", "no such folder")),
     Bad("load hf:org/repo", 1, ("hf:org/repo", "network")),
@@ -173,15 +173,23 @@ def test_an_unforeseen_error_is_one_line_too(zoo: Zoo, monkeypatch: pytest.Monke
     assert err.splitlines()[0] == "Error: RuntimeError: out of" and "--debug" in err
 
 
-@pytest.mark.parametrize("native, said", [(False, True), (True, False), (None, False)])
-def test_train_says_where_bfloat16_is_the_slower_precision(
-    native: bool | None, said: bool, zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("native, chosen", [(False, "fp32"), (True, "bf16"), (None, "bf16")])
+def test_a_model_of_bfloat16_trains_in_it_unless_the_processor_emulates_it(
+    native: bool | None, chosen: str, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {} if native is None else {"avx512_bf16": native}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
-    command = "train toy --data toy-bits --steps 1 --device cpu -o"
-    assert ("--precision fp32" in zoo(*command.split(), "rough", "--precision", "bf16").err) is said
-    assert "--precision" not in zoo(*command.split(), "exact").err  # fp32, its own
+    command = ["train", "toy", "--data", "toy-bits", "--steps", "1", "--device", "cpu", "-o"]
+    assert "Training in" not in zoo(*command, tmp_path / "exact").err  # fp32 is its own
+    monkeypatch.setattr("zoo_toy.models.IndependentPixels.precision", "bf16")
+    err = zoo(*command, tmp_path / "chosen").err
+    (line,) = (line for line in err.splitlines() if "Training in" in line)
+    assert line.startswith(f"Training in {chosen}: ") and "--precision" in line
+    other = "bf16" if chosen == "fp32" else "fp32"
+    assert "Training in" not in zoo(*command, tmp_path / "asked", "--precision", other).err
+    for folder, precision in {"exact": "fp32", "chosen": chosen, "asked": other}.items():
+        release = json.loads((tmp_path / folder / "config.json").read_text())
+        assert release["recipe"]["precision"] == release["training"]["precision"] == precision
 
 
 def test_data_that_is_missing_says_how_to_get_it(zoo: Zoo, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,15 +283,23 @@ def test_every_next_command_works(zoo: Zoo, desk: Path) -> None:
     (desk / "out.png").unlink()
 
 
-def test_a_folder_is_loaded_and_said_to_be_one(zoo: Zoo, release: Path, desk: Path) -> None:
+def test_a_folder_is_taken_and_said_to_be_one_where_a_repository_of_that_name_is_here_too(
+    zoo: Zoo, release: Path, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo_core.hub.endpoint import current_endpoint
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     (desk / "org").mkdir()
     shutil.copytree(release, desk / "org" / "repo")
     try:
         code, out, err = zoo("load", "org/repo")
+        assert code == 0 and out.startswith("toy: ") and err == ""
+        (current_endpoint().root / "models--org--repo").mkdir(parents=True)
+        code, out, err = zoo("load", "org/repo")
+        assert code == 0 and "folder 'org/repo'" in err and "hf:org/repo" in err
     finally:
         shutil.rmtree(desk / "org")
-    assert code == 0 and out.startswith("toy: ")
-    assert "folder" in err and "org/repo" in err
 
 
 def test_info_answers_the_four_questions(zoo: Zoo) -> None:

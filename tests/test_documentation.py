@@ -14,7 +14,7 @@ import torch
 import zoo_core
 from zoo_core.discovery.loader import Plugin
 from zoo_core.discovery.registry import Registry
-from zoo_core.discovery.specs import ModelSpec
+from zoo_core.discovery.specs import DatasetSpec, ModelSpec
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +77,25 @@ def test_the_models_of_contributing_train(
     assert trained.release.training["optimizer"].count("lr 0.0002") == 2
     trained = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
     assert trained.release.training["data"] == "none"
+
+
+def test_the_purses_of_contributing_are_learned_and_only_the_known_ones_measured(
+    contributing: Path, registry: Registry, hand_made: Callable[..., Plugin], tmp_path: Path
+) -> None:
+    from zoo_coins.purses import Purses  # type: ignore[import-not-found]
+
+    purses = {"target": "zoo_coins.purses:PurseClassifier", "summary": "enough coins?", "capabilities": ("Classifier",)}
+    data = DatasetSpec(
+        name="purses", target="zoo_coins.purses:Purses", summary="coins", source="a seed", licence="CC0-1.0",
+        splits=Purses.splits,
+    )  # fmt: skip
+    coins = hand_made("coins", "zoo-toy", zoo_models=[ModelSpec(name="purse", **purses)], zoo_datasets=[data])
+    known = Registry([*registry.plugins, coins])
+    trained = zoo_core.train("purse", data="purses", epochs=40, lr=0.05, output=tmp_path / "purse", registry=known)
+    accuracy = trained.metrics[0]
+    label = Purses().tensors("test")["label"]
+    assert accuracy.metric == "accuracy" and accuracy.value > 0.9
+    assert accuracy.protocol.n == (label >= 0).sum() < 100
 
 
 @pytest.mark.slow

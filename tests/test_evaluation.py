@@ -16,8 +16,8 @@ from zoo_core.errors import UnknownName, UsageError
 from zoo_core.interfaces.dataset import digest
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring import evaluation
-from zoo_core.measuring.evaluation import check, check_fields, entries, evaluation_batches, fitting_metrics, measure
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import check, check_fields, entries, fitting_metrics, measure
 from zoo_core.releases.release import MetricEntry, Protocol
 
 
@@ -58,21 +58,18 @@ def test_metrics_come_in_the_order_in_which_a_plugin_declares_them(model: Model,
 
 @pytest.mark.parametrize("size", [1, 7, 130, 1000])
 @pytest.mark.parametrize("steps", ["as it is", "random"])
-def test_the_result_does_not_depend_on_the_batch_size(
-    size: int, steps: str, registry: Registry, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_does_not_depend_on_the_batch_size(size: int, steps: str, registry: Registry, model: Model) -> None:
     """A random step makes one draw over the whole split, so its result does not either."""
     data = registry.open_dataset("toy-bits" if steps == "as it is" else "toy-grey")
     chosen = model if steps == "as it is" else random_step(registry, model, 5)
 
-    def nll() -> float:
-        return measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]))["nll"].value
+    def nll(batch: int | None = None) -> float:
+        return measure(chosen, data, "test", fitting_metrics(chosen, registry, ["nll"]), batch=batch)["nll"].value
 
     torch.manual_seed(1)
     reference = nll()
     torch.manual_seed(2)
-    monkeypatch.setattr(evaluation, "BATCH", size)
-    assert nll() == pytest.approx(reference, rel=1e-7)
+    assert nll(size) == pytest.approx(reference, rel=1e-7)
 
 
 def test_the_seed_of_a_random_step_decides_the_draw(registry: Registry, model: Model) -> None:
@@ -214,6 +211,47 @@ def test_other_classes_are_no_data_for_a_classifier() -> None:
     for classes in (("dog", "cat"), ("ant", "bee"), ("cat", "dog", "frog")):
         with pytest.raises(UsageError, match=f"other classes than the model: {', '.join(classes)}; not cat, dog"):
             check_fields(model, data(*classes))
+
+
+def test_what_the_data_leave_out_the_model_must_leave_out_too() -> None:
+    def data(**left_out: int) -> Any:
+        features = {
+            "tokens": Field(kind="tokens", shape=(None,), dtype="int64", **left_out),
+            "mask": Field(kind="mask", shape=(4, 4), dtype="int64", ignore=255),
+        }
+        return SimpleNamespace(name="street", features=features)
+
+    def model(**left_out: int) -> Any:
+        return SimpleNamespace(input=(), signature=lambda: data(**left_out).features)
+
+    check_fields(model(pad=0), data(pad=0))
+    check_fields(model(pad=0), data())  # which are never padded
+    for wanted, its in (({}, {"pad": 0}), ({"pad": 1}, {"pad": 0}), ({"pad": 0}, {"pad": 0, "ignore": 0})):
+        with pytest.raises(UsageError, match=r"'tokens' has (pad|ignore) = 0, not (pad|ignore) = (None|1)$"):
+            check_fields(model(**wanted), data(**its))
+
+
+def test_a_packed_field_is_packed_by_the_index_that_the_model_reads() -> None:
+    def data(index: str | None) -> Any:
+        boxes = Field(kind="boxes", shape=(4,), index=index)
+        return SimpleNamespace(name="street", features={"image": Field(kind="image", shape=(1, 4, 4)), "boxes": boxes})
+
+    model: Any = SimpleNamespace(input=(), signature=lambda: data("owner").features)
+    check_fields(model, data("owner"))
+    with pytest.raises(UsageError, match="'boxes' is packed by 'image', not packed by 'owner'"):
+        check_fields(model, data("image"))
+    with pytest.raises(UsageError, match="'boxes' is one an example, not packed by 'owner'"):
+        check_fields(model, data(None))
+    with pytest.raises(UsageError, match="has a field 'index'"):
+        check_fields(model, data("index"))
+
+
+def test_padding_and_what_is_ignored_do_not_count() -> None:
+    values = torch.tensor([[3, 0, 255], [0, 1, 7]])
+    assert Field(kind="mask").counted(values).all()
+    assert Field(kind="tokens", pad=0).counted(values).tolist() == [[True, False, True], [False, True, True]]
+    both = Field(kind="mask", dtype="uint8", pad=0, ignore=255).counted(values.to(torch.uint8))
+    assert both.tolist() == [[True, False, False], [False, True, True]] and both.dtype == torch.bool
 
 
 def test_a_release_without_numbers_asks_for_data(

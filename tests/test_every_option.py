@@ -12,7 +12,8 @@ import zoo_core
 from zoo_core import Field, Model, TensorDataset, ZooError
 from zoo_core.discovery.registry import default_registry
 from zoo_core.interfaces.batches import to_device
-from zoo_core.measuring.evaluation import check_fields, evaluation_batches
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import check_fields
 from zoo_core.training.loop import Loop
 from zoo_core.weights.create import create
 

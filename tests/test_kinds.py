@@ -17,9 +17,10 @@ from PIL import Image
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.reading import open_picture
 from zoo_core.measuring.prediction import _in_picture
+from zoo_core.measuring.scoring import score
 from zoo_core.pictures.overlays import class_colour
+from zoo_core.pictures.reading import open_picture
 from zoo_core.steps.notation import read_steps
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
@@ -92,9 +93,10 @@ def test_samples_go_where_they_can(command: str, words: tuple[str, ...], zoo: Zo
 
 
 def test_rows_are_scored_by_name_and_told_by_line(zoo: Zoo, kind: Kind, desk: Path) -> None:
-    code, out, err = zoo("score", kind("rows"), "people.csv", "--no-header")
+    code, out, err = zoo("score", kind("rows"), "people.csv")
     best = -1.5 * math.log(2 * math.pi)
     assert code == 0 and [line.split("\t") for line in out.splitlines()] == [
+        ["row", "log p(x), nats", "bits/dim", "outlier score", "stranger than"],
         ["people.csv:2", f"{best:.5g}", "-", f"{-best:.5g}", "-"],
         ["people.csv:3", f"{best - 0.5:.5g}", "-", f"{0.5 - best:.5g}", "-"],
     ]
@@ -110,6 +112,26 @@ def test_rows_are_ranked_among_those_of_a_data_set(zoo: Zoo, desk: Path) -> None
     assert all(0 <= row["stranger_than"] <= 1 and row["bits_per_dim"] is None for row in found["rows"])
     code, _, err = zoo("score", "gaussian", "own.csv", "--map", "m.png")
     assert code == 2 and "--map is for images" in err
+
+
+def test_scores_are_written_as_a_table(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    for suffix in (".csv", ".jsonl"):
+        code, _, err = zoo("score", kind("rows"), "people.csv", "-o", f"scores{suffix}")
+        assert code == 0 and f"Wrote scores{suffix}." in err
+    rows = json.loads(zoo("score", kind("rows"), "people.csv", "--json").out)["rows"]
+    assert [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()] == rows
+    header, first, _ = Path("scores.csv").read_text().splitlines()
+    assert header == "row,log_prob,bits_per_dim,outlier_score,stranger_than"
+    assert [first.split(",")[k] for k in (0, 2, 4)] == ["people.csv:2", "", ""]
+
+
+def test_a_text_is_as_likely_as_its_letters_and_padding_is_none(registry: Registry) -> None:
+    model: Any = zoo_core.create("kind-letters", registry=registry)
+    found = score(model, torch.tensor([[0, 1, 2], [4, 5, -1]]))
+    assert found.log_prob is not None
+    expected = [-math.log(26) + 2 * math.log(0.9), -math.log(26) + math.log(0.9)]
+    assert found.log_prob.tolist() == pytest.approx(expected, rel=1e-5)
+    assert torch.equal(found.outlier_score, -found.log_prob)
 
 
 # Predicting.
@@ -130,19 +152,32 @@ def test_numbers_are_predicted_by_the_names_of_the_targets(zoo: Zoo, kind: Kind,
     }
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_predictions_are_written_as_a_table(suffix: str, zoo: Zoo, kind: Kind, desk: Path) -> None:
-    assert zoo("predict", kind("sorter"), "pairs.csv", "--top", 1, "-o", f"found{suffix}").code == 0
-    text = (desk / f"found{suffix}").read_text()
-    probability = 1 / (1 + math.exp(-6))
-    if suffix == ".csv":
-        header, first, second = text.splitlines()
-        assert header == "row,class_1,probability_1" and second == "pairs.csv:3,positive,0.999999881"
-        row = dict(zip(header.split(","), first.split(","), strict=True))
-    else:
-        row = json.loads(text.splitlines()[0])
-    assert row["row"] == "pairs.csv:2" and row["class_1"] == "positive"
-    assert float(row["probability_1"]) == pytest.approx(probability, abs=1e-7)
+def test_predictions_are_written_as_a_table_or_as_the_answers(zoo: Zoo, kind: Kind, desk: Path) -> None:
+    for name, command in {"sorter": ("--top", 1), "line": ()}.items():
+        for suffix in (".csv", ".jsonl"):
+            assert zoo("predict", kind(name), "pairs.csv", *command, "-o", f"{name}{suffix}").code == 0
+        answers = json.loads(zoo("predict", kind(name), "pairs.csv", *command, "--json").out)
+        assert [json.loads(line) for line in (desk / f"{name}.jsonl").read_text().splitlines()] == answers
+    assert (desk / "sorter.csv").read_text().splitlines() == [
+        "row,class_1,probability_1", "pairs.csv:2,positive,0.997527421", "pairs.csv:3,positive,0.999999881",
+    ]  # fmt: skip
+    assert 1 / (1 + math.exp(-6)) == pytest.approx(0.997527421, abs=1e-7)
+    header, first, _ = (desk / "line.csv").read_text().splitlines()
+    assert header.startswith("row,sum,difference,sum_total") and first.startswith("pairs.csv:2,3,-1,2,3,")
+
+
+def test_what_was_found_in_pictures_is_written_as_a_table_too(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
+    for name in ("threshold", "spot"):
+        for suffix in (".csv", ".jsonl"):
+            assert zoo("predict", kind(name), "patch.png", "dark.png", "-o", f"{name}{suffix}").code == 0
+    assert Path("threshold.csv").read_text().splitlines() == [
+        "image,class_1,share_1,class_2,share_2", "patch.png,dark,0.899999976,light,0.100000001", "dark.png,dark,1,,",
+    ]  # fmt: skip
+    assert Path("spot.csv").read_text() == "image,class,score,xmin,ymin,xmax,ymax\npatch.png,spot,1,8,4,18,12\n"
+    found = [json.loads(line) for line in Path("spot.jsonl").read_text().splitlines()]
+    assert [(one["image"], len(one["objects"])) for one in found] == [("patch.png", 1), ("dark.png", 0)]
+    assert zoo("predict", kind("spot"), "dark.png", "-o", "none.csv").code == 0
+    assert Path("none.csv").read_text() == "image,class,score,xmin,ymin,xmax,ymax\n"
 
 
 def test_texts_are_classified_from_the_command_line_and_from_files(
@@ -150,10 +185,10 @@ def test_texts_are_classified_from_the_command_line_and_from_files(
 ) -> None:
     Path("mail.txt").write_text("so good :)\n\nso bad :(\n")
     stdin("well :)\n")
-    code, out, err = zoo("predict", kind("mood"), "hm", "mail.txt", "-", "--top", 1, "--no-header")
+    code, out, err = zoo("predict", kind("mood"), "hm", "mail.txt", "-", "--top", 1)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "hm\tsad 0.500", "so good :)\tcheerful 0.731", "so bad :(\tsad 0.731", "well :)\tcheerful 0.731",
+        "text\t#1", "hm\tsad 0.500", "so good :)\tcheerful 0.731", "so bad :(\tsad 0.731", "well :)\tcheerful 0.731",
     ]  # fmt: skip
     found = json.loads(zoo("predict", kind("mood"), "a :)", "--json").out)
     assert found[0]["text"] == "a :)" and [one["class"] for one in found[0]["classes"]] == ["cheerful", "sad"]
@@ -177,10 +212,13 @@ def test_a_trained_regressor_reads_a_table(name: str, zoo: Zoo, desk: Path) -> N
         ("predict LINE absent.csv", ("'absent.csv' does not exist",)),
         ("predict SORTER people.csv", ("people.csv', line 2: 4 numbers, and 2 are needed",)),
         ("predict LINE pairs.csv -o found.png", ("must end in .csv or .jsonl",)),
+        ("predict LINE pairs.csv --top 2", ("this model has no option --top", "Classifier or Segmenter")),
+        ("predict SORTER pairs.csv --samples 2", ("this model has no option --samples", "Uncertain")),
+        ("predict SORTER pairs.csv --threshold nan", ("nan is no finite number",)),
         ("predict MOOD absent.txt", ("'absent.txt' does not exist",)),
         ("predict ROWS people.csv", ("is no Classifier and no Regressor and no Segmenter and no Detector",)),
         ("predict LETTERS word", ("is no Classifier",)),
-        ("score SORTER pairs.csv", ("no Density and no OutlierScorer",)),
+        ("score SORTER pairs.csv", ("no Density, no LanguageModel and no OutlierScorer",)),
         ("score ROWS pairs.csv", ("no column 'height'", "height, weight, age")),
         ("features LINE pairs.csv -o f.safetensors", ("is no FeatureExtractor",)),
     ],
@@ -212,9 +250,9 @@ def spots(desk: Path) -> list[Path]:
 
 
 def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
-    code, out, err = zoo("predict", kind("threshold"), "patch.png", "dark.png", "-o", "seen.png", "--no-header")
+    code, out, err = zoo("predict", kind("threshold"), "patch.png", "dark.png", "-o", "seen.png")
     assert (code, err) == (0, "Wrote seen.png.\n")
-    assert out == "patch.png\tdark 0.900\tlight 0.100\ndark.png\tdark 1.000\n"
+    assert out == "image\t#1\t#2\npatch.png\tdark 0.900\tlight 0.100\ndark.png\tdark 1.000\n"
     found = json.loads(zoo("predict", kind("threshold"), "patch.png", "--json", "--top", 1).out)
     assert found == [{"image": "patch.png", "classes": [{"class": "dark", "share": pytest.approx(0.9)}]}]
     with Image.open("seen.png") as file:
@@ -228,9 +266,9 @@ def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots
 
 
 def test_a_detector_tells_boxes_in_pixels_of_the_picture(zoo: Zoo, kind: Kind, spots: list[Path]) -> None:
-    code, out, err = zoo("predict", kind("spot"), "patch.png", "dark.png", "-o", "seen.png", "--no-header")
+    code, out, err = zoo("predict", kind("spot"), "patch.png", "dark.png", "-o", "seen.png")
     assert (code, err) == (0, "Wrote seen.png.\n")
-    assert out == "patch.png\tspot\t1.000\t8.0 4.0 18.0 12.0\ndark.png\t-\t-\t-\n"
+    assert out == "image\tclass\tscore\tbox\npatch.png\tspot\t1.000\t8.0 4.0 18.0 12.0\ndark.png\t-\t-\t-\n"
     found = json.loads(zoo("predict", kind("spot"), "patch.png", "--json").out)
     assert found == [{"image": "patch.png", "objects": [{"class": "spot", "score": 1.0, "box": [8, 4, 18, 12]}]}]
     assert json.loads(zoo("predict", kind("spot"), "patch.png", "--json", "--threshold", 1.1).out)[0]["objects"] == []

@@ -15,9 +15,9 @@ import zoo_core
 from zoo_core.cli.use.latents import SIDE, decode_region, principal_components
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.reading import to_pil
 from zoo_core.measuring.evaluation import evaluate, fitting_metrics, measure
 from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, SMALLEST
+from zoo_core.pictures.reading import to_pil
 from zoo_core.releases.release import MetricEntry, Protocol
 
 Zoo = Callable[..., Any]

@@ -15,11 +15,11 @@ from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.reading import OpenPicture, open_picture, to_pil
 from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import fitting_metrics, measure
 from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid
 from zoo_core.pictures.plots import save_curve
+from zoo_core.pictures.reading import OpenPicture, open_picture, to_pil
 from zoo_core.steps.notation import read_steps
 
 GREY = Field(kind="image", shape=(1, 3, 5), range=(0, 1), levels=256)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 import zoo_core
 from zoo_core.interfaces.fields import Field
-from zoo_core.interfaces.reading import open_picture
+from zoo_core.pictures.reading import open_picture
 from zoo_core.steps.notation import read_steps
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
-from zoo_core.measuring import evaluation
+from zoo_core.measuring import batches
 from zoo_core.releases.release import read_release
 from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.run import Run
@@ -79,7 +79,7 @@ def test_two_processes_train_the_parameters_that_one_trains(name: str, by_two: P
 def test_two_processes_measure_the_numbers_that_one_measures(
     by_two: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 10)  # it is patched back to what it was
+    monkeypatch.setattr(batches, "BATCH", 10)  # it is patched back to what it was
     expected, found = work["measured"](registry), json.loads((by_two / "numbers.json").read_text())
     assert found.keys() == expected.keys()
     for name, (value, stderr, n) in expected.items():

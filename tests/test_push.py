@@ -337,7 +337,6 @@ GATE: list[tuple[Callable[[Path], object], str]] = [
     (linked(MODEL), "is a link"),
     (linked("config.json"), "is a link"),
     (licence("weights"), "no licence of the weights"),
-    (licence("code"), "no licence of the code"),
     (licence("data"), "no licence of the data"),
     (lambda f: edit(f, lambda d: d["licence"].update(weights="")), "licence"),
     (lambda f: edit(f, lambda d: d["metrics"][0].update(value=1.0)), "does not give the numbers"),
@@ -358,6 +357,41 @@ def test_what_does_not_pass_the_gate_is_one_line_and_not_sent(
     (line,) = (line for line in err.splitlines() if line.startswith("Error: "))
     assert words in line and "Traceback" not in err
     assert not hub.asked(WRITES)
+
+
+def unlicensed(folder: Path) -> None:
+    """As training leaves it where nobody stated a licence."""
+    edit(folder, lambda data: data["licence"].update(code="NOASSERTION", weights="NOASSERTION", data="NOASSERTION"))
+    edit(folder, lambda data: data["recipe"].update(licence="NOASSERTION"))
+
+
+def test_licences_that_are_missing_are_told_at_once_and_can_be_given(
+    zoo: Zoo, release: Path, gate_here: None, tmp_path: Path
+) -> None:
+    unlicensed(release)
+    before = (release / "config.json").read_bytes()
+    command = ("push", release, f"file://{tmp_path}/share", "--yes")
+    code, _, err = zoo(*command)
+    assert code == 1 and "no licence of the weights and no licence of the data is stated" in err
+    assert "--licence" in err and "--data-licence" in err and not (tmp_path / "share").exists()
+    code, out, err = zoo(*command, "--licence", "MIT", "--data-licence", "CC-BY-4.0")
+    assert code == 0, err
+    assert 'weights = "MIT"' in out and (release / "config.json").read_bytes() == before
+    sent = read_release(tmp_path / "share")
+    assert (sent.licence.weights, sent.licence.data, sent.licence.code) == ("MIT", "CC-BY-4.0", "Apache-2.0")
+    assert "--licence MIT" in (sent.recipe_text or "")
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert "license: mit" in card and "weights MIT, training data CC-BY-4.0" in card
+    assert zoo("verify", tmp_path / "share")[0] == 0
+
+
+def test_a_stated_licence_is_not_changed_by_pushing(publish: Callable[..., Pushed], hub: Any, release: Path) -> None:
+    with pytest.raises(UsageError, match=r"CC0-1\.0, not MIT"):
+        publish(release, licence="MIT")
+    with pytest.raises(UsageError, match="not an SPDX"):
+        publish(release, data_licence="free-for-all!")
+    assert not hub.asked(WRITES)
+    assert publish(release, licence="CC0-1.0").done
 
 
 def test_unmeasured_is_told_in_the_card_and_all_hashes_fit(

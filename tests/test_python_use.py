@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 import zoo_core
 from zoo_core import Dataset, Field, Loss, Model, Record, TensorDataset, UsageError
 from zoo_core.discovery.registry import Registry
-from zoo_core.interfaces.reading import open_picture
 from zoo_core.notebook import html_table
+from zoo_core.pictures.reading import open_picture
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.train import Trained
@@ -302,8 +302,8 @@ def test_a_wrong_argument_of_training_is_a_clear_error(registry: Registry, tmp_p
     with pytest.raises(UsageError, match="Did you mean 'epochs'"):
         train(epoch=3)
     with pytest.raises(UsageError, match="config value of toy") as error:
-        train(epochs=1, start=0.1)
-    assert "config={'start': …}" in str(error.value)
+        train(epochs=1, height=5)
+    assert "config={'height': …}" in str(error.value)
     assert not (tmp_path / "run").exists()
 
 

@@ -9,11 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from zoo_core.discovery.registry import Registry
+import zoo_core
+from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import NotComparable, UsageError
-from zoo_core.releases.release import MetricEntry, Protocol, Reproduction
+from zoo_core.releases.recipe import RunArguments, read_command
+from zoo_core.releases.release import MetricEntry, Protocol, Reproduction, read_release
 from zoo_core.training.finishing import finish
-from zoo_core.training.reproduce import estimate, judge, reproduce
+from zoo_core.training.reproduce import estimate, judge, recipe_of, reproduce
+from zoo_core.training.run import Run
+from zoo_core.weights.manifest import default_manifest
+from zoo_core.weights.sources import locate
 
 SHA = "0" * 64
 ENTRY = MetricEntry(
@@ -54,6 +59,53 @@ def test_the_recipe_gives_the_recorded_numbers_again(toy_release: Path, registry
     assert {result.recorded.metric for result in found} == {"nll", "bits_per_dim"}
     for result in found:
         assert result.verdict == "same" and result.values == pytest.approx([result.recorded.value], rel=1e-12)
+
+
+def test_a_recipe_that_is_a_text_gives_the_same_as_the_record(release: Path, registry: Registry) -> None:
+    """Older releases hold the command, without the precision where that was the model's own."""
+    recorded = recipe_of(locate(str(release), registry))
+    config = json.loads((release / "config.json").read_text())
+    assert config["recipe"]["lr"] == 0.05
+    config["recipe"] = "zoo train toy --data toy-bits --epochs 3 --seed 0 --lr 0.05 --licence CC0-1.0"
+    (release / "config.json").write_text(json.dumps(config))
+    assert recipe_of(locate(str(release), registry)) == recorded
+    assert {result.verdict for result in reproduce(str(release), registry=registry)} == {"same"}
+
+
+def test_every_published_release_has_a_recipe_with_the_precision_it_was_trained_in() -> None:
+    registry = default_registry()
+    manifest = default_manifest(registry)
+    published = [name for name, pinned in manifest.pinned.items() if "package:" in pinned.entry.sources[0]]
+    assert len(published) >= 36
+    for name in published:
+        located = locate(name, registry, manifest)
+        arguments = recipe_of(located)
+        assert arguments.model == name.partition(".")[0]
+        assert arguments.precision == located.release.training["precision"]
+        assert read_command(arguments.command()) == arguments
+
+
+def test_a_run_keeps_the_precision_it_began_with(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another processor too, and whoever reproduces it takes the same."""
+    monkeypatch.setattr("zoo_toy.models.IndependentPixels.precision", "bf16")
+    monkeypatch.setattr("zoo_core.training.precision.emulates_bfloat16", lambda device: True)
+    Run.start(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=1.0), registry).close()
+    monkeypatch.setattr("zoo_core.training.precision.emulates_bfloat16", lambda device: False)
+    run = Run.resume(tmp_path / "run", registry)
+    assert run.loop.precision == "fp32" and run.precision_note == ""
+    run.train()
+    finish(run)
+    assert recipe_of(locate(str(tmp_path / "run"), registry)).precision == "fp32"
+
+
+def test_a_release_that_was_not_measured_cannot_be_compared(registry: Registry, tmp_path: Path) -> None:
+    zoo_core.train("toy", data="toy-bits", output=tmp_path / "run", epochs=1, registry=registry, test=False)
+    release = read_release(tmp_path / "run")
+    assert release.metrics == [] and (release.recipe_text or "").endswith("--no-test")
+    with pytest.raises(NotComparable, match="records no numbers"):
+        reproduce(str(tmp_path / "run"), registry=registry)
 
 
 def test_other_seeds_are_other_runs_and_are_kept_where_asked(

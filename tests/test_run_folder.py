@@ -104,7 +104,7 @@ def test_a_run_of_a_study_is_held_as_well(registry: Registry, tmp_path: Path) ->
         with pytest.raises(ZooError, match=BUSY):  # as another process would that makes the same study
             Run.resume(one, registry)
         run.train()
-        return finish(run, test=False)
+        return finish(run)
 
     Report(tmp_path / "report", registry=registry, run_one=make_again).write("one", OneRun())
     assert Run.resume(one, registry).lock is None

@@ -300,4 +300,4 @@ def test_a_model_without_a_score_is_refused(
 ) -> None:
     write(zoo_core.create("toy-classifier", registry=registry), "toy-classifier", desk / "classifier")
     code, _, err = zoo("score", "./classifier", "white.png")
-    assert code == 2 and "no Density and no OutlierScorer" in err
+    assert code == 2 and "no Density, no LanguageModel and no OutlierScorer" in err

@@ -15,7 +15,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.dataset import Episodes
 from zoo_core.processes import Processes
-from zoo_core.releases.recipe import RunArguments, read_command
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.loop import Loop
@@ -74,8 +74,8 @@ def test_a_run_without_epochs_is_validated_a_few_times_and_the_best_is_kept(play
 
 def test_a_release_without_a_data_set_says_so(player: Path, registry: Registry) -> None:
     release = read_release(player)
-    assert release.recipe == "zoo train system-player --steps 400 --seed 0"
-    assert read_command(release.recipe) == RunArguments(model="system-player", steps=400)
+    assert release.recipe == RunArguments(model="system-player", steps=400, precision="fp32")
+    assert release.recipe_text == "zoo train system-player --steps 400 --seed 0 --precision fp32"
     assert release.training["data"] == "none" and release.licence.data == "NONE"
     (entry,) = release.metrics
     assert (entry.protocol.dataset, entry.protocol.split, entry.protocol.n) == ("episodes", "test", 100)

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 import zoo_core
 from zoo_core import Field, Model, Record, UsageError
 from zoo_core.discovery.registry import Registry
+from zoo_core.interfaces.batches import packed_fields, part_of
+from zoo_core.interfaces.random_batch import random_batch
 from zoo_core.interfaces.record import to_plain
-from zoo_core.measuring.summary import Layer, Summary, random_batch, summarise
+from zoo_core.measuring.summary import Layer, Summary, summarise
 
 Zoo = Callable[..., Any]
 
@@ -455,10 +457,48 @@ def test_random_batches_fit_their_fields() -> None:
     assert batch["vector"].min() < -1 and batch["vector"].max() > 1
 
 
-@pytest.mark.parametrize("field", [Field(kind="boxes"), Field(kind="text"), Field(kind="tokens", index="sentence")])
-def test_a_field_that_cannot_be_made_up_is_an_error_that_names_it(field: Field) -> None:
-    with pytest.raises(UsageError, match=rf"'odd' holds .*{field.kind}"):
-        random_batch({"odd": field}, 2)
+def test_random_batches_hold_texts_boxes_and_packed_rows_with_their_index() -> None:
+    signature = {
+        "image": Field(kind="image", shape=(1, 8, 20)),
+        "boxes": Field(kind="boxes", shape=(4,), index="owner"),
+        "label": Field(kind="label", dtype="int64", classes=("a", "b", "c"), index="owner"),
+        "words": Field(kind="tokens", dtype="int64", levels=9, index="sentence"),
+        "crop": Field(kind="boxes", shape=(4,)),
+        "text": Field(kind="text"),
+    }
+    batch = random_batch(signature, 50)
+    for index in ("owner", "sentence"):
+        owner = batch[index]
+        assert owner.tolist() == sorted(owner.tolist()) and set(owner.tolist()) == set(range(50)) and len(owner) < 151
+    assert len(batch["boxes"]) == len(batch["label"]) == len(batch["owner"]) != len(batch["sentence"])
+    assert len(batch["words"]) == len(batch["sentence"]) and set(batch["words"].tolist()) == set(range(9))
+    for boxes in (batch["boxes"], batch["crop"]):
+        left, top, right, bottom = boxes.unbind(1)
+        assert (left >= 0).all() and (left <= right).all() and (right <= 20).all() and right.max() > 10
+        assert (top >= 0).all() and (top <= bottom).all() and (bottom <= 8).all()
+    assert len(set(batch["text"])) == 50 and all(len(text.split()) == 8 for text in batch["text"])
+    assert part_of(batch, slice(3, 4), packed_fields(signature))["boxes"].tolist() == [
+        box for box, owner in zip(batch["boxes"].tolist(), batch["owner"].tolist(), strict=True) if owner == 3
+    ]
+    with pytest.raises(UsageError, match="boxes are of four numbers, and 'odd' is of shape"):
+        random_batch({"odd": Field(kind="boxes")}, 2)
+
+
+@pytest.mark.parametrize("name", ["mood", "spot", "threshold", "shout", "letters", "line"])
+def test_a_model_of_texts_boxes_or_masks_has_a_summary(name: str, registry: Registry) -> None:
+    model = zoo_core.create(f"kind-{name}", registry=registry)
+    found = summarise(model, batch=3)
+    method = {"mood": "logits", "spot": "detect", "threshold": "segment", "shout": "translate",
+              "letters": "token_log_prob", "line": "predict"}  # fmt: skip
+    assert found.measured == method[name] and found.input[model.subject][0] == 3
+
+
+def test_a_model_of_packed_sequences_has_a_summary(registry: Registry) -> None:
+    found = summarise(zoo_core.create("system-bags", registry=registry), batch=2)
+    rows = found.input["bag"][0]
+    assert found.measured == "logits" and found.input["numbers"] == (rows,) and found.input["size"] == (2, 1)
+    outputs = {layer.name: layer.output for layer in found.layers}
+    assert outputs["vectors"] == (rows, 4) and outputs["classify"] == (2, 2)
 
 
 def test_a_batch_has_an_example(toy_models: ModuleType) -> None:
@@ -548,7 +588,6 @@ def test_the_data_set_decides_the_config(zoo: Zoo) -> None:
     ("command", "words"),
     [
         ("toyy", ("no model named 'toyy'", "'toy'")),
-        ("toyy --data nothing", ("no model named 'toyy'",)),
         ("toy.bit", ("'toy.bits'",)),
         ("toy --data toy-bit", ("no data set named 'toy-bit'",)),
         ("toy --set widht=3", ("'widht'", "width")),

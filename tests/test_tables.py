@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from zoo_core.errors import UsageError
-from zoo_core.tables import check_table_output, read_rows, table_text
+from zoo_core.hub.atomic import check_output
+from zoo_core.tables import SUFFIXES, read_rows, table_text
 
 NAMES = ("a", "b", "c")
 ROWS = [[1.0, -2.5, 1e-12], [0.1, 3e20, 4.0]]
@@ -88,6 +89,8 @@ def test_without_names_and_width_the_first_row_says_how_many(tmp_path: Path) -> 
         ("r.csv", "a,b,c\n", "holds no rows"),
         ("r.csv", "a,b,c\n1,2,ü\n".encode("cp1252"), "line 2: this is not UTF-8"),
         ("r.csv", "a,b,c\n1,2,3\n".encode("utf-16"), "line 1: this is not UTF-8"),
+        ("r.csv", "1,nan,3\n4,5,6\n", "line 1, column 2: 'nan' is no number"),  # and no name of a column
+        ("r.csv", "1,,3\n4,5,6\n", "line 1, column 2: an empty cell is no number"),
         ("r.jsonl", '{"a": 1, "b": 2, "c": 3}\n{"a": 1, "b": 2}\n', "line 2: the name 'c' is not in every row"),
         ("r.jsonl", '{"a": 1, "b": 2, "c": 3}\n[1, 2, 3]\n', "line 2: the name 'a' is not in every row"),
         ("r.jsonl", '{"a": 1, "b": true, "c": 3}\n', "line 1, column 'b': true is no number"),
@@ -111,7 +114,7 @@ def test_a_file_that_is_not_there_or_cannot_be_made_is_told(tmp_path: Path) -> N
     for missing in (tmp_path / "absent.csv", tmp_path):
         with pytest.raises(UsageError, match=f"'{missing}'"):
             read_rows(str(missing), width=3)
-    check_table_output(tmp_path / "r.JSONL")
+    check_output(tmp_path / "r.JSONL", *SUFFIXES)
     for wrong in (tmp_path / "r.txt", tmp_path / "absent" / "r.csv"):
         with pytest.raises(UsageError):
-            check_table_output(wrong)
+            check_output(wrong, *SUFFIXES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from zoo_core.hub.integrity import sha256_of
+from zoo_core.releases.release import read_release
 
 PLUGIN = Path(__file__).parent / "third-party"
 RELEASE = ("model.safetensors", "golden.safetensors", "README.md", "config.json")
@@ -59,7 +60,7 @@ def pin(release: Path, manifest: Path) -> None:
     licence = ", ".join(f'{name} = "{spdx}"' for name, spdx in config["licence"].items())
     lines = [f'["{release.name}"]', f'summary = "{config["summary"]}"', 'plugin = "zoo-coin>=0.3"']
     lines += [f"licence = {{{licence}}}", f'sources = ["package:zoo_coin/weights/{release.name}"]']
-    lines += [f'recipe = "{config["recipe"]}"', f'["{release.name}".files]']
+    lines += [f'recipe = "{read_release(release).recipe_text}"', f'["{release.name}".files]']
     for file in map(release.joinpath, RELEASE):
         lines.append(f'"{file.name}" = {{sha256 = "{sha256_of(file)}", bytes = {file.stat().st_size}}}')
     for entry in config["metrics"]:

@@ -413,7 +413,8 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
 
 def test_the_release_of_a_run_says_how_it_was_made(toy_release: Path) -> None:
     release = read_release(toy_release)
-    assert release.recipe == "zoo train toy --data toy-bits --epochs 3 --seed 0 --lr 0.05 --licence CC0-1.0"
+    words = "zoo train toy --data toy-bits --epochs 3 --seed 0 --lr 0.05 --precision fp32 --licence CC0-1.0"
+    assert release.recipe_text == words
     assert release.licence.code == "Apache-2.0" and release.licence.data == "CC0-1.0"
     training = release.training
     assert training["data"] == "toy-bits" and training["epochs"] == 3 and training["seed"] == 0

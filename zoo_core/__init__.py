@@ -15,14 +15,14 @@ __version__ = "0.1.0"
 # Literal, because a type checker takes for public what it can read here. A test keeps it equal to the two lists below.
 __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
-    "Field", "GeometricStep", "Group", "Loss", "Measurement", "Metric", "MetricSpec", "Model", "ModelSpec",
-    "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry", "Report", "Source",
-    "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty", "UnknownName",
-    "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors", "chosen_examples", "compare",
-    "constant", "create", "dataset", "default_registry", "digest", "estimate", "evaluate", "find_data_file",
-    "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images", "linear_to_zero", "list_models",
-    "listings", "load", "missing_data", "replacing", "reproduce", "show", "summarise", "sync_folder", "to_device",
-    "train", "write_atomically",
+    "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
+    "ModelSpec", "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry",
+    "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
+    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors",
+    "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
+    "evaluate", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
+    "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show",
+    "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.conditions import Condition
     from zoo_core.interfaces.dataset import Dataset, TensorDataset, digest
     from zoo_core.interfaces.fields import Field, labelled_images
+    from zoo_core.interfaces.large import LargeDataset
     from zoo_core.interfaces.metric import Measurement, Metric
     from zoo_core.interfaces.model import Model
     from zoo_core.interfaces.objectives import (
@@ -58,8 +59,9 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.record import Record
     from zoo_core.interfaces.source import Source
     from zoo_core.interfaces.step import Step
+    from zoo_core.measuring.batches import chosen_examples
     from zoo_core.measuring.comparison import compare
-    from zoo_core.measuring.evaluation import chosen_examples, evaluate
+    from zoo_core.measuring.evaluation import evaluate
     from zoo_core.measuring.summary import summarise
     from zoo_core.pictures.grids import show
     from zoo_core.steps.geometry import GeometricStep
@@ -89,6 +91,7 @@ _HOME = {
     "zoo_core.interfaces.conditions": ("Condition",),
     "zoo_core.interfaces.dataset": ("Dataset", "TensorDataset", "digest"),
     "zoo_core.interfaces.fields": ("Field", "labelled_images"),
+    "zoo_core.interfaces.large": ("LargeDataset",),
     "zoo_core.interfaces.metric": ("Measurement", "Metric"),
     "zoo_core.interfaces.model": ("Model",),
     "zoo_core.interfaces.objectives": (
@@ -98,7 +101,8 @@ _HOME = {
     "zoo_core.interfaces.source": ("Source",),
     "zoo_core.interfaces.step": ("Step",),
     "zoo_core.measuring.comparison": ("compare",),
-    "zoo_core.measuring.evaluation": ("chosen_examples", "evaluate"),
+    "zoo_core.measuring.batches": ("chosen_examples",),
+    "zoo_core.measuring.evaluation": ("evaluate",),
     "zoo_core.measuring.summary": ("summarise",),
     "zoo_core.steps.geometry": ("GeometricStep",),
     "zoo_core.pictures.grids": ("show",),

@@ -7,6 +7,7 @@ neither torch nor numpy.
 """
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, reference_argument, references_argument
 from zoo_core.cli.printing import (
     as_reference,
     bytes_bar,
@@ -16,7 +17,6 @@ from zoo_core.cli.printing import (
     print_json,
     print_table,
     progress_bar,
-    say_which,
     table_options,
     talk,
 )
@@ -24,6 +24,7 @@ from zoo_core.cli.printing import (
 __all__ = [
     "as_reference",
     "bytes_bar",
+    "data_option",
     "device_option",
     "hub_options",
     "is_main",
@@ -31,7 +32,8 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
-    "say_which",
+    "reference_argument",
+    "references_argument",
     "table_options",
     "talk",
 ]

@@ -1,17 +1,19 @@
-"""What a user gives a command to work on: picture files, rows of numbers, texts."""
+"""What a user gives a command or `Model.prepare` to work on: pictures, rows of numbers, texts."""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.reading import OpenPicture, open_picture
 from zoo_core.interfaces.step import Step, fields_after
+from zoo_core.pictures.reading import OpenPicture, open_picture, prepare_pictures, sizes_text, to_model
 from zoo_core.tables import STDIN, read_rows, read_text
 
 BATCH = 100  # examples at a time
@@ -91,7 +93,7 @@ def input_batches(
         unused = ()
     for start in range(0, len(raw), size or len(raw)):
         part = slice(start, start + (size or len(raw)))
-        yield Inputs(kind, names[part], model.prepare(raw[part]), unused=unused)
+        yield Inputs(kind, names[part], prepare(model, raw[part]), unused=unused)
 
 
 def _pictures(model: Model, files: Sequence[str], steps: Sequence[Step], size: int | None) -> Iterator[Inputs]:
@@ -143,3 +145,33 @@ def _read_rows(model: Model, files: Sequence[str]) -> tuple[list[str], list[list
         values += rows.values
         unused |= dict.fromkeys(rows.unused)
     return names, values, tuple(unused)
+
+
+def prepare(model: Model, x: Any) -> Any:
+    """See `Model.prepare`."""
+    field = model.signature()[model.subject]
+    if field.kind == "image":
+        return model.subject_of({model.subject: prepare_pictures(model, x)})
+    if field.kind in ("text", "tokens") and not isinstance(x, (Tensor, np.ndarray)):
+        name = model.subject if field.kind == "text" else "text"
+        prepared = model.preprocess({name: [x] if isinstance(x, str) else list(x)})
+    else:
+        prepared = model.preprocess({model.subject: _numbers(field, x)})
+    if model.subject not in prepared:
+        raise UsageError(f"this model takes {field.kind}, and its preprocessing makes none of {', '.join(prepared)}")
+    moved = {name: to_model(model, value) if isinstance(value, Tensor) else value for name, value in prepared.items()}
+    return model.subject_of(moved)
+
+
+def _numbers(field: Field, x: Any) -> Tensor:
+    """Numbers of any kind as a batch of the field, [B, *shape]; a single example becomes a batch of one."""
+    try:
+        values = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x)).to(getattr(torch, field.dtype))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"these are no numbers that a model could take: {error}") from None
+    batch = values[None] if values.ndim == len(field.shape) else values
+    if not field.fits(Field(kind=field.kind, shape=tuple(batch.shape[1:]))):
+        raise UsageError(
+            f"the model takes {sizes_text(field.shape)} for an example, and this is {sizes_text(values.shape)}"
+        )
+    return batch

@@ -98,7 +98,9 @@ class Processes:
 
 
 def emulates_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is slower than single precision there: an x86 processor that has no instructions for it."""
+    """Whether bfloat16 is slower than single precision there: a GPU or an x86 processor without instructions for it."""
+    if device.type == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch cannot tell
         return False
     return torch.cpu.get_capabilities().get("avx512_bf16") is False  # other kinds of processor have no such entry

@@ -53,9 +53,9 @@ def read_text(source: str) -> str:
 def read_rows(source: str, *, width: int | None, columns: Sequence[str] = ()) -> Rows:
     """The rows of a file of numbers, CSV or JSON lines; "-" is the standard input.
 
-    Of CSV, the first line is a header if one of its cells is no number. Of JSON lines, each is an object with a number
-    for each name, or a list of numbers. Names are matched with `columns`, in whatever order; without names, cells are
-    taken in their order.
+    Of CSV, the first line is a header if one of its cells can be a name: it is not empty, and no number, not even NaN.
+    Of JSON lines, each is an object with a number for each name, or a list of numbers. Names are matched with
+    `columns`, in whatever order; without names, cells are taken in their order.
 
     Args:
         width: how many numbers a row must have; None is any number, the same for all rows.
@@ -88,14 +88,6 @@ def read_rows(source: str, *, width: int | None, columns: Sequence[str] = ()) ->
     return Rows(values, [record.line for record in records], unused)
 
 
-def check_table_output(path: Path) -> None:
-    """Raise early where rows could not be written, before the work whose result they would be."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"'{path}' must end in .csv or .jsonl, for that is what is written")
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
-
-
 def table_text(rows: Sequence[Sequence[float | str]], columns: Sequence[str], *, suffix: str = ".csv") -> str:
     """Rows as the text of a file with this suffix. Numbers have nine digits, which is all that a float32 has."""
     if suffix.lower() == ".jsonl":
@@ -124,7 +116,7 @@ def _csv_lines(source: str, text: str) -> tuple[list[str] | None, list[_Record]]
                 records.append(_Record(reader.line_num, stripped))
     except csv.Error as error:
         raise UsageError(f"'{source}', line {reader.line_num}: {error}") from None
-    if not records or all(_is_number(cell) for cell in records[0].cells):
+    if not records or not any(map(_is_name, records[0].cells)):
         return None, records
     header = records[0].cells
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
@@ -176,6 +168,15 @@ def _number(source: str, line: int, cell: Any, place: int, names: Sequence[str])
         shown = "an empty cell" if cell == "" else f"'{cell}'" if isinstance(cell, str) else json.dumps(cell)
         raise UsageError(f"'{source}', line {line}, column {column}: {shown} is no number")
     return float(cell)
+
+
+def _is_name(cell: str) -> bool:
+    """Whether a cell of a first line makes it a header; a missing or infinite number does not."""
+    try:
+        float(cell)
+    except ValueError:
+        return bool(cell)
+    return False
 
 
 def _is_number(cell: Any) -> bool:

@@ -52,7 +52,7 @@ def info(reference: str, *, registry: Registry | None = None, manifest: Manifest
             release = read_release(_folder(parse_reference(source))[0])
         except ZooError:
             continue
-        found["recipe"] = entry.recipe or release.recipe
+        found["recipe"] = entry.recipe or release.recipe_text
         return found | _made_of(release)
     return found
 
@@ -94,7 +94,7 @@ def _release(release: ReleaseConfig, registry: Registry) -> dict[str, Any]:
             "summary": release.summary,
             "plugin": f"{release.zoo.plugin} {release.zoo.plugin_version}",
             "licence": to_plain(release.licence),
-            "recipe": release.recipe,
+            "recipe": release.recipe_text,
             "metrics": to_plain(release.metrics),
             "files": to_plain(release.files),
         }
@@ -110,4 +110,5 @@ def _made_of(release: ReleaseConfig) -> dict[str, Any]:
         "conditions": to_plain(release.conditions),
         "training": release.training,
         "dependencies": to_plain(release.dependencies),
+        "ancestors": to_plain(release.ancestors),
     }

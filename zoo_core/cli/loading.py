@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo_core.cli.printing import say_which, talk
+from zoo_core.cli.printing import talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import InputKind, Inputs
@@ -48,7 +48,6 @@ def load_for(
     from zoo_core.torch_state import use_threads_of
     from zoo_core.weights.loading import load
 
-    say_which(reference)
     model = load(reference, device=device)
     for needed in (capability, *more):
         choice = [needed] if isinstance(needed, str) else needed

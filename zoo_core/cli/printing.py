@@ -21,7 +21,6 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
-    "say_which",
     "table_options",
     "talk",
 ]
@@ -64,14 +63,6 @@ def as_reference(folder: Path) -> str:
     """A folder as a user writes it for a command: a bare name would be that of a model."""
     text = str(folder)
     return text if "/" in text or text.startswith((".", "~")) else f"./{text}"
-
-
-def say_which(reference: str) -> None:
-    """Say that a folder was taken where a repository on the hub could have been meant."""
-    from zoo_core.weights.reference import folder_and_repository
-
-    if folder_and_repository(reference):
-        talk(f"Taking the folder '{reference}'; the repository of that name is hf:{reference}.")
 
 
 def print_table(

@@ -46,6 +46,25 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         beside.write_bytes(data)
 
 
+def check_output(path: Path, *suffixes: str) -> None:
+    """Raise early where a file could not be written, before the work whose result it would hold.
+
+    Raises:
+        UsageError: its name ends in none of `suffixes`, or it would be in a folder that does not exist.
+    """
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UsageError(f"'{path}' must end in {known}, for that is what is written")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raise early where a file or folder could not be made, because the one that it would be in does not exist."""
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
+
+
 def check_new_folder(folder: Path, hint: str = "Choose another one.") -> None:
     """Raise early where a folder that is to be made holds something already.
 

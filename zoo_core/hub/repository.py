@@ -313,6 +313,11 @@ def _silent_progress(take: Callable[[float, float], None]) -> Any:
     return Progress
 
 
+def is_cached(endpoint: Endpoint, repo: str) -> bool:
+    """Whether anything of the repository has been fetched before."""
+    return _storage(endpoint, repo).is_dir()
+
+
 def _has(endpoint: Endpoint, repo: str, commit: str) -> bool:
     return (_storage(endpoint, repo) / "snapshots" / commit).is_dir()
 

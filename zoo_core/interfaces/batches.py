@@ -1,6 +1,6 @@
 """Batches: dicts of tensors and texts, their parts for processes and micro-batches, and texts as tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,46 @@ def part_of(batch: Mapping[str, Any], part: slice, packed: Packed = {}) -> Batch
             found[name] = values[rows[packed[name]]]
         else:
             found[name] = values[part]
+    return found
+
+
+def chosen_of(batch: Mapping[str, Any], places: Tensor, packed: Packed = {}) -> Batch:  # noqa: B006
+    """The examples at `places` [B] int64 of a batch, in that order; of packed fields, the rows that belong to them."""
+    found: Batch = {}
+    rows = {index: _rows_of(batch[index], places) for index in set(packed.values()) & set(batch)}
+    for name, values in batch.items():
+        if name in rows:
+            found[name] = rows[name][1]
+        elif name in packed:
+            found[name] = values.index_select(0, rows[packed[name]][0])
+        elif isinstance(values, Tensor):
+            found[name] = values.index_select(0, places)
+        else:
+            found[name] = [values[place] for place in places.tolist()]
+    return found
+
+
+def _rows_of(index: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """The packed rows that belong to the examples at `places`, [N] each: which they are, and the example of each in its
+    new place."""
+    examples = int(max(index.max() if len(index) else 0, places.max() if len(places) else 0)) + 1
+    counts = torch.bincount(index, minlength=examples)
+    starts, own = (counts.cumsum(0) - counts)[places], counts[places]
+    new = torch.repeat_interleave(torch.arange(len(places)), own)
+    within = torch.arange(len(new)) - (own.cumsum(0) - own)[new]
+    return index.argsort(stable=True)[starts[new] + within], new
+
+
+def joined(batches: Sequence[Mapping[str, Any]], packed: Packed = {}) -> Batch:  # noqa: B006
+    """Several batches with the same fields as one, in their order."""
+    indices = set(packed.values())
+    found: Batch = {}
+    for name, first in batches[0].items():
+        parts = [batch[name] for batch in batches]
+        if name in indices:
+            sizes = torch.tensor([0, *(batch_size(batch, packed) for batch in batches)]).cumsum(0).tolist()
+            parts = [part + before for part, before in zip(parts, sizes, strict=False)]
+        found[name] = torch.cat(parts) if isinstance(first, Tensor) else [value for part in parts for value in part]
     return found
 
 

@@ -63,7 +63,10 @@ CAPABILITIES: tuple[CapabilitySpec, ...] = (
     ),
     _row("Encoder", "encode", "the latent of each x", exact=True, golden="x"),
     _row("OutlierScorer", "outlier_score", "how anomalous each x is", "zoo score {ref} {file}", golden="x"),
-    _row("LanguageModel", "token_log_prob", "log-likelihood of tokens", "zoo generate {ref} TEXT", golden="x"),
+    _row(
+        "LanguageModel", "token_log_prob", "log-likelihood of tokens",
+        "zoo generate {ref} TEXT", "zoo score {ref} {file}", golden="x",
+    ),
     _row("Translator", "translate", "text in another language", "zoo translate {ref} TEXT", golden="x"),
     _row(
         "ImageTranslator", "translate_image", "images in another domain", "zoo translate {ref} {images} -o {out}",

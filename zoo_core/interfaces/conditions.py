@@ -64,8 +64,8 @@ class Condition(Record, kw_only=True):
     def text(self, name: str) -> str:
         """All that is declared, in one line: "mode: which part of the prior; an integer from 0 to 9; …"."""
         values = f"one of {self.values_text}" if self.values else self.values_text
-        default = "by default the model chooses" if self.default is None else f"by default {self.default}"
-        return f"{name}: {self.help}; {values}; {default}"
+        default = "the model chooses" if self.default is None else "none" if self.default == "" else self.default
+        return f"{name}: {self.help}; {values}; by default {default}"
 
     def check(self, name: str, value: Any) -> int | float | str:
         """`value` as the model takes it.

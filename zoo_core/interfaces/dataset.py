@@ -3,14 +3,20 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.utils.data
-from torch import Tensor
+from torch import Generator, Tensor
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.fields import Field
+
+
+class Order(Protocol):
+    """An order of the examples of a split, of which slices can be asked for: a tensor of indices is one."""
+
+    def __getitem__(self, places: slice, /) -> Tensor: ...
 
 
 class Dataset(ABC):
@@ -52,8 +58,18 @@ class Dataset(ABC):
         if size < 1:
             raise UsageError(f"a batch holds one example at least, and not {size}")
         n = self.size(split)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)) if shuffle else torch.arange(n)
-        return (self.batch(split, indices) for indices in torch.split(order, size))
+        if not shuffle:
+            return self.walk(split, torch.arange(n), size)
+        order = self.shuffled(split, torch.Generator().manual_seed(seed))
+        return (self.batch(split, order[start : start + size]) for start in range(0, n, size))
+
+    def walk(self, split: str, indices: Tensor, size: int) -> Iterator[dict[str, Any]]:
+        """The examples at the ascending `indices` [N] int64, `size` at a time: a large set reads ahead."""
+        return (self.batch(split, part) for part in torch.split(indices, size))
+
+    def shuffled(self, split: str, generator: Generator) -> Order:
+        """The order of an epoch of training, which follows from the generator alone: every example once."""
+        return torch.randperm(self.size(split), generator=generator)
 
     def examples(self, split: str) -> "Examples":
         """A split as a data set of torch, for `torch.utils.data.DataLoader(data.examples("train"), batch_size=32)`."""
@@ -120,8 +136,13 @@ class TensorDataset(Dataset):
     def _chosen(self, name: str, values: Any, indices: Tensor) -> Any:
         if not isinstance(values, Tensor):
             return [values[index] for index in indices.tolist()]
-        chosen, levels = values.index_select(0, indices), self.features[name].levels
-        return chosen if levels is None else chosen.float().div_(levels - 1)
+        return as_fractions(values.index_select(0, indices), self.features[name])
+
+
+def as_fractions(values: Any, field: Field | None) -> Any:
+    """Values of a field as a batch holds them: of one that has `levels`, level k becomes k / (levels - 1)."""
+    levels = None if field is None else field.levels
+    return values if levels is None else values.float().div_(levels - 1)
 
 
 class Episodes(TensorDataset):

@@ -1,12 +1,15 @@
 """`Field`: what one named tensor of a batch holds."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.record import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["image", "label", "mask", "boxes", "tokens", "text", "vector", "row", "observation"]
 TARGETS = ("label", "mask", "boxes")  # kinds that a model is taught, and does not take
@@ -32,8 +35,9 @@ class Field(Record, kw_only=True):
         target: whether it is what a model is taught, and not what it takes; None: labels, masks and boxes are.
         index: of a ragged field, the name in the batch of the tensor [N] int64 that says to which example of the batch
             each of its rows belongs. Fields of one index are packed alike.
-        pad: the value that fills a short sequence up; losses and metrics leave it out.
-        ignore: the value of a label or a mask that losses and metrics leave out: "void" of a street scene.
+        pad: the value that fills a short sequence up; losses and metrics leave it out (see `counted`).
+        ignore: the value of a label or a mask that losses and metrics leave out, and that steps fill new pixels of a
+            mask with: "void" of a street scene.
     """
 
     kind: Kind
@@ -57,6 +61,17 @@ class Field(Record, kw_only=True):
     def is_target(self) -> bool:
         """Whether it is what a model is taught, and not what it takes."""
         return self.kind in TARGETS if self.target is None else self.target
+
+    def counted(self, values: "Tensor") -> "Tensor":
+        """Which of the values losses and metrics count: those that are neither `pad` nor `ignore`; bool, of the shape
+        of `values`."""
+        import torch  # not above: listing models needs none
+
+        counted = torch.ones_like(values, dtype=torch.bool)
+        for left_out in (self.pad, self.ignore):
+            if left_out is not None:
+                counted &= values != left_out
+        return counted
 
     def fits(self, wanted: "Field") -> bool:
         """Whether a model that wants `wanted` can take it: the sizes are equal, or one of them is any size."""

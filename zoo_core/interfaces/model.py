@@ -165,7 +165,7 @@ class Model(nn.Module):
         Raises:
             UsageError: it is nothing of the kind, or of a size that does not fit.
         """
-        from zoo_core.interfaces.reading import prepare  # pillow is not needed by who has tensors
+        from zoo_core.inputs import prepare  # the one way up: see tests/test_imports.py
 
         return prepare(self, x)
 
@@ -219,15 +219,15 @@ class Model(nn.Module):
 
     def begin_stage(self, stage: str, data: "Dataset") -> None:
         """Fit what needs no gradient, before a stage. A resumed run does not call it again: what it makes belongs into
-        parameters, buffers or `training_state`."""
+        parameters, buffers, artifacts or `training_state`. Where training started from weights, the tensors and
+        artifacts that came with them are afterwards what they were."""
 
     def train_batches(self, data: "Dataset", size: int = 1000) -> Iterator[dict[str, Any]]:
         """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
         `begin_stage`, where random steps of the input then draw from the run's seed."""
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        for indices in torch.split(torch.arange(data.size("train")), size):
-            batch = self.preprocess(data.batch("train", indices), data.features, generator=generator)
-            yield to_device(batch, self.device)
+        for batch in data.batches("train", size):
+            yield to_device(self.preprocess(batch, data.features, generator=generator), self.device)
 
     def streams(self, progress: float) -> dict[str, Stream]:
         """The supplies of batches, by the names under which objectives find them. Two for unpaired data.

@@ -21,14 +21,8 @@ from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 from zoo_core.interfaces.step import Step
-from zoo_core.measuring.evaluation import (
-    check_fields,
-    entries,
-    evaluation_batches,
-    is_measurable,
-    measure,
-    recorded_metrics,
-)
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import check_fields, entries, is_measurable, measure, recorded_metrics
 from zoo_core.measuring.summary import flop_counter
 from zoo_core.notebook import html_table
 from zoo_core.releases.release import MetricEntry

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import MetricFailed, UsageError, ZooError
@@ -16,7 +15,8 @@ from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator, fields_after
+from zoo_core.interfaces.step import fields_after
+from zoo_core.measuring.batches import evaluation_batches
 from zoo_core.measuring.running import Running, failure
 from zoo_core.notebook import html_table
 from zoo_core.pictures.plots import save_drawing
@@ -28,8 +28,6 @@ from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
-BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
-
 
 @torch.no_grad()
 def measure(
@@ -39,6 +37,7 @@ def measure(
     metrics: Mapping[str, Metric],
     *,
     limit: int | None = None,
+    batch: int | None = None,
     processes: Processes | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
     on_unmeasurable: Callable[[str, ZooError], None] = lambda name, why: None,
@@ -47,9 +46,10 @@ def measure(
 ) -> dict[str, Measurement]:
     """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
 
-    Random input steps make one draw, from the seed that they record. Of many processes each takes its share of the
-    batches, and all know the result. A metric that cannot be had here, or that breaks off (`MetricFailed`), is left
-    out, and `on_unmeasurable` told why. What metrics draw is written into the folder `pictures`, by their names.
+    Random input steps make one draw, from the seed that they record. `batch` is how many examples are taken at a time:
+    fewer need less memory. Of many processes each takes its share of the batches, and all know the result. A metric
+    that cannot be had here, or that breaks off (`MetricFailed`), is left out, and `on_unmeasurable` told why. What
+    metrics draw is written into the folder `pictures`, by their names.
 
     Raises:
         ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
@@ -67,13 +67,16 @@ def measure(
             with running.noting(name, beginning=True):
                 metric.begin(model, data, split, size)
         with _each_method_once(model):
-            for number, batch in enumerate(evaluation_batches(model, data, split, size) if running.metrics else ()):
+            batches = evaluation_batches(model, data, split, size, batch) if running.metrics else ()
+            done = 0
+            for number, examples in enumerate(batches):
                 if number % processes.count == processes.rank:
-                    batch = to_device(batch, processes.device)
+                    examples = to_device(examples, processes.device)
                     for name, metric in running.each():
                         with running.noting(name):
-                            metric.update(model, batch)
-                on_batch(min((number + 1) * BATCH, size), size)
+                            metric.update(model, examples)
+                done += len(examples["index"])
+                on_batch(done, size)
     finally:
         model.train(training)
     running.join(processes.gather(running))
@@ -120,25 +123,6 @@ def _each_method_once(model: Model) -> Iterator[None]:
     finally:
         for name in methods:
             delattr(model, name)
-
-
-def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
-    """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
-    for many splits are sorted by class."""
-    return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
-
-
-def evaluation_batches(model: Model, data: Dataset, split: str, size: int) -> Iterator[dict[str, Tensor]]:
-    """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
-    split as "index" [B]."""
-    inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
-    stream = next(iter(model.streams(0.0)))
-    for indices in torch.split(chosen_examples(data, split, size), BATCH):
-        batch = data.batch(split, indices)
-        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
-            batch = model.preprocess(batch, data.features, generator=inputs)
-            batch |= model.draw_inputs(stream, len(indices), draws)
-        yield batch | {"index": indices}
 
 
 def fitting_metrics(
@@ -259,6 +243,7 @@ def evaluate(
     split: str | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
+    batch: int | None = None,
     data_file: Path | None = None,
     device: str = "cpu",
     pictures: Path | None = None,
@@ -274,6 +259,7 @@ def evaluate(
         split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
         metrics: by default all that fit what the model can do, the slow ones only where the release records them.
         limit: use only so many examples, drawn with seed 0; the result is another protocol then.
+        batch: examples at a time, by default 100: fewer need less memory. Metrics with noise of their own draw others.
         pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
 
     Raises:
@@ -306,6 +292,7 @@ def evaluate(
         split,
         chosen,
         limit=limit,
+        batch=batch,
         processes=processes,
         on_batch=on_batch,
         on_unmeasurable=left_out,
@@ -338,11 +325,14 @@ def check_fields(model: Model, data: Dataset) -> None:
     """The data must give what the model takes; where there is no data set, its own source does.
 
     Raises:
-        UsageError: a field is missing, or of another shape, number of levels or classes.
+        UsageError: a field is missing, or of another shape, index, number of levels or classes, or has a value that the
+            model would not leave out; or a name is taken.
     """
     if isinstance(data, Episodes):
         return
     fields = fields_after(model.input, data.features)
+    if "index" in {*fields, *(field.index for field in fields.values())}:
+        raise UsageError(f"data set '{data.name}' has a field 'index', where metrics find the places of the examples")
     for name, wanted in model.signature().items():
         field = fields.get(name)
         if field is None:
@@ -353,6 +343,13 @@ def check_fields(model: Model, data: Dataset) -> None:
                 found += f" with {field.levels or 'any number of'} levels"
                 needed += f" with {wanted.levels}"
             raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
+        if field.index != wanted.index:
+            found, needed = (f"packed by '{f.index}'" if f.ragged else "one an example" for f in (field, wanted))
+            raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' is {found}, not {needed}")
         if wanted.classes and field.classes and field.classes != wanted.classes:
             found, needed = (", ".join(f.classes[:5]) + (" …" if len(f.classes) > 5 else "") for f in (field, wanted))
             raise UsageError(f"data set '{data.name}' has other classes than the model: {found}; not {needed}")
+        for what, its, own in (("pad", field.pad, wanted.pad), ("ignore", field.ignore, wanted.ignore)):
+            if its is not None and its != own:
+                found, needed = f"has {what} = {its}", f"{what} = {own}"
+                raise UsageError(f"data set '{data.name}' does not fit the model: '{name}' {found}, not {needed}")

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo_core.errors import UsageError
 from zoo_core.inputs import Inputs
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.reading import OpenPicture
 from zoo_core.pictures.overlays import legend, with_boxes, with_classes
+from zoo_core.pictures.reading import OpenPicture
 
 Answer = dict[str, Any]
 
@@ -39,10 +40,37 @@ class Options(NamedTuple):
     pictures: bool = False
 
 
+# What an option is for: only models that can do this have it.
+NEEDED = {"top": ("Classifier", "Segmenter"), "threshold": ("Detector",), "samples": ("Uncertain",)}
+
+
+def options_for(model: AnyModel, *, seed: int = 0, pictures: bool = False, **given: Any) -> Options:
+    """The options for a model, with the defaults of those that are given as None.
+
+    Raises:
+        UsageError: one is given that the model does not have.
+    """
+    options = Options(seed=seed, pictures=pictures)
+    for name, value in given.items():
+        if value is None:
+            continue
+        if not set(NEEDED[name]) & set(model.capabilities):
+            raise UsageError(
+                f"this model has no option --{name}",
+                f"It is for models that are {' or '.join(NEEDED[name])}.",
+            )
+        options = options._replace(**{name: value})
+    return options
+
+
+def _asked(model: AnyModel) -> str:
+    return next(name for name in PREDICTORS if name in model.capabilities)
+
+
 @torch.no_grad()
 def predict(model: AnyModel, inputs: Inputs, options: Options) -> tuple[list[Answer], list[Tensor]]:
     """The answer for each example, and if they are asked for, the pictures [3 or C, H, W] that show it."""
-    asked = next(name for name in PREDICTORS if name in model.capabilities)
+    asked = _asked(model)
     pictures = [picture.shown for picture in inputs.pictures] if options.pictures else []
     if asked == "Segmenter":
         answers, pictures = _regions(model, inputs, options)

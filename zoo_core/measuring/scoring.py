@@ -10,10 +10,11 @@ from torch import Tensor
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.batches import to_device
-from zoo_core.interfaces.capabilities import Conditionals, Density, OutlierScorer, able
+from zoo_core.interfaces.capabilities import Conditionals, Density, LanguageModel, OutlierScorer, able
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import evaluation_generator
-from zoo_core.measuring.evaluation import BATCH, check_fields, recorded_metrics
+from zoo_core.measuring.batches import BATCH
+from zoo_core.measuring.evaluation import check_fields, recorded_metrics
 from zoo_core.weights.loading import load_located
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import locate
@@ -29,7 +30,7 @@ class Scorer(NamedTuple):
     @property
     def meaning(self) -> str:
         """What its outlier score is."""
-        return "the model's own" if isinstance(self.model, OutlierScorer) else "-log p(x), in nats"
+        return "the model's own" if able(self.model, OutlierScorer) else "-log p(x), in nats"
 
 
 class Scores(NamedTuple):
@@ -69,9 +70,10 @@ def open_scorer(
     registry = registry or default_registry()
     located = locate(reference, registry, manifest, unfinished=True)
     model = load_located(located, reference, device=device, registry=registry, manifest=manifest)
-    if not (able(model, Density) or able(model, OutlierScorer)):
+    if not {"Density", "LanguageModel", "OutlierScorer"} & set(model.capabilities):
         raise UsageError(
-            f"'{reference}' is no Density and no OutlierScorer", "Run 'zoo list --capability Density' to see which are."
+            f"'{reference}' is no Density, no LanguageModel and no OutlierScorer",
+            "Run 'zoo list --capability Density' to see which are.",
         )
     measured_on = next((entry.protocol.dataset for entry in recorded_metrics(located)), None)
     return Scorer(model, located.name, located.release.training.get("data", measured_on))
@@ -82,15 +84,24 @@ def score(model: Model, x: Any) -> Scores:
     """Score preprocessed examples x: what `Model.subject_of` gives, such as images [n, C, H, W].
 
     The outlier score is the model's own where it has one, else -log p(x): to a density, what is improbable is strange.
+    A text is as likely as all its tokens together.
     """
     log_prob, own = [], []
     for part in _batches(x.to(model.device) if isinstance(x, Tensor) else x):
         if density := able(model, Density):
             log_prob.append(density.log_prob(part).cpu().double())
+        elif language := able(model, LanguageModel):
+            log_prob.append(language.token_log_prob(part, _not_padded(model, part)).cpu().double().sum(1))
         if scorer := able(model, OutlierScorer):
             own.append(scorer.outlier_score(part).cpu().double())
     likelihood = torch.cat(log_prob) if log_prob else None
     return Scores(likelihood, -likelihood if likelihood is not None and not own else torch.cat(own))
+
+
+def _not_padded(model: Model, tokens: Tensor) -> Tensor | None:
+    """Where tokens [B, T] are those of a text, and do not fill it up to the length of another; None: everywhere."""
+    pad = model.signature()[model.subject].pad
+    return None if pad is None else tokens != pad
 
 
 def score_sample(

@@ -15,11 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.capability_table import CAPABILITIES
-from zoo_core.interfaces.fields import TARGETS, Field
 from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.random_batch import FREE_SIZE, random_batch, shapes
 from zoo_core.interfaces.record import Record
-
-FREE_SIZE = 64  # what an axis of any size gets
 
 # Receptive fields: rounds of random images, until so many rounds in a row show nothing new.
 IMAGES, QUIET_ROUNDS, MAX_ROUNDS = 4, 8, 60
@@ -50,7 +48,7 @@ class Summary(Record, kw_only=True):
     model: str  # the class
     measured: str | None  # the method that was run; None: the model has none that takes a batch
     batch: int  # examples
-    input: dict[str, tuple[int, ...]]  # shapes of the random batch
+    input: dict[str, tuple[int, ...]]  # shapes of the random batch; of texts, how many
     layers: list[Layer]
     parameters: int  # numbers; shared ones count once
     trainable: int
@@ -81,7 +79,7 @@ def summarise(model: Model, *, batch: int = 1) -> Summary:
         batch: how many examples are run to count FLOPs.
 
     Raises:
-        UsageError: the signature has a field that no random values can be made for, or `batch` is below 1.
+        UsageError: `batch` is below 1.
     """
     if batch < 1:
         raise UsageError(f"batch must be at least 1, got {batch}")
@@ -98,7 +96,7 @@ def summarise(model: Model, *, batch: int = 1) -> Summary:
         model=type(model).__name__,
         measured=method,
         batch=batch,
-        input={name: tuple(tensor.shape) for name, tensor in examples.items()},
+        input=shapes(examples),
         layers=_layers(model, counts, fields),
         parameters=_numbers(parameters),
         trainable=_numbers(parameter for parameter in parameters if parameter.requires_grad),
@@ -109,49 +107,25 @@ def summarise(model: Model, *, batch: int = 1) -> Summary:
     )
 
 
-def random_batch(signature: Mapping[str, Field], batch: int) -> dict[str, Tensor]:
-    """Random values that fit the fields, [B, *shape] each; an axis of any size gets 64.
-
-    Raises:
-        UsageError: a field that has no shape of its own: boxes, text, anything ragged.
-    """
-    return {name: _random_values(name, field, batch) for name, field in signature.items()}
-
-
-def _random_values(name: str, field: Field, batch: int) -> Tensor:
-    shape = (batch, *(FREE_SIZE if size is None else size for size in field.shape))
-    low, high = field.range or (0.0, 1.0)
-    if field.ragged or field.kind in ("boxes", "text"):
-        raise UsageError(f"no random batch can be made: '{name}' holds {'ragged ' * field.ragged}{field.kind}")
-    if field.kind == "tokens":
-        return torch.randint(len(field.classes) or field.levels or int(high) + 1, shape)
-    if field.kind in TARGETS:
-        values = torch.randint(len(field.classes) or 2, shape)
-        return values if field.kind == "label" else values.to(getattr(torch, field.dtype))
-    if field.kind == "vector" and field.range is None:
-        return torch.randn(shape)
-    units = torch.rand(shape)
-    if field.levels is not None:
-        units = torch.randint(field.levels, shape) / (field.levels - 1)
-    return low + (high - low) * units
-
-
 def _method(model: Model) -> str | None:
     fitted = getattr(model, "fitted", None)
     if isinstance(fitted, Tensor) and not fitted:  # it would refuse to say anything
         return None
     for spec in CAPABILITIES:
-        if spec.golden in ("x", "x, generator") and spec.name in model.capabilities:
+        if spec.golden in ("x", "x, generator", "images") and spec.name in model.capabilities:
             return spec.method
     if type(model).loss is not Model.loss:
         return "loss"
     return None if type(model).forward is nn.Module.forward else "forward"
 
 
-def _run(model: Model, method: str, examples: Mapping[str, Tensor]) -> Any:
+def _run(model: Model, method: str, examples: Mapping[str, Any]) -> Any:
     if method == "loss":
         return model.loss(examples)
-    return (model if method == "forward" else getattr(model, method))(model.subject_of(examples))
+    x = model.subject_of(examples)
+    if any(spec.method == method and spec.golden == "images" for spec in CAPABILITIES):
+        x = list(x)  # images of many sizes, in general
+    return (model if method == "forward" else getattr(model, method))(x)
 
 
 # Parameters, calls, shapes, FLOPs.
@@ -165,7 +139,7 @@ class _Counts(NamedTuple):
     flops: dict[str, int]
 
 
-def _count(model: Model, method: str | None, examples: Mapping[str, Tensor]) -> _Counts:
+def _count(model: Model, method: str | None, examples: Mapping[str, Any]) -> _Counts:
     """Runs the method once, and counts in hooks around every module.
 
     The names that FlopCounterMode gives to modules are unique only below a module that was called, and a capability

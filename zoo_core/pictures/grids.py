@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo_core.errors import UsageError
-from zoo_core.hub.atomic import replacing
-from zoo_core.interfaces.reading import Pictures, batch_of_pictures, to_pil
+from zoo_core.hub.atomic import check_output, replacing
+from zoo_core.pictures.reading import Pictures, batch_of_pictures, to_pil
 
 GAP = 2  # pixels between two images of a grid
 
@@ -93,21 +93,8 @@ def grid(
     return canvas
 
 
-def check_output(path: Path) -> None:
-    """Raise early where a PNG could not be written, before the work whose result it would hold."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"'{path}' must end in .png, for that is what is written")
-    check_parent(path)
-
-
-def check_parent(path: Path) -> None:
-    """Raise early where a file or folder could not be made, because the one that it would be in does not exist."""
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
-
-
 def save_png(picture: Image.Image, path: Path) -> None:
     """Write a PNG whole or not at all."""
-    check_output(path)
+    check_output(path, ".png")
     with replacing(path) as beside:
         picture.save(beside, format="PNG")

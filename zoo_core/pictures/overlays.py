@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zoo_core.interfaces.reading import to_pil
+from zoo_core.pictures.reading import to_pil
 
 READABLE = 224  # pixels: a small picture is enlarged to so many before something is written into it
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from zoo_core.hub.atomic import replacing
+from zoo_core.hub.atomic import check_output, replacing
 from zoo_core.interfaces.any_model import AnyModel
 from zoo_core.interfaces.metric import Metric
-from zoo_core.interfaces.reading import to_pil
-from zoo_core.pictures.grids import check_output
+from zoo_core.pictures.reading import to_pil
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +93,7 @@ def _figure(path: Path, **options: Any) -> "Iterator[Figure]":
     """An empty figure, which is written when it is drawn: whole or not at all."""
     from matplotlib.figure import Figure
 
-    check_output(path)
+    check_output(path, ".png")
     figure = Figure(**options)
     yield figure
     with replacing(path) as beside:

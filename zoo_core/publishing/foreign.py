@@ -15,9 +15,11 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import check_new_folder
 from zoo_core.hub.integrity import sha256_of
+from zoo_core.interfaces.batches import Batch
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring.summary import random_batch
-from zoo_core.releases.release import Licence, ReleaseConfig, check_licence, code_licence
+from zoo_core.interfaces.random_batch import random_batch
+from zoo_core.releases.licence import UNKNOWN, Licence, check_licence, code_licence
+from zoo_core.releases.release import ReleaseConfig
 from zoo_core.releases.tensors import TensorInfo, read_header
 from zoo_core.releases.writing import write_release
 from zoo_core.weights.create import create
@@ -36,7 +38,7 @@ def import_weights(
     config: Mapping[str, Any] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     summary: str | None = None,
-    licence: str = "NOASSERTION",
+    licence: str = UNKNOWN,
     registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Make `output` a release of `model` with the tensors of `file`. No number is measured: `zoo eval` does that.
@@ -64,7 +66,7 @@ def import_weights(
         built,
         offer,
         summary=summary or f"{offer.spec.summary}; weights of {file.name}",
-        licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data="NOASSERTION"),
+        licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data=UNKNOWN),
         example=_example(built),
         registry=registry,
         training={"imported": file.name, "imported_sha256": sha256_of(file), "names": names},
@@ -115,7 +117,7 @@ def _merges(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
     return 0 < kept < len(theirs) and theirs[:kept] == ours[:kept] and torch.Size(theirs[kept:]).numel() == ours[kept]
 
 
-def _example(model: Model) -> dict[str, Tensor]:
+def _example(model: Model) -> Batch:
     """Two random examples for golden.safetensors, of the size that the model takes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -12,8 +12,6 @@ import sys
 
 from zoo_core.errors import WeightsError, ZooError
 
-NO_LICENCE = "NOASSERTION"
-
 
 def pass_gate(reference: str, *, measure: bool) -> None:
     """Load, verify and measure the release in a fresh process.
@@ -38,12 +36,6 @@ def _check(reference: str, measure: bool) -> None:
 
     registry = default_registry()
     located = locate(reference, registry, trust_verdict=False)
-    licences = located.release.licence
-    for what, licence in {"weights": licences.weights, "code": licences.code, "data": licences.data}.items():
-        if licence == NO_LICENCE:
-            raise WeightsError(
-                f"no licence of the {what} is stated; train with --licence, or write it into config.json"
-            )
     model = load_located(located, reference, registry=registry)
     if located.release.golden is not None:
         check_golden(model, located.folder, located.release.golden)

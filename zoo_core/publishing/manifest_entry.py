@@ -28,8 +28,8 @@ def manifest_entry(folder: Path, name: str, sources: list[str], *, default: bool
     entry["plugin"] = f"{release.zoo.plugin}>={version}"
     entry["licence"] = _inline(to_plain(release.licence))
     entry["sources"] = sources
-    if release.recipe:
-        entry["recipe"] = release.recipe
+    if release.recipe_text:
+        entry["recipe"] = release.recipe_text
     entry.add(tomlkit.nl())
     files = tomlkit.table()
     for file, pinned in (release.files | {CONFIG: config}).items():

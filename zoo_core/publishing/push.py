@@ -22,6 +22,8 @@ from zoo_core.hub.repository import explained, guard_headers
 from zoo_core.publishing.gate import pass_gate
 from zoo_core.publishing.manifest_entry import manifest_entry
 from zoo_core.releases.card import evaluation_results, model_card
+from zoo_core.releases.licence import UNKNOWN, check_licence, code_licence, ways_to_state
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CARD, CONFIG, ReleaseConfig
 from zoo_core.weights.fetching import check_names
 from zoo_core.weights.manifest import Manifest
@@ -68,22 +70,27 @@ def push(
     create: bool = False,
     message: str | None = None,
     unmeasured: bool = False,
+    licence: str | None = None,
+    data_licence: str | None = None,
     confirm: Callable[[Plan], bool] = lambda plan: True,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> Pushed:
     """Publish the release of `reference`.
 
-    It first passes a gate in a fresh process: loaded strictly, golden output and numbers again, licences stated.
+    Its licences must be stated. Then it passes a gate in a fresh process: loaded strictly, golden output and numbers
+    measured again.
 
     Args:
         target: org/repo on the current hub (HF_ENDPOINT, HF_TOKEN), or the URL of a folder (file://…, any of fsspec's).
         create: make the repository where there is none.
         unmeasured: publish though the numbers cannot be measured again here; the model card says so.
+        licence, data_licence: of the weights and of the data, SPDX, where the release does not state them.
         confirm: sees what would be done; False ends it there.
 
     Raises:
-        WeightsError: the release does not pass the gate, or is not what arrived.
+        UsageError: a licence that the release states already, or that is none of SPDX.
+        WeightsError: a licence is missing, the release does not pass the gate, or is not what arrived.
         ZooError: the hub refuses, or has changed meanwhile; nothing of it was overwritten.
     """
     located = locate(reference, registry or default_registry(), manifest)
@@ -98,15 +105,16 @@ def push(
     _refuse_local_dependencies(located)
     if isinstance(parse_reference(reference), FolderReference):
         _refuse_links(located)
+    release = _licensed(located, licence, data_licence)
     if isinstance(to, UrlReference):
         pass_gate(reference, measure=not unmeasured)
         url = to.url.rstrip("/")
-        with _staged(located, unmeasured) as staged:
+        with _staged(located, release, unmeasured) as staged:
             return _push_to_url(staged, url, _entry_name(located, url), confirm)
     hub = _Hub(current_endpoint(), to.repo, to.revision or branch, private)
     hub.check_repository(create)  # before the work of the gate
     pass_gate(reference, measure=not unmeasured)
-    with _staged(located, unmeasured) as staged:
+    with _staged(located, release, unmeasured) as staged:
         return hub.push(staged, _entry_name(located, to.repo), message or f"Release of {located.name}", confirm)
 
 
@@ -147,13 +155,39 @@ def _refuse_local_dependencies(located: Located) -> None:
             )
 
 
+def _licensed(located: Located, weights: str | None, data: str | None) -> ReleaseConfig:
+    """The release with the licences that are given now, and that of the code as its plugin states it now."""
+    release = located.release
+    given = {"weights": weights, "data": data}
+    if release.licence.code == UNKNOWN:
+        given["code"] = code_licence(release.zoo.plugin)
+    for what, text in given.items():
+        stated = getattr(release.licence, what)
+        if text is None:
+            continue
+        check_licence(text)
+        if stated not in (UNKNOWN, text):
+            raise UsageError(
+                f"'{located.folder}' states already that the licence of its {what} is {stated}, not {text}"
+            )
+    licence = msgspec.structs.replace(release.licence, **{what: text for what, text in given.items() if text})
+    if licence.missing:
+        what = " and ".join(f"no licence of the {what}" for what in licence.missing)
+        raise WeightsError(f"not published: {what} is stated", ways_to_state(licence, release.zoo.plugin))
+    recipe = release.recipe
+    if isinstance(recipe, RunArguments):
+        recipe = msgspec.structs.replace(recipe, licence=licence.weights)
+    return msgspec.structs.replace(release, licence=licence, recipe=recipe)
+
+
 @contextmanager
-def _staged(located: Located, unmeasured: bool) -> Iterator[_Staged]:
+def _staged(located: Located, release: ReleaseConfig, unmeasured: bool) -> Iterator[_Staged]:
+    """The files of `located`, that says of itself what `release` does."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder, release = Path(temporary), located.release
+        folder = Path(temporary)
         files = {name: located.folder / name for name in release.files}
         files[CONFIG] = located.folder / CONFIG
-        if CARD not in files or (unmeasured and release.metrics):
+        if CARD not in files or release != located.release or (unmeasured and release.metrics):
             release = _with_new_card(release, folder, unmeasured)
             files |= {CARD: folder / CARD, CONFIG: folder / CONFIG}
         for path, text in evaluation_results(release).items():

@@ -34,8 +34,9 @@ def model_card(release: ReleaseConfig, *, unmeasured: bool = False) -> str:
         *(["They were **not measured again** when this was published.", ""] if unmeasured else []),
         "## How it was made",
         "",
-        f"    {release.recipe or 'not recorded'}",
+        f"    {release.recipe_text or 'not recorded'}",
         "",
+        *_ancestors(release),
         *(f"* {key}: {value}" for key, value in release.training.items() if isinstance(value, str | int | float)),
         "",
         "Config: `" + json.dumps(release.config) + "`",
@@ -55,11 +56,14 @@ def _front_matter(release: ReleaseConfig) -> str:
     """What the hub reads of the card, as YAML."""
     licence = release.licence.weights
     plain = re.fullmatch(r"[A-Za-z0-9.+-]+", licence) is not None
+    parent = _parent_on_hub(release)
     data = ModelCardData(
         library_name="zoo",
         license=licence.lower() if plain else "other",
         license_name=None if plain else licence,  # an expression such as "MIT OR Apache-2.0"
         tags=["zoo", release.zoo.model, release.zoo.plugin],
+        base_model=parent,
+        base_model_relation="finetune" if parent else None,
         model_name=release.zoo.model,
         eval_results=[
             EvalResult(
@@ -92,6 +96,21 @@ def evaluation_results(release: ReleaseConfig) -> dict[str, str]:
         f".eval_results/{data.replace('/', '_').replace(':', '_')}.yaml": yaml.safe_dump(results, sort_keys=False)
         for data, results in by_data.items()
     }
+
+
+def _parent_on_hub(release: ReleaseConfig) -> str | None:
+    """The repository that training started from, where that is on a hub."""
+    found = re.match(r"hf:([^@]+)", release.ancestors[0].reference) if release.ancestors else None
+    return found and found[1]
+
+
+def _ancestors(release: ReleaseConfig) -> list[str]:
+    lines = []
+    for ancestor in release.ancestors:
+        head = ", with a new head" if ancestor.new_head else ""
+        frozen = f", `{' '.join(ancestor.frozen)}` frozen" if ancestor.frozen else ""
+        lines.append(f"* trained from `{ancestor.reference}`{head}{frozen}; sha256 `{ancestor.model_sha256}`")
+    return lines
 
 
 def _dependencies(release: ReleaseConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""The recipe of a release: what decides the result of a training run, and the command that says it."""
+"""The recipe of a release: what decides the result of a training run, and the command that says it to people."""
 
 import json
 import shlex
@@ -10,10 +10,11 @@ from msgspec import Meta
 from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.record import Record, to_plain
-from zoo_core.releases.release import check_licence
+from zoo_core.releases.licence import UNKNOWN, check_licence
 from zoo_core.steps.notation import parse_step, step_text
 
 NO_AUGMENTATION = "none"  # on the command line
+NO_TEST = "--no-test"
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -23,7 +24,13 @@ class RunArguments(Record, kw_only=True):
     """Everything that decides the result of a run; kept in the run folder, and as the recipe in the release."""
 
     model: str
+    start: str | None = None  # --from: the release whose weights it starts from
+    head: bool = False  # with a fresh head, for the classes of the data
+    freeze: list[str] = []  # glob patterns of the parameters that keep the values of `start`
     data: str = NO_DATA
+    per_class: Count | None = (
+        None  # learn from so many examples of each class, drawn with the seed; by default from all
+    )
     epochs: Positive | None = None  # passes over the train split; either this or `steps`
     steps: Count | None = None
     until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
@@ -35,17 +42,21 @@ class RunArguments(Record, kw_only=True):
     batch: Count | None = None
     lr: Positive | None = None
     accumulate: Count = 1
-    precision: Literal["fp32", "bf16"] | None = None
+    precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
     storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
     select: str | None = None  # the validation metric that picks the best epoch
+    eval_batch: Count | None = None  # examples at a time when it is measured
     metrics: list[str] = []  # --metric: measured at the end beside those that always are
+    test: bool = True  # measure the release on the test split
     summary: str | None = None
-    licence: str = "NOASSERTION"  # of the weights, SPDX
+    licence: str = UNKNOWN  # of the weights, SPDX
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.epochs is None) == (self.steps is None):
             raise RecordError("a run has either epochs or steps")
+        if self.start is None and (self.head or self.freeze):
+            raise RecordError("a new head and frozen parameters need weights to start from: --from REFERENCE")
         check_licence(self.licence)
 
     def command(self) -> str:
@@ -58,11 +69,22 @@ class RunArguments(Record, kw_only=True):
                 words += [word for step in value for word in ("--input", step_text(step))]
             elif name == "metrics":
                 words += [word for metric in value for word in ("--metric", metric)]
+            elif name == "start":
+                words += [] if value is None else ["--from", value]
+            elif name == "head":
+                words += ["--head"] if value else []
+            elif name == "freeze":
+                words += [word for pattern in value for word in ("--freeze", pattern)]
             elif name == "augment":
                 steps = None if value is None else [step_text(step) for step in value] or [NO_AUGMENTATION]
                 words += [word for step in steps or () for word in ("--augment", step)]
+            elif name == "test":
+                words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [f"--{name}", _number_text(value) if isinstance(value, float) else str(value)]
+                words += [
+                    f"--{name.replace('_', '-')}",
+                    _number_text(value) if isinstance(value, float) else str(value),
+                ]
         return shlex.join(words)
 
 
@@ -76,17 +98,17 @@ _DEFAULTS = to_plain(RunArguments(model="", epochs=1.0)) | {"epochs": None}
 
 
 def read_command(command: str) -> RunArguments:
-    """The arguments that `command` was made from.
+    """The arguments that `command` was made from. Older releases have no other record of them.
 
     Raises:
         UsageError: it is no command of `zoo train`.
     """
     try:
         program, verb, model, *words = shlex.split(command)
-        options = list(zip(words[::2], words[1::2], strict=True))
+        options = _options(words)
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
-        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": []}
+        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": [], "freeze": []}
         steps: list[str] = []
         for name, text in options:
             if name == "--set":
@@ -98,12 +120,29 @@ def read_command(command: str) -> RunArguments:
                 values["metrics"].append(text)
             elif name == "--augment":
                 steps.append(text)
+            elif name == "--freeze":
+                values["freeze"].append(text)
+            elif name == "--from":
+                values["start"] = text
+            elif name == NO_TEST:
+                values["test"] = False
             else:
-                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
         return RunArguments(**values, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""
         raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None
+
+
+def _options(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Options and their values, as text; a flag's is "true"."""
+    found, left = [], iter(words)
+    for name in left:
+        value = "true" if name in _FLAGS else next(left, None)
+        if value is None:
+            raise ValueError(f"{name} has no value")
+        found.append((name, value))
+    return found
 
 
 def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -113,6 +152,7 @@ def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return [parse_step(text) for text in texts if text != NO_AUGMENTATION] if texts else None
 
 
+_FLAGS = ("--head", NO_TEST)
 _TEXTS = ("--data", "--precision", "--storage", "--select", "--licence", "--summary")
 
 

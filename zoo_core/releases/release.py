@@ -9,19 +9,20 @@ config.json           everything else, written last; it lists the size and sha25
 
 import json
 import re
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from zoo_core.errors import RecordError, UsageError, WeightsError
+from zoo_core.errors import RecordError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
 from zoo_core.interfaces.conditions import Condition
 from zoo_core.interfaces.record import Record, read_record
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.recipe import RunArguments
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
-_SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
+
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
@@ -34,26 +35,6 @@ class Maker(Record, kw_only=True, omit_defaults=True):
     plugin: str  # the distribution
     plugin_version: str
     steps: dict[str, str] = {}  # the distribution of each step of `input` that is not the core's
-
-
-def check_licence(text: str) -> None:
-    """UsageError unless it looks like an SPDX licence expression."""
-    if _SPDX.fullmatch(text) is None:
-        raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
-
-
-def code_licence(distribution: str) -> str:
-    """The SPDX licence that a plugin's distribution declares."""
-    declared = metadata(distribution)
-    return str(declared.get("License-Expression") or "NOASSERTION")  # type: ignore[attr-defined]
-
-
-class Licence(Record, kw_only=True):
-    """SPDX identifiers."""
-
-    code: Annotated[str, Meta(min_length=1)]
-    weights: Annotated[str, Meta(min_length=1)]
-    data: Annotated[str, Meta(min_length=1)]
 
 
 class Protocol(Record, kw_only=True):
@@ -121,6 +102,13 @@ class PinnedRelease(Record, kw_only=True):
     config_sha256: Sha256  # of its config.json, which lists all its other files
 
 
+class Ancestor(PinnedRelease, kw_only=True):
+    """A release that another one's training started from, and what that left of it."""
+
+    frozen: list[str] = []  # glob patterns of the parameters that kept their values
+    new_head: bool = False  # whether its head was replaced by a fresh one
+
+
 def exact_reference(reference: str, source: str) -> str:
     """`reference`, or where it names a repository on a hub, which moves on, the commit that `source` says."""
     commit = re.match(r"hf:[^@ ,]+(@[0-9a-f]{40})?", source)
@@ -136,13 +124,19 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     dtype: Dtype
     summary: str
     licence: Licence
-    recipe: str | None = None
+    recipe: RunArguments | str | None = None  # a text where a release is an old one
     training: dict[str, Any] = {}
     metrics: list[MetricEntry] = []
     golden: Golden | None = None
     dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
     conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
+    ancestors: list[Ancestor] = []  # what training started from, the nearest first: the parent, its parent, …
     files: dict[str, FileEntry]
+
+    @property
+    def recipe_text(self) -> str | None:
+        """The command that trains it again; None where it was not trained here."""
+        return self.recipe.command() if isinstance(self.recipe, RunArguments) else self.recipe
 
     def __repr__(self) -> str:
         return f"<release of {self.zoo.model}: {'; '.join([self.summary, *(entry.text() for entry in self.metrics)])}>"

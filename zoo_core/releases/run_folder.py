@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import check_new_folder, sync_folder, write_atomically
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.releases.recipe import RunArguments
-from zoo_core.releases.release import PinnedRelease
+from zoo_core.releases.release import Ancestor, PinnedRelease
 from zoo_core.releases.tensors import save_tensors
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class RunRecord(Record, kw_only=True):
     data_sha256: dict[str, str]
     config: dict[str, Any]
     dependencies: dict[str, PinnedRelease] = {}
+    ancestors: list[Ancestor] = []  # what it starts from, the nearest first, and that by a reference from anywhere
+    input: list[dict[str, Any]] | None = None  # with the steps of the parent; None: as the arguments say
 
 
 def hold(folder: Path) -> "BaseFileLock | None":

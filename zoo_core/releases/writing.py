@@ -23,12 +23,14 @@ from zoo_core.pictures.grids import save_grid
 from zoo_core.releases.artifacts import write_artifacts
 from zoo_core.releases.card import model_card
 from zoo_core.releases.golden import golden_of, run_golden
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import (
     CARD,
     CONFIG,
     GOLDEN,
     MODEL,
-    Licence,
+    Ancestor,
     Maker,
     MetricEntry,
     PinnedRelease,
@@ -49,10 +51,11 @@ def write_release(
     summary: str,
     licence: Licence,
     example: Mapping[str, Any],
-    recipe: str | None = None,
+    recipe: RunArguments | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
     storage: torch.dtype | None = None,
+    ancestors: Sequence[Ancestor] = (),
     registry: Registry | None = None,
 ) -> ReleaseConfig:
     """Write the files of a release into an existing folder, config.json last; files of other names stay.
@@ -61,6 +64,7 @@ def write_release(
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
+        ancestors: what its training started from, the nearest first.
         registry: where the steps of the model are from.
 
     Raises:
@@ -104,6 +108,7 @@ def write_release(
         metrics=list(metrics),
         golden=golden,
         dependencies=pinned_dependencies(model),
+        ancestors=list(ancestors),
         conditions=model.conditions(),
         files={},
     )

@@ -1,18 +1,24 @@
-"""Which examples come next: a fresh permutation every epoch, and a cursor that a checkpoint can hold."""
+"""Which examples come next: a fresh order every epoch, and a cursor that a checkpoint can hold."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from zoo_core.discovery.registry import Offer, Registry
+from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.dataset import Dataset
+from zoo_core.interfaces.dataset import Dataset, Order
+from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.source import Source
+from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.processes import Processes
+from zoo_core.steps.notation import parse_step, read_steps
 
 
 def derived_seed(*parts: object) -> int:
@@ -44,17 +50,19 @@ class EpochSampler:
     one would be left, it joins the batch before it.
     """
 
-    def __init__(self, size: int, seed: int, stream: str) -> None:
+    def __init__(self, size: int, seed: int, stream: str, shuffled: Callable[[Generator], Order] | None = None) -> None:
+        """`shuffled` makes the order of an epoch; by default it is a permutation of all examples."""
         self.size, self.seed, self.stream = size, seed, stream
+        self.shuffled = shuffled or (lambda generator: torch.randperm(size, generator=generator))
         self.epoch = 0
         self.position = 0
-        self._order: tuple[int, Tensor] | None = None
+        self._order: tuple[int, Order] | None = None
 
     def next(self, batch: int) -> Tensor:
         """The indices of the next `batch` examples, or of those that are left in this epoch."""
         if self._order is None or self._order[0] != self.epoch:
             generator = derived_generator(self.seed, "order", self.stream, self.epoch)
-            self._order = (self.epoch, torch.randperm(self.size, generator=generator))
+            self._order = (self.epoch, self.shuffled(generator))
         left = self.size - self.position
         if batch > 1 and left == batch + 1:
             batch = left
@@ -83,7 +91,7 @@ class DatasetSource(Source):
 
     def __init__(self, data: Dataset, split: str, seed: int, stream: str) -> None:
         self.data, self.split = data, split
-        self.sampler = EpochSampler(data.size(split), seed, stream)
+        self.sampler = EpochSampler(data.size(split), seed, stream, partial(data.shuffled, split))
 
     def next(self, n: int, *, model: AnyModel, progress: float, generator: Generator) -> dict[str, Any]:
         return self.data.batch(self.split, self.sampler.next(n))
@@ -114,3 +122,22 @@ def open_source(model: Model, stream: str, data: Dataset, split: str, seed: int,
             "Start it without torchrun or accelerate.",
         )
     return source
+
+
+def read_augmentation(
+    asked: Sequence[Mapping[str, Any]] | None,
+    offer: Offer[ModelSpec],
+    registry: Registry,
+    fields: Iterable[Mapping[str, Field]],
+) -> Steps:
+    """The steps that were asked for, or else the model's own, for data of each of `fields`.
+
+    Raises:
+        UsageError: they do not fit the data.
+    """
+    own = registry.model_class(offer).augmentation
+    plain = [parse_step(text) for text in own] if asked is None else asked
+    steps = read_steps(plain, offer.spec.name, registry, option="augment")
+    for each in fields:
+        fields_after(steps, each)
+    return steps

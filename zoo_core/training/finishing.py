@@ -13,35 +13,38 @@ from zoo_core.errors import MetricFailed, UsageError, ZooError
 from zoo_core.interfaces.batches import Batch, to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
-from zoo_core.measuring.evaluation import entries, evaluation_batches, fitting_metrics
+from zoo_core.measuring.batches import evaluation_batches
+from zoo_core.measuring.evaluation import entries, fitting_metrics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
-from zoo_core.releases.release import Licence, MetricEntry, ReleaseConfig, code_licence, read_release
+from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
+from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import round_to, write_release
 from zoo_core.steps.notation import plain_step, step_text
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
+from zoo_core.training.starting import ancestors
 
 
-def finish(run: Run, observer: Observer | None = None, *, test: bool = True) -> ReleaseConfig:
-    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once, if `test`."""
+def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:
+    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once."""
     try:
-        return _released(run, observer or Observer(), test)
+        return _released(run, observer or Observer())
     finally:
         run.close()
 
 
-def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
+def _released(run: Run, observer: Observer) -> ReleaseConfig:
     arguments, model, spec = run.arguments, run.model, run.offer.spec
     _take_best_weights(run)
     model.eval()
     torch.manual_seed(arguments.seed)
-    model.fit_posthoc(_Batches(model, run.data, run.processes.device))
+    model.fit_posthoc(_Batches(model, run.data, run.processes.device, arguments.eval_batch))
     storage = getattr(torch, arguments.storage) if arguments.storage else None
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
     split = "test" if "test" in run.data.splits else run.data.splits[-1]
-    metrics = _measured(run, split, observer) if test else []
+    metrics = _measured(run, split, observer) if arguments.test else []
     if not run.processes.is_main:
         run.processes.wait()
         return read_release(run.folder)
@@ -50,21 +53,41 @@ def _released(run: Run, observer: Observer, test: bool) -> ReleaseConfig:
         run.folder,
         model,
         run.offer,
-        summary=arguments.summary or f"{spec.summary}; trained on {run.data.name}",
-        licence=Licence(
-            code=code_licence(run.offer.plugin.distribution),
-            weights=arguments.licence,
-            data="NONE" if run.has_no_data else run.registry.dataset(arguments.data).spec.licence,
-        ),
+        summary=arguments.summary or f"{spec.summary}; trained on {run.data.name}{_origin(run)}",
+        licence=licence_of(run),
         example=_example(run, split),
-        recipe=arguments.command(),
+        recipe=arguments,
         training=training_record(run),
         storage=storage,
         registry=run.registry,
         metrics=metrics,
+        ancestors=ancestors(run.parent, arguments),
     )
     run.processes.wait()
     return release
+
+
+def _origin(run: Run) -> str:
+    return "" if run.parent is None else f" from {run.parent.name}"
+
+
+def licence_of(run: Run) -> Licence:
+    """The licences of what a run makes. Weights that come of others have theirs, unless another one was asked for, and
+    are made of both data."""
+    code = code_licence(run.offer.plugin.distribution)
+    weights = run.arguments.licence
+    data = "NONE" if run.has_no_data else run.registry.dataset(run.arguments.data).spec.licence
+    if run.parent is not None:
+        theirs = run.parent.release.licence
+        weights = theirs.weights if weights == UNKNOWN else weights
+        data = _both(theirs.data, data)
+    return Licence(code=code, weights=weights, data=data)
+
+
+def _both(one: str, other: str) -> str:
+    """The SPDX licence of what was made of both."""
+    parts = [part for part in dict.fromkeys(f"{one} AND {other}".split(" AND ")) if part != "NONE"]
+    return UNKNOWN if UNKNOWN in parts else " AND ".join(parts) or "NONE"
 
 
 @torch.no_grad()
@@ -134,10 +157,10 @@ def training_record(run: Run) -> dict[str, Any]:
 class _Batches:
     """What `fit_posthoc` iterates over, as often as it likes."""
 
-    def __init__(self, model: Model, data: Dataset, device: torch.device) -> None:
-        self.model, self.data, self.device = model, data, device
+    def __init__(self, model: Model, data: Dataset, device: torch.device, size: int | None) -> None:
+        self.model, self.data, self.device, self.size = model, data, device, size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         split = self.model.posthoc_split
-        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split)):
+        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split), self.size):
             yield to_device(batch, self.device)

@@ -10,7 +10,7 @@ but memory and time.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.feeding import DatasetSource, derived_generator, derived_seed, open_source, seed_device
 from zoo_core.training.optimizers import LiveOptimizer
+from zoo_core.training.starting import held
 
 
 class Diverged(ZooError):
@@ -66,8 +67,11 @@ class Loop:
         processes: Processes | None = None,
         others: Mapping[str, Dataset] | None = None,
         augmentation: Steps = (),
+        frozen: Sequence[nn.Module] = (),
+        taken: Collection[str] = (),
     ) -> None:
-        """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own.
+        """`others` are the data sets that streams name; `precision` is fp32, bf16 or the model's own; `frozen` are
+        modules that stay in eval mode, and `taken` the names of tensors that came with weights to start from.
 
         Raises:
             UsageError: one learning rate for several optimizers; epochs of a source that has no end; a source that
@@ -76,7 +80,7 @@ class Loop:
         self.model, self.data, self.others = model, data, dict(others or {})
         self.epochs, self.steps, self.seed = epochs, steps, seed
         self.batch, self.accumulate, self.precision = batch, accumulate, precision or model.precision
-        self.augmentation = augmentation
+        self.augmentation, self.frozen, self.taken = augmentation, frozen, taken
         self.processes = processes or Processes(str(model.device))
         self.device = model.device
         self.step_number = 0
@@ -145,6 +149,8 @@ class Loop:
         self.enter_stages()
         if not self.model.training:
             self.model.train()
+        for module in self.frozen:
+            module.eval()
         self.model.on_progress(progress)
         due = [
             (number, objective)
@@ -177,7 +183,8 @@ class Loop:
                 break
             self.stage_number = number
             seed_device(derived_seed(self.seed, "stage", number), self.device)
-            self.model.begin_stage(stages[number].name, self.data)
+            with held(self.model, self.taken):
+                self.model.begin_stage(stages[number].name, self.data)
             self.processes.copy_from_main([*self.model.parameters(), *self.model.buffers()])
 
     @torch.no_grad()

@@ -47,8 +47,10 @@ class Watch(Observer):
         talk(f"Warning: {why}")
 
 
-def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
-    """Train to the end, make the release, measured on the test split unless `test` is off, and say what came of it."""
+def train_and_watch(run: Run) -> ReleaseConfig:
+    """Train to the end, make the release, and say what came of it."""
+    if run.precision_note:
+        talk(run.precision_note)
     with progress_bar("training") as show:
         watch = Watch(run, show)
         try:
@@ -57,7 +59,7 @@ def train_and_watch(run: Run, *, test: bool = True) -> ReleaseConfig:
             what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
             talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
             raise
-        release = finish(run, watch, test=test)
+        release = finish(run, watch)
     loop = run.loop
     best = run.selection.row
     chosen = "" if best is None else f"; the best is {place_of(best)} by validation {run.selection.metric}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,15 +15,18 @@ from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import NotComparable, UsageError
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.record import Record
-from zoo_core.measuring.evaluation import BATCH, recorded_metrics
+from zoo_core.measuring.batches import BATCH
+from zoo_core.measuring.evaluation import recorded_metrics
 from zoo_core.processes import Processes
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.run_folder import RUN
 from zoo_core.torch_state import keeps_torch_state
+from zoo_core.training.few_examples import for_run
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
+from zoo_core.training.starting import locate_parent
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 
@@ -78,12 +81,17 @@ def reproduce(
 
     Raises:
         UsageError: the release has no recipe of `zoo train`.
-        NotComparable: the data here are not those it was trained on.
+        WeightsError: what its training started from is gone, or another release now.
+        NotComparable: it records no numbers, or the data here are not those it was trained on.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments = recipe_of(located)
-    _check_data(located, registry.open_dataset(arguments.data, data_file))
+    if not recorded_metrics(located):
+        raise NotComparable(f"'{located.name}' records no numbers to compare with")
+    if (parent := _made_with(located)["parent"]) is not None:
+        locate_parent(parent.reference, registry, parent)  # before anything else: without it there is no way
+    _check_data(located, for_run(registry.open_dataset(arguments.data, data_file), arguments))
     releases = []
     with tempfile.TemporaryDirectory() if output is None else nullcontext(output) as folder:
         for seed in range(arguments.seed, arguments.seed + seeds):
@@ -92,7 +100,7 @@ def reproduce(
                 run = Run.resume(place, registry)
             else:
                 asked = msgspec.structs.replace(arguments, seed=seed)
-                run = Run.start(place, asked, registry, data_file=data_file, device=device)
+                run = Run.start(place, asked, registry, data_file=data_file, device=device, **_made_with(located))
             releases.append((run_one or _run_silently)(run))
     found = []
     for recorded in recorded_metrics(located):
@@ -146,9 +154,9 @@ def estimate(
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments, training = recipe_of(located), located.release.training
-    data = registry.open_dataset(arguments.data, data_file)
+    data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
     _check_data(located, data)
-    run = Run(Path(), arguments, registry, data, Processes(device))
+    run = Run(Path(), arguments, registry, data, Processes(device), **_made_with(located))
     run.loop.step()  # the first one is slower
     took, done = 0.0, 0
     began = time.perf_counter()
@@ -174,10 +182,22 @@ def recipe_of(located: Located) -> RunArguments:
     Raises:
         UsageError: it records no recipe, or one that is not `zoo train`.
     """
-    recipe = (located.pinned.entry.recipe if located.pinned else None) or located.release.recipe
-    if recipe is None:
+    recorded = located.release.recipe
+    if isinstance(recorded, RunArguments):
+        return recorded
+    text = (located.pinned.entry.recipe if located.pinned else None) or recorded
+    if text is None:
         raise UsageError(f"'{located.name}' records no recipe")
-    return read_command(recipe)
+    arguments = read_command(text)
+    precision = arguments.precision or located.release.training.get("precision")  # then it was the model's own
+    return msgspec.structs.replace(arguments, precision=precision)
+
+
+def _made_with(located: Located) -> dict[str, Any]:
+    """The other releases that a release was made with, as `Run` takes them."""
+    release = located.release
+    parent = release.ancestors[0] if release.ancestors else None
+    return {"dependencies": release.dependencies, "parent": parent}
 
 
 def _check_data(located: Located, data: Dataset) -> None:

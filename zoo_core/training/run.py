@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from filelock import BaseFileLock
+from msgspec.structs import replace
 
 from zoo_core.discovery.registry import Registry, split_path
 from zoo_core.errors import UsageError, ZooError
@@ -18,7 +19,6 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
-from zoo_core.interfaces.step import Steps, fields_after
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
 from zoo_core.releases.artifacts import artifacts_of, load_artifacts
@@ -36,13 +36,16 @@ from zoo_core.releases.run_folder import (
     start_run,
 )
 from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.notation import parse_step, read_steps
+from zoo_core.steps.notation import plain_step
 from zoo_core.torch_state import use_threads_of
-from zoo_core.training.feeding import DatasetSource
+from zoo_core.training.feeding import DatasetSource, read_augmentation
+from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer
+from zoo_core.training.precision import precision_here
 from zoo_core.training.selection import Selection
+from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
 
 CHECKPOINT_SECONDS = 240.0
@@ -60,20 +63,16 @@ class Run:
         data: Dataset,
         processes: Processes,
         dependencies: Mapping[str, PinnedRelease] | None = None,
+        parent: PinnedRelease | None = None,
     ) -> None:
-        """`dependencies` are those that the run began with, if it is resumed."""
+        """`dependencies` and `parent` are those of the run that is resumed, or of the release that is made again."""
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
         self.offer = registry.model(arguments.model)
-        self.model = create(
-            arguments.model,
-            registry=registry,
-            features=self._data_features(),
-            input=arguments.input,
-            config=arguments.config,
-            dependencies=dependencies,
-        ).to(processes.device)
+        self.parent = None if arguments.start is None else locate_parent(arguments.start, registry, parent)
+        self.model, taken = self._start(dependencies)
+        self.model.to(processes.device)
         if self.model.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         use_threads_of(self.model)
@@ -83,7 +82,10 @@ class Run:
             for stream in self.model.streams(0.0).values()
             if (name := stream.dataset) is not None
         }
-        self.augmentation = self._augmentation()
+        raw = self.model.signature() if self.has_no_data else data.features
+        self.augmentation = read_augmentation(
+            arguments.augment, self.offer, registry, [raw, *(other.features for other in self.others.values())]
+        )
         self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
             fitting_metrics(self.model, registry, arguments.metrics, data=data)  # says now what cannot be had then
@@ -100,9 +102,12 @@ class Run:
             processes=processes,
             others=self.others,
             augmentation=self.augmentation,
+            frozen=frozen_modules(self.model) if arguments.freeze else (),
+            taken=taken,
         )
         if arguments.until is not None and self.loop.epochs_done is None:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
+        self.precision_note = ""  # why it is trained in the precision that it is, where that was chosen
         self.lock: BaseFileLock | None = None  # None too where the file system has no locks
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -118,8 +123,11 @@ class Run:
         *,
         data_file: Path | None = None,
         device: str = "cpu",
+        dependencies: Mapping[str, PinnedRelease] | None = None,
+        parent: PinnedRelease | None = None,
     ) -> "Run":
         """A new run, held by this process. Its folder is absent, empty, or of a run that has trained nothing yet.
+        `dependencies` and `parent` are those that a release recorded, if it is to be made again.
 
         Raises:
             UsageError: the folder holds something else. ZooError: it is being trained.
@@ -127,16 +135,19 @@ class Run:
         processes = Processes(device)
         if processes.is_main:
             check_startable(folder)
-        data = registry.open_dataset(arguments.data, data_file)
+        data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
         data_file = data_file or split_path(arguments.data)[1]
-        run = cls(folder, arguments, registry, data, processes)
+        run = cls(folder, arguments, registry, data, processes, dependencies, parent)
+        run._choose_precision()
         record = RunRecord(
-            arguments=arguments,
+            arguments=run.arguments,
             data_file=None if data_file is None else str(data_file.expanduser().resolve()),
             device=processes.device.type if device == "auto" else device,
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
             dependencies=pinned_dependencies(run.model),
+            ancestors=ancestors(run.parent, arguments, from_anywhere=True),
+            input=[plain_step(step) for step in run.model.input],
         )
         if processes.is_main:
             run.lock = start_run(folder, record)
@@ -154,8 +165,11 @@ class Run:
         record = read_run(folder)
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
-        data = registry.open_dataset(split_path(arguments.data)[0], data_file)  # from wherever it is resumed
-        run = cls(folder, arguments, registry, data, Processes(record.device), record.dependencies)
+        name = split_path(arguments.data)[0]  # from wherever it is resumed
+        data = for_run(registry.open_dataset(name, data_file), arguments)
+        processes = Processes(record.device)
+        parent = record.ancestors[0] if record.ancestors else None
+        run = cls(folder, arguments, registry, data, processes, record.dependencies, parent)
         for split, digest in run.digests().items():
             if record.data_sha256.get(split) != digest:
                 raise UsageError(
@@ -171,6 +185,12 @@ class Run:
         if found := checkpoints(folder):
             run._load(found[-1])
         return run
+
+    def _choose_precision(self) -> None:
+        """Where nobody asked for one; from now on the run has it, wherever it is resumed."""
+        if self.arguments.precision is None:
+            self.loop.precision, self.precision_note = precision_here(self.model.precision, self.processes)
+            self.arguments = replace(self.arguments, precision=self.loop.precision)
 
     def _data_features(self) -> Mapping[str, Field] | None:
         """What the data decide of the model; None where it needs no data set.
@@ -278,19 +298,21 @@ class Run:
                 save()
                 raise
 
-    def _augmentation(self) -> Steps:
-        """The steps that were asked for, else the model's own.
-
-        Raises:
-            UsageError: they do not fit the data.
-        """
-        asked = self.arguments.augment
-        plain = [parse_step(text) for text in self.model.augmentation] if asked is None else asked
-        steps = read_steps(plain, self.arguments.model, self.registry, option="augment")
-        own = self.model.signature() if self.has_no_data else self.data.features
-        for fields in (own, *(data.features for data in self.others.values())):
-            fields_after(steps, fields)
-        return steps
+    def _start(self, dependencies: Mapping[str, PinnedRelease] | None) -> Start:
+        """A fresh model, or one with the parent's weights."""
+        features = self._data_features()
+        if self.parent is not None:
+            return model_from(self.parent, self.arguments, self.data, features, self.registry)
+        return Start(
+            create(
+                self.arguments.model,
+                registry=self.registry,
+                features=features,
+                input=self.arguments.input,
+                config=self.arguments.config,
+                dependencies=dependencies,
+            )
+        )
 
     def digests(self) -> dict[str, str]:
         """Of the splits that training uses, by their names, with the data set's where a stream names another one."""
@@ -367,6 +389,7 @@ class Run:
             split,
             metrics,
             limit=limit,
+            batch=self.arguments.eval_batch,
             processes=self.processes,
             on_batch=on_batch,
             on_unmeasurable=missing.__setitem__,

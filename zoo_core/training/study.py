@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import replacing, write_atomically
@@ -37,7 +39,7 @@ REPORT, NUMBERS, MARK = "README.md", "numbers.json", "study.json"
 def _train(run: Run) -> ReleaseConfig:
     """Studies compare on the validation split; the test split is not for choosing."""
     run.train()
-    return finish(run, test=False)
+    return finish(run)
 
 
 class Report:
@@ -110,12 +112,17 @@ class Report:
         self.parts.append(f"![{name}]({name}.png)\n\n{caption}")
 
     def train(self, label: str, model: str, **arguments: Any) -> Trained:
-        """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`."""
+        """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`.
+
+        Nothing is measured on the test split, unless with test=True.
+        """
         folder = self.folder / "runs" / label
         check_names(model, arguments, self.registry)
-        wanted = RunArguments(model=model, **arguments)
+        wanted = RunArguments(model=model, **{"test": False, **arguments})
         if (folder / RUN).exists():
             run = Run.resume(folder, self.registry)
+            if wanted.precision is None:
+                wanted = replace(wanted, precision=run.arguments.precision)  # as it was chosen then
             if run.arguments != wanted:
                 raise UsageError(
                     f"'{folder}' was trained with other arguments: {run.arguments.command()}",

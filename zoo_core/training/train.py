@@ -19,6 +19,7 @@ from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
 from zoo_core.training.progress import train_and_watch
 from zoo_core.training.run import Run
+from zoo_core.training.starting import model_of
 from zoo_core.weights.loading import load
 
 
@@ -64,10 +65,13 @@ class Trained(NamedTuple):
 
 @keeps_torch_state
 def train(
-    model: str,
+    model: str | None = None,
     *,
     data: str = NO_DATA,
     output: str | Path,
+    start: str | None = None,
+    head: bool = False,
+    freeze: Sequence[str] = (),
     epochs: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -85,10 +89,13 @@ def train(
     """Train a model, make `output` its release, and give both. Interrupted, it goes on by `zoo train --resume OUTPUT`.
 
     Args:
-        model: a model's name.
+        model: a model's name; with `start` it may be left out.
         data: a data set's name, or folder:PATH; it has a "train" split, and the best epoch is chosen on "validation".
             By default none, for a model that needs none.
         output: a folder that does not exist yet.
+        start: a release whose weights, config, preprocessing and artifacts training starts from; as for `load`.
+        head: replace its head by a fresh one, for the classes of the data.
+        freeze: glob patterns of parameters that keep their values, such as "features.*"; never those of a fresh head.
         epochs, steps: passes over the train split, or steps; one of the two.
         config: Config values that overrule the preset and what the data decides.
         input: preprocessing steps, as in config.json.
@@ -99,9 +106,16 @@ def train(
         more: the other fields of `RunArguments`.
     """
     registry = registry or default_registry()
+    if model is None:
+        if start is None:
+            raise UsageError("nothing to train: neither a model nor weights to start from", "Give model= or start=.")
+        model = model_of(start, registry)
     check_names(model, more, registry)
     arguments = RunArguments(
         model=model,
+        start=start,
+        head=head,
+        freeze=list(freeze),
         data=data,
         epochs=epochs,
         steps=steps,

@@ -26,14 +26,15 @@ def create(
     features: Mapping[str, Field] | None = None,
     input: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
     dependencies: Mapping[str, PinnedRelease] | None = None,
     **unknown: Never,
 ) -> AnyModel:
     """A model with fresh weights: `create("mlp", config={"hidden": [9]})`. What it depends on is attached.
 
-    Config values come from, each overruling the one before: the fields' defaults, the preset of the name, the data set
-    (`features`, after the `input` steps), and `config`. `dependencies` are those that were recorded, if it is to have
-    just these.
+    Config values come from, each overruling the one before: the fields' defaults, the preset of the name (or `base`,
+    the config of a release), the data set (`features`, after the `input` steps), and `config`. `dependencies` are those
+    that were recorded, if it is to have just these.
 
     Raises:
         UnknownName: no such model.
@@ -47,7 +48,7 @@ def create(
     offer = registry.model(name)
     model_class = registry.model_class(offer)
     steps = read_steps(input, name, registry)
-    values = dict(offer.spec.preset)
+    values = dict(offer.spec.preset if base is None else base)
     if features is not None:
         values |= model_class.config_for(fields_after(steps, features))
     values |= config or {}

@@ -15,6 +15,7 @@ from zoo_core.hub.integrity import sha256_of
 from zoo_core.releases.release import CONFIG, MODEL, PinnedRelease, exact_reference
 from zoo_core.weights.fetching import OnBytes
 from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.reference import FolderReference, parse_reference
 from zoo_core.weights.sources import Located, locate
 
 
@@ -54,7 +55,7 @@ def locate_for(
         kind = UsageError if isinstance(error, UsageError) else WeightsError
         raise kind(
             f"{who} '{reference}', which cannot be had here: {error.message}",
-            error.hint or f"Get it: zoo pull {reference}",
+            error.hint or _how_to_get(reference),
         ) from error
 
 
@@ -112,6 +113,18 @@ def locate_dependencies(
         found = locate_pinned(needs(reference, name), recorded, registry, manifest, on_bytes=on_bytes, chain=chain)
         yield recorded, found
         yield from locate_dependencies(found, recorded.reference, registry, manifest, on_bytes=on_bytes, chain=chain)
+
+
+def _how_to_get(reference: str) -> str:
+    if isinstance(parse_reference(reference), FolderReference):
+        return "The folder must be where it was."
+    return f"Get it: zoo pull {reference}"
+
+
+def absolute(reference: str) -> str:
+    """A reference that means the same wherever the process is; only that of a folder depends on it."""
+    parsed = parse_reference(reference)
+    return f"folder:{parsed.path.resolve()}" if isinstance(parsed, FolderReference) else reference
 
 
 def needs(reference: str, name: str) -> str:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Registry, default_registry
+from zoo_core.discovery.registry import Offer, Registry, default_registry
+from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import RecordError, UnfinishedRun, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
 from zoo_core.interfaces.any_model import AnyModel
@@ -192,18 +193,28 @@ def skip_initialisation() -> Iterator[None]:
         yield
 
 
+def offer_of(located: Located, registry: Registry) -> Offer[ModelSpec]:
+    """The model that a release is of.
+
+    Raises:
+        WeightsError: its plugin is not installed.
+    """
+    maker = located.release.zoo
+    try:
+        return registry.model(maker.model, maker.plugin)
+    except UnknownName:
+        raise WeightsError(
+            f"'{located.folder / CONFIG}' needs the model '{maker.model}' of {maker.plugin}, which is not installed",
+            f"Install that plugin: {install_hint(maker.plugin)}",
+        ) from None
+
+
 def _build(located: Located, registry: Registry) -> AnyModel:
     """The model that the release's config.json describes, its parameters not filled."""
     release, where = located.release, str(located.folder / CONFIG)
     if release.zoo.api != API:
         raise WeightsError(f"'{where}' is for zoo API {release.zoo.api}, and this zoo has API {API}")
-    try:
-        offer = registry.model(release.zoo.model, release.zoo.plugin)
-    except UnknownName:
-        raise WeightsError(
-            f"'{where}' needs the model '{release.zoo.model}' of {release.zoo.plugin}, which is not installed",
-            f"Install that plugin: {install_hint(release.zoo.plugin)}",
-        ) from None
+    offer = offer_of(located, registry)
     model_class = registry.model_class(offer)
     try:
         config = read_record(model_class.Config, release.config, f"{where}: config")

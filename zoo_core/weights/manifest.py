@@ -14,7 +14,8 @@ from zoo_core.discovery.registry import Registry, normalise, unknown
 from zoo_core.errors import RecordError, UnknownName, WeightsError
 from zoo_core.hub.integrity import FileEntry
 from zoo_core.interfaces.record import Record, read_record
-from zoo_core.releases.release import CONFIG, MODEL, Licence, MetricEntry
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.release import CONFIG, MODEL, MetricEntry
 
 
 class ManifestEntry(Record, kw_only=True):
@@ -26,7 +27,7 @@ class ManifestEntry(Record, kw_only=True):
     sources: Annotated[list[str], Meta(min_length=1)]  # in order
     files: dict[str, FileEntry]
     default: bool = False
-    recipe: str | None = None
+    recipe: str | None = None  # the command, as people read it
     metrics: list[MetricEntry] = []
 
     def __post_init__(self) -> None:

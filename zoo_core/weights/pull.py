@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UnknownName, WeightsError
-from zoo_core.releases.release import Licence
+from zoo_core.releases.licence import Licence
 from zoo_core.weights.dependencies import locate_dependencies
 from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import NameReference, parse_reference

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from zoo_core.discovery.hookspecs import API
 from zoo_core.discovery.registry import NO_DATA, Registry
 from zoo_core.errors import WeightsError
-from zoo_core.releases.release import CONFIG, MODEL, Licence, Maker, ReleaseConfig, code_licence
+from zoo_core.releases.licence import Licence, code_licence
+from zoo_core.releases.release import CONFIG, MODEL, Maker, ReleaseConfig
 from zoo_core.releases.run_folder import AVERAGE, BEST, RUN, STATE, TRAINING, checkpoints, is_held, place_of, read_run
 from zoo_core.releases.tensors import read_header
 
@@ -61,7 +62,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
             api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
         ),
         config=record.config,
-        input=arguments.input,
+        input=arguments.input if record.input is None else record.input,
         dtype=dtype,
         summary=arguments.summary or f"{offer.spec.summary}; in training",
         licence=Licence(
@@ -69,7 +70,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
             weights=arguments.licence,
             data="NONE" if arguments.data == NO_DATA else registry.dataset(arguments.data).spec.licence,
         ),
-        recipe=arguments.command(),
+        recipe=arguments,
         training={
             "data": arguments.data,
             "data_sha256": record.data_sha256,
@@ -83,6 +84,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
             "curve": state["curve"],
         },
         dependencies=record.dependencies,
+        ancestors=record.ancestors,
         files={},
     )
     return Unfinished(

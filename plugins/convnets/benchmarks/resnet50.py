@@ -36,7 +36,8 @@ from loading import private_mib, touch
 from sides import in_turns, line, peak_megabytes, ratio
 
 from zoo_core import create, default_registry, load
-from zoo_core.releases.release import MODEL, Licence
+from zoo_core.releases.licence import Licence
+from zoo_core.releases.release import MODEL
 from zoo_core.releases.writing import write_release
 
 HOW = "Run it with the interpreter of an environment that has both; its first lines say how to make one."

@@ -309,6 +309,20 @@ def test_the_probe_learns_from_train_and_not_from_what_it_measures() -> None:
     assert measured(LinearProbe(), LinearGaussian(), data).compute().value == 0.0
 
 
+def test_a_probe_learns_from_no_label_that_is_to_be_ignored_and_is_measured_by_none() -> None:
+    data = Blobs(300)
+    expected = measured(LinearProbe(), LinearGaussian(), data).compute()
+    data.features = data.features | {"label": Field(kind="label", dtype="int64", ignore=9)}
+    for split, fields in data.stored.items():
+        void = torch.arange(40)
+        data.stored[split] = {
+            "image": torch.cat([fields["image"], fields["image"][void]]),
+            "label": torch.cat([fields["label"], torch.full((40,), 9)]),
+        }
+    found = measured(LinearProbe(), LinearGaussian(), data).compute()
+    assert found.value == expected.value and found.n == expected.n == 300 and found.estimator == expected.estimator
+
+
 def test_the_probe_is_the_optimum_that_scikit_learn_finds() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     labels = torch.arange(400) % 4

@@ -136,6 +136,28 @@ def test_a_logit_far_away_gives_no_infinity() -> None:
     assert measured(CalibrationError, batch).compute().value == pytest.approx(0.5)  # sure, and half of it right
 
 
+def test_examples_whose_label_is_to_be_ignored_are_left_out_of_every_number() -> None:
+    """Wherever they stand, and where a whole batch is to be ignored."""
+    VOID = -100
+
+    class Ignoring(Known):
+        def signature(self) -> dict[str, Field]:
+            return {**super().signature(), "label": Field(kind="label", dtype="int64", ignore=VOID)}
+
+    batch = examples()
+    void = torch.arange(200) % 7 == 0
+    void[:20] = True
+    kept = {name: values[~void] for name, values in batch.items()}
+    batch = batch | {"label": batch["label"].masked_fill(void, VOID)}
+    for kind in (Accuracy, LogLoss, BrierScore, CalibrationError):
+        metric = kind()
+        for part in range(0, 200, 20):
+            metric.update(Ignoring(), {name: values[part : part + 20] for name, values in batch.items()})
+        assert metric.compute() == measured(kind, kept).compute(), kind
+        with pytest.raises(UsageError, match=r"label -100 is outside 0\.\.3"):
+            kind().update(Known(), batch)
+
+
 # Calibration.
 
 

@@ -18,7 +18,8 @@ MOST_WRITTEN = 25  # classes whose names and numbers are written into a confusio
 
 
 def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What the model says of a batch, [B, K] float64, and what is true, [B] int64.
+    """What the model says of a batch, [B, K] float64, and what is true, [B] int64; without the examples whose label is
+    the value that the model's field ignores.
 
     Raises:
         UsageError: there are no labels, or one that is none of the model's K classes.
@@ -26,6 +27,9 @@ def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor
     if "label" not in batch:
         raise UsageError("the data set has no field 'label', which a metric of classifiers needs")
     logits, labels = model.logits(model.subject_of(batch)).detach().cpu().double(), batch["label"].cpu()
+    if (field := model.signature().get("label")) is not None:
+        counted = field.counted(labels)
+        logits, labels = logits[counted], labels[counted]
     classes = logits.shape[1]
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):

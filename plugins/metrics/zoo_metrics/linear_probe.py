@@ -27,22 +27,21 @@ class LinearProbe(MeanOverExamples):
     def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
         if "label" not in data.features:
             raise UsageError(f"data set '{data.name}' has no field 'label', which a probe needs")
-        codes, labels = [], []
-        for batch in train_batches(model, data):
-            codes.append(self.codes(model, batch))
-            labels.append(batch["label"].cpu())
-        self.weight, self.bias = logistic_regression(torch.cat(codes), torch.cat(labels))
-        self.estimator = (
-            f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {data.size('train')})"
-        )
+        self.label = data.features["label"]
+        pairs = [self.codes_and_labels(model, batch) for batch in train_batches(model, data)]
+        codes, labels = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        self.weight, self.bias = logistic_regression(codes, labels)
+        self.estimator = f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {len(codes)})"
 
     def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        guess = (self.codes(model, batch) @ self.weight + self.bias).argmax(1)
-        return guess == batch["label"].cpu()
+        codes, labels = self.codes_and_labels(model, batch)
+        return (codes @ self.weight + self.bias).argmax(1) == labels
 
-    def codes(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        """[B, Z] float64"""
-        return model.encode(model.subject_of(batch)).flatten(1).cpu().double()
+    def codes_and_labels(self, model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """[n, Z] float64 and [n] int64, of the examples whose label counts."""
+        codes, labels = model.encode(model.subject_of(batch)).flatten(1).cpu().double(), batch["label"].cpu()
+        counted = self.label.counted(labels)
+        return codes[counted], labels[counted]
 
 
 def logistic_regression(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,25 @@ class Grey(TensorDataset):
         super().__init__(features, splits)
 
 
+class Shades(TensorDataset):
+    """Grey images of four classes: the more, the lighter."""
+
+    name = "toy-shades"
+
+    def __init__(self, *, data_file: Path | None = None) -> None:
+        generator = torch.Generator().manual_seed(7)
+        splits = {}
+        for split, n in SIZES.items():
+            label = torch.randint(0, 4, (n,), generator=generator)
+            noise = torch.randint(0, 2, (n, 1, 4, 4), generator=generator)
+            splits[split] = {"image": (label[:, None, None, None] + noise).to(torch.uint8), "label": label}
+        features = {
+            "image": Field(kind="image", shape=(1, 4, 4), range=(0, 1), levels=5),
+            "label": Field(kind="label", dtype="int64", classes=("black", "dark", "light", "white")),
+        }
+        super().__init__(features, splits)
+
+
 class Domain(TensorDataset):
     """Fewer images than zoo-toy's others, and darker: the other domain of a translation."""
 

@@ -34,7 +34,7 @@ class Vocabulary(Model):
         self.rows, self.classify = nn.Embedding(config.size, 4), nn.Linear(4, 3)
 
     def signature(self) -> dict[str, Field]:
-        return FIELDS
+        return {**FIELDS, "image": Field(kind="image", shape=(1, 4, 4), range=(0, 1), levels=5)}
 
     def begin_stage(self, stage: str, data: Any) -> None:
         pixels = torch.cat([batch["image"].flatten() for batch in self.train_batches(data)]).tolist()

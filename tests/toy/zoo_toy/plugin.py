@@ -35,7 +35,7 @@ CAPABILITIES = {
     "staged": ("Classifier",),
     "averaged": ("Classifier",),
     "calibrated": ("Classifier",),
-    "boxes": ("Regressor",),
+    "boxes": ("Detector",),
 }
 
 
@@ -115,6 +115,26 @@ def zoo_models() -> list[ModelSpec]:
             task="classification",
             capabilities=("Classifier",),
         ),
+        ModelSpec(
+            name="system-masks",
+            target="zoo_toy.scenes:PixelClassifier",
+            summary="The class of every pixel",
+            capabilities=("Segmenter",),
+        ),
+        ModelSpec(
+            name="system-frozen",
+            target="zoo_toy.scenes:Frozen",
+            summary="A frozen layer, a slow one and a new one",
+            task="classification",
+            capabilities=("Classifier",),
+        ),
+        ModelSpec(
+            name="system-by-class",
+            target="zoo_toy.scenes:ByClass",
+            summary="Pixels by class, and a condition",
+            task="density-estimation",
+            capabilities=("Density", "Sampler"),
+        ),
         *(
             ModelSpec(name=f"kind-{name}", target=f"zoo_toy.kinds:{target}", summary=summary, capabilities=capabilities)
             for name, target, summary, capabilities in KINDS
@@ -151,6 +171,14 @@ def zoo_datasets() -> list[DatasetSpec]:
             splits=splits,
         ),
         DatasetSpec(
+            name="toy-shades",
+            target="zoo_toy.data:Shades",
+            summary="4x4 grey images of four classes",
+            source=source,
+            licence="CC-BY-4.0",
+            splits=splits,
+        ),
+        DatasetSpec(
             name="system-domain",
             target="zoo_toy.data:Domain",
             summary="4x4 dark noise",
@@ -175,9 +203,33 @@ def zoo_datasets() -> list[DatasetSpec]:
             splits=splits,
         ),
         DatasetSpec(
+            name="system-huge",
+            target="zoo_toy.huge:Huge",
+            summary="50 GB of black and white noise",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
             name="system-reviews",
             target="zoo_toy.texts:Reviews",
             summary="texts that praise or complain",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-scenes",
+            target="zoo_toy.scenes:Scenes",
+            summary="4x4 grey noise with masks",
+            source=source,
+            licence="CC0-1.0",
+            splits=splits,
+        ),
+        DatasetSpec(
+            name="system-replies",
+            target="zoo_toy.texts:Replies",
+            summary="texts of another author",
             source=source,
             licence="CC0-1.0",
             splits=splits,
@@ -203,7 +255,23 @@ def zoo_metrics() -> list[MetricSpec]:
             requires="Policy",
             unit="prize",
             higher_is_better=True,
-        )
+        ),
+        MetricSpec(
+            name="toy_pixel_accuracy",
+            target="zoo_toy.scenes:PixelAccuracy",
+            summary="pixels that get their class",
+            requires="Segmenter",
+            unit="fraction",
+            higher_is_better=True,
+        ),
+        MetricSpec(
+            name="toy_box_distance",
+            target="zoo_toy.scenes:BoxDistance",
+            summary="squared distance of a box from the nearest one found",
+            requires="Detector",
+            unit="square pixels",
+            higher_is_better=False,
+        ),
     ]
 
 

@@ -1,13 +1,25 @@
 """One small model for each way of training: adversaries, two streams, stages, L-BFGS, fits after training, …"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from zoo_core import Field, Loss, Model, Objective, Optimizer, Record, Stage, Stream, UsageError, linear_to_zero
+from zoo_core import (
+    Detections,
+    Field,
+    Loss,
+    Model,
+    Objective,
+    Optimizer,
+    Record,
+    Stage,
+    Stream,
+    UsageError,
+    linear_to_zero,
+)
 
 Batches = Mapping[str, Mapping[str, Tensor]]
 Shared = dict[str, Any]
@@ -316,13 +328,13 @@ class Words(Model):
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Cross-entropy of a word."""
         now, following = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
-        logits = self.next(self.embed(now)).flatten(0, 1)  # [B * 5, 10]
-        entropy = F.cross_entropy(logits, following.flatten(), ignore_index=self.PAD, reduction="sum")
-        return Loss(entropy, (following != self.PAD).sum())
+        counted = self.signature()["tokens"].counted(following)  # [B, 5] bool
+        logits = self.next(self.embed(now[counted]))  # [words, 10]
+        return Loss(F.cross_entropy(logits, following[counted], reduction="sum"), counted.sum())
 
 
 class Boxes(Model):
-    """Boxes from the mean of their image; any number of boxes an image, packed over the batch."""
+    """One box for an image, near all that are in it; any number of boxes an image, packed over the batch."""
 
     def __init__(self, config: Record) -> None:
         super().__init__(config)
@@ -337,7 +349,12 @@ class Boxes(Model):
     def predict(self, x: Tensor) -> Tensor:
         return self.place(x.flatten(1))
 
+    def detect(self, images: Sequence[Tensor], *, threshold: float = 0.05) -> list[Detections]:
+        label, score = torch.zeros(1, dtype=torch.int64), torch.ones(1)
+        return [Detections(box[None], label, score) for box in self.predict(torch.stack(list(images)))]
+
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Squared distance of a box's corners."""
-        guess = self.predict(batch["image"])[batch["image_index"]]  # [boxes, 4]
+        index = batch[self.signature()["boxes"].index]  # [boxes]
+        guess = self.predict(batch["image"])[index]  # [boxes, 4]
         return Loss((guess - batch["boxes"]).square().sum(), len(guess))

@@ -39,9 +39,27 @@ class Reviews(TensorDataset):
         super().__init__({"text": Field(kind="text"), "label": LABEL}, splits)
 
 
+class Replies(TensorDataset):
+    """Texts of another author, who uses some of the same words in another order, and some of his own."""
+
+    name = "system-replies"
+
+    def __init__(self, *, data_file: Path | None = None) -> None:
+        generator = torch.Generator().manual_seed(8)
+        splits: dict[str, dict[str, Any]] = {}
+        for split, n in SIZES.items():
+            labels = torch.randint(0, 2, (n,), generator=generator)
+            texts = []
+            for label in labels.tolist():
+                words = ("ach", "Film", *reversed(GOOD if label else BAD), "naja")
+                texts.append(" ".join(words[k] for k in torch.randint(len(words), (4,), generator=generator)))
+            splits[split] = {"text": texts, "label": labels}
+        super().__init__({"text": Field(kind="text"), "label": LABEL}, splits)
+
+
 class Tokens(Step, kw_only=True, tag="toy-tokens"):
-    """The words of a text as numbers, padded. Which word is which number the model says, in the classes of its field
-    "tokens": the vocabulary belongs to the weights, and is an artifact."""
+    """The words of a text as numbers, padded. Which word is which number, and which number is no word, the field
+    "tokens" of the model says: the vocabulary belongs to the weights, and is an artifact."""
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         others = {name: field for name, field in fields.items() if name != "text"}
@@ -50,10 +68,10 @@ class Tokens(Step, kw_only=True, tag="toy-tokens"):
     def apply(
         self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
     ) -> dict[str, Any]:
-        number_of = {word: number for number, word in enumerate(fields["tokens"].classes)}
-        sequences = [torch.tensor([number_of.get(w, UNKNOWN) for w in text.split()] or [PAD]) for text in batch["text"]]
+        pad, number_of = fields["tokens"].pad, {word: number for number, word in enumerate(fields["tokens"].classes)}
+        sequences = [torch.tensor([number_of.get(w, UNKNOWN) for w in text.split()] or [pad]) for text in batch["text"]]
         others = {name: values for name, values in batch.items() if name != "text"}
-        return {"tokens": pad_sequence(sequences, batch_first=True, padding_value=PAD), **others}  # [B, T]
+        return {"tokens": pad_sequence(sequences, batch_first=True, padding_value=pad), **others}  # [B, T]
 
 
 class TextClassifierConfig(Record, kw_only=True):

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
+from zoo_core.cli.names import data_option, metric_option, references_argument
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row
 
 
 @click.command("compare")
-@click.argument("references", nargs=-1)
-@click.option("--data", help="By default the one data set that all were measured on.")
+@references_argument()
+@data_option("By default the one data set that all were measured on.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--metric", "metrics", multiple=True, help="By default all that fit; may be repeated.")
+@metric_option("By default all that fit; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0.")
 @click.option("--latex", is_flag=True, help="Print a LaTeX tabular (package booktabs).")
 @device_option
@@ -44,8 +45,6 @@ def compare_command(
     from zoo_core.interfaces.record import to_plain
     from zoo_core.measuring.comparison import compare
 
-    for reference in dict.fromkeys(references):
-        say_which(reference)
     with progress_bar("measuring") as show:
         found = compare(
             references,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
+from zoo_core.cli.names import data_option, metric_option, references_argument
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -24,13 +25,14 @@ class Result(NamedTuple):
 
 
 @click.command("eval")
-@click.argument("references", metavar="REFERENCE…", nargs=-1)
+@references_argument()
 @click.option("--all", "everything", is_flag=True, help="Every release whose plugin is here.")
-@click.option("--data", help="By default what the release was measured on, or trained on.")
+@data_option("By default what the release was measured on, or trained on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", help="By default test; of a run that has not ended, validation.")
-@click.option("--metric", "metrics", multiple=True, help="By default all that fit, slow ones where recorded.")
+@metric_option("By default all that fit, slow ones where recorded.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
+@click.option("--batch", type=click.IntRange(min=1), help="Examples at a time, 100 by default: fewer need less memory.")
 @click.option(
     "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
 )
@@ -55,7 +57,6 @@ def eval_command(
     results: list[Result] = []
     with progress_bar("measuring") as show:
         for reference in releases_here() if everything else references:
-            say_which(reference)
 
             def on_batch(done: int, total: int, name: str = reference) -> None:
                 show(done / total, f"{name}: {done} of {total}")

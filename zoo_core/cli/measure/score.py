@@ -1,5 +1,6 @@
 """zoo score"""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, say_which, table_options, talk
+from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.numbers import seed_option
+from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -20,13 +23,14 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
-@click.option("--data", help="What to compare with; by default the data set that the model was trained on.")
+@data_option("What to compare with; by default the data set that the model was trained on.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="validation", show_default=True, help="Of it. A model knows its train split too well.")
 @click.option("-n", "--number", type=click.IntRange(min=1), default=1000, show_default=True, help="Drawn from it.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which ones are drawn.")
+@seed_option("Which ones are drawn.")
+@click.option("-o", "--output", type=FILE, help="A .csv or .jsonl of the scores.")
 @click.option("--histogram", type=FILE, help="A PNG: where the examples stand among those of the data set.")
 @click.option("--map", "map_output", type=FILE, help="A PNG: how improbable each pixel is, given those before it.")
 @input_option
@@ -36,6 +40,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def score(
     reference: str,
     examples: tuple[str, ...],
+    output: Path | None,
     histogram: Path | None,
     map_output: Path | None,
     steps: tuple[str, ...],
@@ -48,22 +53,25 @@ def score(
     An EXAMPLE is an image, which is fitted to the model as by zoo predict; a file of rows of numbers, CSV or JSON
     lines; or a text, or a file with one text a line.
 
-    The outlier score is larger for what is stranger; that of a density is -log p(x). A low one does not prove that an
-    image is of the model's kind: to a density, simple images are likely. Pixels are rounded to the model's levels.
+    The outlier score is larger for what is stranger; that of a density or a language model is -log p(x). A low one
+    does not prove that an image is of the model's kind: to a density, simple images are likely. Pixels are rounded to
+    the model's levels.
     """
     from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
     from zoo_core.measuring.scoring import open_scorer
     from zoo_core.measuring.scoring import score as score_examples
-    from zoo_core.pictures.grids import check_output
     from zoo_core.pictures.plots import save_histogram
+    from zoo_core.tables import SUFFIXES
     from zoo_core.torch_state import use_threads_of
 
     if not examples:
         raise UsageError("name an example to score", f"For example: zoo score {reference} digit.png")
-    for output in filter(None, (histogram, map_output)):
-        check_output(output)
-    say_which(reference)
+    for picture_output in filter(None, (histogram, map_output)):
+        check_output(picture_output, ".png")
+    if output is not None:
+        check_output(output, *SUFFIXES)
     scorer = open_scorer(reference, device=device)
     check_takes(scorer.model, reference, ("image", "row", "text"))
     use_threads_of(scorer.model)
@@ -87,6 +95,8 @@ def score(
         talk(f"Wrote {histogram}.")
 
     rows = _rows(inputs, scores, sample)
+    if output is not None:
+        _write(output, rows)
     if as_json:
         described = ("dataset", "split", "size", "seed")
         compared = sample and {"n": len(sample.scores)} | {name: getattr(sample, name) for name in described}
@@ -96,6 +106,19 @@ def score(
     print_table([inputs.kind, "log p(x), nats", "bits/dim", "outlier score", "stranger than"], _cells(rows, sample))
     compared_with = f"compared with {sample}" if sample else f"no rank: {why}"
     talk(f"The outlier score is {scorer.meaning}; larger is stranger; {compared_with}.")
+
+
+def _write(output: Path, rows: list[dict[str, Any]]) -> None:
+    """The scores as a file, a row or line for each example; what has no number is empty, or null."""
+    from zoo_core.hub.atomic import write_atomically
+    from zoo_core.tables import table_text
+
+    if output.suffix.lower() == ".jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        text = table_text([["" if cell is None else cell for cell in row.values()] for row in rows], list(rows[0]))
+    write_atomically(output, text)
+    talk(f"Wrote {output}.")
 
 
 def _labels(inputs: "Inputs") -> list[str]:

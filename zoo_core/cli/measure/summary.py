@@ -6,7 +6,8 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import print_json, print_table, say_which, table_options, talk
+from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
-@click.option("--data", help="The data set that decides the Config, as in training.")
+@reference_argument("model", weights=False)
+@data_option("The data set that decides the Config, as in training.")
 @set_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
@@ -63,7 +64,6 @@ def _model(model: str, data: str | None, config: tuple[str, ...]) -> "Model":
         return create(str(reference), registry=registry, features=features, config=values)
     if data is not None or config:
         raise UsageError(f"'{model}' has its Config already; --data and --set are for the name of a model")
-    say_which(model)
     return load(model)
 
 

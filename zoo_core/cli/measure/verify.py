@@ -5,11 +5,12 @@ import sys
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import print_json, print_table, say_which, table_options
+from zoo_core.cli.names import references_argument
+from zoo_core.cli.printing import print_json, print_table, table_options
 
 
 @click.command()
-@click.argument("references", nargs=-1)
+@references_argument("[REFERENCE…]")
 @hub_options
 @table_options
 def verify(references: tuple[str, ...], as_json: bool) -> None:
@@ -26,7 +27,6 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
         references = tuple(releases_here(registry))
     results = []
     for reference in references:
-        say_which(reference)
         try:
             located = locate(reference, registry, trust_verdict=False)
             model = load_located(located, reference, registry=registry)

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import say_which, talk
+from zoo_core.cli.names import references_argument
+from zoo_core.cli.printing import talk
 
 
 @click.command("bundle")
-@click.argument("references", metavar="REFERENCE…", nargs=-1, required=True)
+@references_argument(required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
 @click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")
 @click.option("--wheels", is_flag=True, help="With the installed packages as wheels; takes a network.")
@@ -20,8 +21,6 @@ def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels
     from zoo_core.weights.pull import matching
 
     names = matching(references)
-    for name in names:
-        say_which(name)
     contents = bundle(names, output, data=data, wheels=wheels)
     size = sum(entry.bytes for entry in contents.files.values())
     talk(f"'{output}': {len(contents.releases)} releases, {len(contents.files)} files, {size / 1e6:,.1f} MB")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import references_argument
 from zoo_core.cli.printing import print_json, print_table, table_options
 
 
@@ -20,7 +21,7 @@ class Finding(NamedTuple):
 
 
 @click.command()
-@click.argument("references", metavar="[REFERENCE…]", nargs=-1)
+@references_argument("[REFERENCE…]")
 @click.option("--offline", is_flag=True, help="As if the cable were out.")
 @hub_options
 @table_options

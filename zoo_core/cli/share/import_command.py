@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
+from zoo_core.cli.names import model_argument
 from zoo_core.cli.printing import as_reference, talk
 
 
 @click.command("import")
-@click.argument("model")
+@model_argument()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder: the release.")
 @click.option("--names", default="same", show_default=True, help="Whose names FILE has: torchvision, timm; same: ours.")

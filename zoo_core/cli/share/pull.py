@@ -6,11 +6,12 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import bytes_bar, print_json, print_table, say_which, table_options
+from zoo_core.cli.names import references_argument
+from zoo_core.cli.printing import bytes_bar, print_json, print_table, table_options
 
 
 @click.command()
-@click.argument("references", metavar="REFERENCE…", nargs=-1, required=True)
+@references_argument(required=True)
 @click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
 @hub_options
 @table_options
@@ -23,7 +24,6 @@ def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> Non
     results: list[dict[str, Any]] = []
     names = matching(references)
     for name in names:
-        say_which(name)
         with bytes_bar(name) as on_bytes:
             try:
                 found = pull_release(name, permissive_only=licence_policy == "permissive", on_bytes=on_bytes)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import say_which, talk
+from zoo_core.cli.names import reference_argument, say_which
+from zoo_core.cli.printing import talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.push import Plan
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("target", metavar="REPO")
 @click.option("--create", is_flag=True, help="Make the repository where there is none.")
 @click.option("--private", is_flag=True, help="With --create: only you and yours may see it.")
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--unmeasured", is_flag=True, help="Publish though the numbers cannot be measured here; the card says so."
 )
+@click.option("--licence", help="Of the weights, SPDX, where the release states none: Apache-2.0.")
+@click.option("--data-licence", help="Of the data it was trained on, where the release states none.")
 @click.option(
     "--update-manifest",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -41,6 +44,8 @@ def push(
     message: str | None,
     dry_run: bool,
     unmeasured: bool,
+    licence: str | None,
+    data_licence: str | None,
     update_manifest: Path | None,
     yes: bool,
 ) -> None:
@@ -62,7 +67,6 @@ def push(
             return click.confirm("Publish this?", err=True)
         return True
 
-    say_which(reference)
     say_which(target)
     talk(f"Checking '{reference}' in a fresh process …")
     done = push_release(
@@ -73,6 +77,8 @@ def push(
         create=create,
         message=message,
         unmeasured=unmeasured,
+        licence=licence,
+        data_licence=data_licence,
         confirm=confirm,
     )
     if not done.done or done.entry is None:

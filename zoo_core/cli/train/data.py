@@ -164,9 +164,9 @@ def show(
 
 
 def _draw(images: "Tensor", output: Path | None, each: Path | None, title: str, labels: list[str]) -> None:
-    from zoo_core.hub.atomic import check_new_folder
-    from zoo_core.interfaces.reading import to_pil
-    from zoo_core.pictures.grids import check_output, check_parent, save_grid, save_png
+    from zoo_core.hub.atomic import check_new_folder, check_output, check_parent
+    from zoo_core.pictures.grids import save_grid, save_png
+    from zoo_core.pictures.reading import to_pil
 
     if output is not None:
         check_output(output)

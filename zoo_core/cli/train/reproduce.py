@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import print_json, print_table, say_which, table_options, talk
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@click.argument("reference")
+@reference_argument()
 @click.option("--estimate", "only_estimate", is_flag=True, help="Only say how long it took, and will take here.")
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs, each with the next seed."
@@ -46,7 +47,6 @@ def reproduce_command(
     from zoo_core.training.progress import duration
     from zoo_core.training.reproduce import estimate, reproduce
 
-    say_which(reference)
     if only_estimate:
         found = estimate(reference, data_file=data_file, device=device)
         if as_json:

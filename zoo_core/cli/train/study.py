@@ -48,7 +48,7 @@ def study(
 
     values = read_assignments(assignments, kind)
     talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} min on one core)")
-    report = Report(output, registry=registry, run_one=lambda run: train_and_watch(run, test=False))
+    report = Report(output, registry=registry, run_one=train_and_watch)
     keep_freed_memory()
     report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
     if as_json:

@@ -1,24 +1,35 @@
 """zoo train"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
+from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
+
+if TYPE_CHECKING:
+    from zoo_core.releases.release import ReleaseConfig
+    from zoo_core.training.run import Run
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("--data", help="The data set; folder:PATH for images of your own. Some models need none.")
+@model_argument(required=False)
+@data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option("--per-class", type=click.IntRange(min=1), help="Learn from so many examples of each class only.")
+@reference_option("--from", "start", help="Start from these weights; MODEL may be left out then.")
+@click.option("--head", is_flag=True, help="With --from: a fresh last layer, for the classes of the data.")
+@click.option("--freeze", multiple=True, metavar="GLOB", help="With --from: parameters to keep: 'features.*'.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
 @click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option()
 @set_option
 @click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
 @click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
@@ -26,20 +37,25 @@ from zoo_core.cli.printing import as_reference, talk
 @click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
 @click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
-@click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Measure this too at the end: iwae_nll.")
+@click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
+@metric_option("Measure this too at the end: iwae_nll.")
+@click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
 @click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
 @click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@hub_options
 @click.pass_context
 def train(
     context: click.Context,
     /,
     model: str | None,
+    start: str | None,
+    freeze: tuple[str, ...],
     data: str | None,
     data_file: Path | None,
     output: Path | None,
@@ -57,31 +73,31 @@ def train(
 
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
     -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
+
+    From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
+    --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
-    from zoo_core.errors import UsageError, ZooError
-    from zoo_core.processes import emulates_bfloat16
+    from zoo_core.errors import UsageError
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
+    from zoo_core.training.starting import locate_parent, model_of
 
     registry = default_registry()
+    if start is not None and resume is None and model is None:
+        model = model_of(start, registry)
     if help_config:
         if model is None:
             raise UsageError("--help-config needs a model")
         offer = registry.model(model)
-        show_fields(registry.model_class(offer).Config, offer.spec.preset)
+        values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
+        show_fields(registry.model_class(offer).Config, values)
         return
     if resume is not None:
-        given = [
-            parameter.opts[0]
-            for parameter in context.command.params
-            if parameter.name not in (None, "resume")
-            and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
-        ]
-        if given:
+        if given := _given(context, but="resume"):
             raise UsageError(
                 f"--resume takes nothing else, and there is {', '.join(given)}",
                 "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
@@ -106,8 +122,12 @@ def train(
             images.insert(0, {"step": "resize", "size": size})
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
+        if arguments["metrics"] and not arguments["test"]:
+            raise UsageError("--metric and --no-test exclude each other")
         asked = RunArguments(
             model=model,
+            start=start,
+            freeze=list(freeze),
             data=data,
             epochs=epochs or (10.0 if arguments["steps"] is None else None),
             config=read_assignments(assignments, kind),
@@ -116,15 +136,53 @@ def train(
             **arguments,
         )
         run = Run.start(output, asked, registry, data_file=data_file, device=device)
-        if run.loop.precision == "bf16" and emulates_bfloat16(run.loop.device):
-            talk("This processor emulates bfloat16, slowly: --precision fp32 is faster.")
+        _say_start(run)
     keep_freed_memory()
-    release = train_and_watch(run)
+    _say_what_next(run, train_and_watch(run))
+
+
+def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
+    """After training: where the release is, and what it lacks.
+
+    Raises:
+        ZooError: a metric that was asked for could not be measured.
+    """
+    from zoo_core.errors import ZooError
+    from zoo_core.releases.licence import ways_to_state
+
     place = as_reference(run.folder)
     talk(f"'{run.folder}' is a release, with its curve in curve.png. Load it: zoo load {place}")
+    if missing := release.licence.missing:
+        ways = ways_to_state(release.licence, release.zoo.plugin)
+        talk(f"To publish it, state the licence of its {' and of its '.join(missing)} first. {ways}")
     measured = [entry.metric for entry in release.metrics]
-    if missing := [name for name in run.arguments.metrics if name not in measured]:
+    if run.arguments.test and (lacking := [name for name in run.arguments.metrics if name not in measured]):
         raise ZooError(
-            f"the release is whole, but without {', '.join(missing)}",
-            f"To see why: zoo eval {place} --metric {missing[0]}",
+            f"the release is whole, but without {', '.join(lacking)}",
+            f"To see why: zoo eval {place} --metric {lacking[0]}",
         )
+
+
+def _say_start(run: "Run") -> None:
+    """What training starts from, if not from scratch, and what follows from that."""
+    from zoo_core.releases.licence import UNKNOWN
+    from zoo_core.training.finishing import licence_of
+    from zoo_core.training.starting import describe
+
+    if run.parent is None:
+        return
+    talk(describe(run.model, run.parent, run.arguments))
+    if run.arguments.licence == UNKNOWN:
+        talk(f"The weights will have the licence of those, {licence_of(run).weights}; for another: --licence.")
+
+
+def _given(context: click.Context, *, but: str) -> list[str]:
+    """What stands on the command line beside the parameter `but`, as the user wrote it."""
+    return [
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name in context.params
+        and parameter.name != but
+        and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+    ]

@@ -6,18 +6,20 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.numbers import seed_option, temperature_option
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option("--keep-rows", type=click.IntRange(min=0), help="Only so many rows at the top are known.")
 @click.option("--mask", type=click.Path(dir_okay=False, path_type=Path), help="White is known; the image's size.")
 @click.option("-n", "--number", type=click.IntRange(1, 1000), default=8, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@seed_option()
+@temperature_option
 @input_option
 @device_option
 @hub_options
@@ -41,10 +43,11 @@ def complete(
     import torch
 
     from zoo_core.errors import UsageError
-    from zoo_core.interfaces.reading import open_picture
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.hub.atomic import check_output
+    from zoo_core.pictures.grids import save_grid
+    from zoo_core.pictures.reading import open_picture
 
-    check_output(output)
+    check_output(output, ".png")
     if keep_rows is not None and mask is not None:
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)

@@ -7,13 +7,14 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, talk
 
 BATCH = 32  # images at a time
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")
 @click.option(
@@ -34,14 +35,10 @@ def features(
     import torch
     from safetensors.torch import save
 
-    from zoo_core.errors import UsageError
-    from zoo_core.hub.atomic import write_atomically
+    from zoo_core.hub.atomic import check_output, write_atomically
     from zoo_core.inputs import input_batches
-    from zoo_core.pictures.grids import check_parent
 
-    if output.suffix != ".safetensors":
-        raise UsageError(f"'{output}' must end in .safetensors, for that is what is written")
-    check_parent(output)
+    check_output(output, ".safetensors")
     model, _ = load_for("FeatureExtractor", reference, device)
     parts: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():
@@ -49,7 +46,7 @@ def features(
             for layer, values in model.extract_features(inputs.x, list(layers)).items():
                 parts[layer].append(values.cpu())
     tensors = {layer: torch.cat(values).contiguous() for layer, values in parts.items()}
-    names = {"format": "pt", "files": json.dumps(images)}
-    write_atomically(output, save(tensors, metadata=names))
+    metadata = {"files": json.dumps(images)}  # one entry: of several the order is random, and so the bytes
+    write_atomically(output, save(tensors, metadata=metadata))
     shapes = ", ".join(f"{layer} {list(tensor.shape)}" for layer, tensor in tensors.items())
     talk(f"Wrote {output}: {shapes}.")

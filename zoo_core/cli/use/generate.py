@@ -5,18 +5,20 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.numbers import Finite, seed_option, temperature_option
 from zoo_core.cli.printing import device_option, json_option, print_json
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("prompt", default="")
 @click.option("--length", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many tokens.")
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@temperature_option
 @click.option("--top-k", type=click.IntRange(min=1), help="Only the so many likeliest tokens can come next.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Only the likeliest with this probability.")
+@click.option("--top-p", type=Finite(0, 1, min_open=True), help="Only the likeliest with this probability.")
 @click.option("--stop", metavar="TEXT", help="End before this text.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option()
 @with_option
 @json_option
 @device_option

@@ -5,18 +5,18 @@ from typing import Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, say_which, talk
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import json_option, print_json, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument(weights=False)
 @hub_options
 @json_option
 def info(reference: str, as_json: bool) -> None:
     """Everything about REFERENCE: data, model, loss, optimizer; paper, config, files, licences, numbers, recipe."""
     from zoo_core.catalogue.information import info as collect
 
-    say_which(reference)
     found = collect(reference)
     if as_json:
         print_json(found)
@@ -54,6 +54,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     for name, dependency in found.get("dependencies", {}).items():
         pinned = f"{dependency['reference']}, model.safetensors sha256 {dependency['model_sha256']}"
         lines.append(("needs", f"{name}: {pinned}"))
+    for number, ancestor in enumerate(found.get("ancestors", [])):
+        lines.append(("from" if number == 0 else "  from", _ancestor(ancestor)))
     for entry in found["metrics"]:
         protocol = entry["protocol"]
         error = f" ± {entry['stderr']:.2g}" if entry.get("stderr") is not None else ""
@@ -75,6 +77,17 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("file", f"{name}  {entry['bytes']:,} bytes  sha256 {entry['sha256']}"))
     lines += [("source", source) for source in found.get("sources", [found.get("source", "-")])]
     return lines
+
+
+def _ancestor(ancestor: dict[str, Any]) -> str:
+    parts = [ancestor["reference"]]
+    if ancestor["name"] != ancestor["reference"]:
+        parts[0] += f" ({ancestor['name']})"
+    if ancestor.get("new_head"):
+        parts.append("with a new head")
+    if ancestor.get("frozen"):
+        parts.append(f"frozen {' '.join(ancestor['frozen'])}")
+    return ", ".join([*parts, f"model.safetensors sha256 {ancestor['model_sha256']}"])
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -6,11 +6,12 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("first")
 @click.argument("last")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
@@ -29,10 +30,11 @@ def interpolate(
     """
     import torch
 
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.grids import save_grid
 
-    check_output(output)
+    check_output(output, ".png")
     model, name = load_for("Encoder", reference, device, "Decoder")
     with torch.no_grad():
         ends = open_inputs(model, [first, last], input_steps(steps)).x

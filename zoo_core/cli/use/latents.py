@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 if TYPE_CHECKING:
@@ -18,13 +20,13 @@ BATCH = 500
 
 
 @click.command()
-@click.argument("reference")
-@click.option("--data", "data_name", required=True, help="The data set whose codes are shown.")
+@reference_argument()
+@data_option("The data set whose codes are shown.", "data_name", required=True)
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="validation", show_default=True)
 @click.option("-n", "--number", type=click.IntRange(2, 100_000), default=5000, show_default=True, help="At most.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of which examples are shown.")
+@seed_option("Of which examples are shown.")
 @device_option
 @hub_options
 def latents(
@@ -47,12 +49,12 @@ def latents(
     from zoo_core.cli.loading import load_for
     from zoo_core.discovery.registry import default_registry, normalise
     from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import check_output
     from zoo_core.interfaces.capabilities import Decoder
     from zoo_core.measuring.evaluation import check_fields
-    from zoo_core.pictures.grids import check_output
     from zoo_core.pictures.plots import save_code_map
 
-    check_output(output)
+    check_output(output, ".png")
     data = default_registry().open_dataset(normalise(data_name), data_file)
     shown = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:number]
     model, name = load_for("Encoder", reference, device)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import bytes_bar, device_option, json_option, print_json, say_which
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import bytes_bar, device_option, json_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ EXAMPLES = {
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @device_option
 @click.option("--dtype", help="float32, bfloat16, …; by default as stored; halves as float32.")
 @click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with so many outputs.")
@@ -45,7 +46,6 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     from zoo_core.weights.loading import load_located
     from zoo_core.weights.sources import locate
 
-    say_which(reference)
     registry = default_registry()
     with bytes_bar("fetching") as on_bytes:
         located = locate(reference, registry, unfinished=True, on_bytes=on_bytes)

@@ -1,5 +1,6 @@
 """zoo predict"""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,26 +8,30 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, say_unused
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.numbers import Finite, seed_option
 from zoo_core.cli.printing import device_option, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+PNG = ".png"
+BOX = ("xmin", "ymin", "xmax", "ymax")
 Answer = dict[str, Any]  # what a model says of an example, as --json prints it
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="So many classes an example.")
-@click.option("--threshold", type=float, default=0.5, show_default=True, help="The lowest score of an object.")
-@click.option("--samples", type=click.IntRange(min=1), default=1, help="So many functions of an uncertain model.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of these functions.")
+@click.option("--top", type=click.IntRange(min=1), help="So many classes of an example; by default 5.")
+@click.option("--threshold", type=Finite(), help="The lowest score of an object; by default 0.5.")
+@click.option("--samples", type=click.IntRange(min=1), help="So many functions of an uncertain model; by default 1.")
+@seed_option("Of these functions.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A PNG of the images, labelled; for rows and texts, a .csv or .jsonl.",
+    help="A .csv or .jsonl of the answers; for images also a .png, which shows them.",
 )
 @table_options
 @input_option
@@ -35,9 +40,9 @@ Answer = dict[str, Any]  # what a model says of an example, as --json prints it
 def predict(
     reference: str,
     examples: tuple[str, ...],
-    top: int,
-    threshold: float,
-    samples: int,
+    top: int | None,
+    threshold: float | None,
+    samples: int | None,
     seed: int,
     output: Path | None,
     steps: tuple[str, ...],
@@ -53,16 +58,19 @@ def predict(
     Images may have any size: where the model's own preprocessing does not make it fit, the short side is resized, and
     the middle is cut out.
     """
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import input_batches, input_kind
-    from zoo_core.measuring.prediction import PREDICTORS, Options, legend_of
+    from zoo_core.measuring.prediction import PREDICTORS, legend_of, options_for
     from zoo_core.measuring.prediction import predict as ask
+    from zoo_core.tables import SUFFIXES
 
     if output is not None:
-        _check_output(output)
+        check_output(output, PNG, *SUFFIXES)
     model, name = load_for(PREDICTORS, reference, device, takes=("image", "row", "text"))
-    if output is not None:
-        _check_output(output, input_kind(model))
-    options = Options(top, threshold, samples, seed, pictures=output is not None)
+    if output is not None and input_kind(model) != "image":
+        check_output(output, *SUFFIXES)
+    pictures_too = output is not None and output.suffix.lower() == PNG
+    options = options_for(model, seed=seed, pictures=pictures_too, top=top, threshold=threshold, samples=samples)
     answers: list[Answer] = []
     pictures: list[Tensor] = []
     for inputs in input_batches(model, examples, input_steps(steps)):
@@ -74,8 +82,8 @@ def predict(
         print_json(answers)
     else:
         lines = [line for answer in answers for line in _lines(answer)]
-        widest = max(lines, key=lambda line: len(line))
-        print_table(list(widest), [list(line.values()) for line in lines])
+        columns = list(dict.fromkeys(name for line in lines for name in line))
+        print_table(columns, [[line.get(name, "") for name in columns] for line in lines])
         if "unit" in answers[0]:
             talk(f"The uncertainty is in {answers[0]['unit']}.")
     if output is not None:
@@ -83,18 +91,23 @@ def predict(
         talk(f"Wrote {output}.")
 
 
-def _flat(answer: Answer) -> dict[str, float | str]:
-    """An answer as the row of a table."""
+def _rows(answer: Answer) -> list[dict[str, float | str]]:
+    """An answer as rows of a table: one, or of objects one each."""
+    kind, example = next(iter(answer.items()))
+    if "objects" in answer:
+        return [
+            {kind: example, "class": one["class"], "score": one["score"], **dict(zip(BOX, one["box"], strict=True))}
+            for one in answer["objects"]
+        ]
     row: dict[str, float | str] = {}
     for key, value in answer.items():
         if key == "classes":
-            for k, one in enumerate(value, 1):
-                row |= {f"{what}_{k}": one[what] for what in ("class", "probability")}
+            row |= {f"{what}_{k}": said for k, one in enumerate(value, 1) for what, said in one.items()}
         elif isinstance(value, dict):
             row |= {name if key == "prediction" else f"{name}_{key}": number for name, number in value.items()}
         elif key != "unit":
             row[key] = value
-    return row
+    return [row]
 
 
 def _lines(answer: Answer) -> list[dict[str, str]]:
@@ -111,31 +124,26 @@ def _lines(answer: Answer) -> list[dict[str, str]]:
         ]
         return [{kind: example} | line for line in found or [{"class": "-", "score": "-", "box": "-"}]]
     best = {f"#{k}": "{} {:.3f}".format(*one.values()) for k, one in enumerate(answer.get("classes", ()), 1)}
-    rest = list(_flat({key: value for key, value in answer.items() if key != "classes"}).items())[1:]
+    (row,) = _rows({key: value for key, value in answer.items() if key != "classes"})
+    rest = list(row.items())[1:]
     others = {name: value if isinstance(value, str) else f"{value:.6g}" for name, value in rest}
     return [{kind: example, **best, **others}]
 
 
-def _check_output(output: Path, kind: str | None = None) -> None:
-    """Raise where the answers could not be written; before the model is loaded its kind of examples is not known."""
-    from zoo_core.pictures.grids import check_output
-    from zoo_core.tables import SUFFIXES, check_table_output
-
-    is_table = output.suffix.lower() in SUFFIXES if kind is None else kind != "image"
-    (check_table_output if is_table else check_output)(output)
-
-
 def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: str) -> None:
+    """The pictures as a PNG; or the answers, of JSON lines one a line as --json prints it, of CSV one a row."""
     from zoo_core.hub.atomic import write_atomically
     from zoo_core.pictures.grids import save_grid
     from zoo_core.tables import table_text
 
-    if pictures:
+    if output.suffix.lower() == PNG:
         save_grid(pictures, output, title=name, labels=[*map(_label, answers), ""][: len(pictures)])
+    elif output.suffix.lower() == ".jsonl":
+        write_atomically(output, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
     else:
-        rows = [_flat(answer) for answer in answers]
-        text = table_text([list(row.values()) for row in rows], list(rows[0]), suffix=output.suffix)
-        write_atomically(output, text)
+        rows = [row for answer in answers for row in _rows(answer)]
+        columns = list(dict.fromkeys(column for row in rows for column in row)) or ["image", "class", "score", *BOX]
+        write_atomically(output, table_text([[row.get(column, "") for column in columns] for row in rows], columns))
 
 
 def _label(answer: Answer) -> str:

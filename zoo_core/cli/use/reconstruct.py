@@ -6,11 +6,12 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, talk
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @input_option
@@ -20,10 +21,11 @@ def reconstruct(reference: str, images: tuple[str, ...], output: Path, steps: tu
     """Show IMAGES above their reconstructions by REFERENCE, with the squared error per pixel, in one PNG."""
     import torch
 
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.grids import save_grid
 
-    check_output(output)
+    check_output(output, ".png")
     model, name = load_for("Reconstructor", reference, device)
     with torch.no_grad():
         x = open_inputs(model, images, input_steps(steps)).x

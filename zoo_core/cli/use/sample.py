@@ -8,6 +8,8 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.numbers import seed_option, temperature_option
 from zoo_core.cli.printing import device_option, progress_bar, talk
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True)
 @click.option(
     "-o",
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     help="A PNG of all images; of rows of numbers, a .csv or .jsonl, by default CSV on stdout.",
 )
 @click.option("--each", type=click.Path(file_okay=False, path_type=Path), help="A new folder, a PNG of each: 0.png, …")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: safer, above: wilder.")
+@seed_option()
+@temperature_option
 @with_option
 @device_option
 @hub_options
@@ -69,14 +71,11 @@ def sample(
 
 def _check_outputs(output: Path | None, each: Path | None) -> None:
     """What can be told of the outputs before the model is loaded."""
-    from zoo_core.hub.atomic import check_new_folder
-    from zoo_core.pictures.grids import check_output, check_parent
+    from zoo_core.hub.atomic import check_new_folder, check_output, check_parent
     from zoo_core.tables import SUFFIXES
 
-    if output is not None and output.suffix.lower() in SUFFIXES:
-        check_parent(output)
-    elif output is not None:
-        check_output(output)
+    if output is not None:
+        check_output(output, ".png", *SUFFIXES)
     if each is not None:
         check_new_folder(each)
         check_parent(each)
@@ -85,20 +84,20 @@ def _check_outputs(output: Path | None, each: Path | None) -> None:
 def _check_kind(images: bool, output: Path | None, each: Path | None) -> None:
     """Whether the outputs can hold what the model draws."""
     from zoo_core.errors import UsageError
-    from zoo_core.pictures.grids import check_output
-    from zoo_core.tables import check_table_output
+    from zoo_core.hub.atomic import check_output
+    from zoo_core.tables import SUFFIXES
 
     if images and output is None and each is None:
         raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
     if not images and each is not None:
         raise UsageError("--each is for images, and this model draws rows of numbers", "Give -o FILE.csv.")
     if output is not None:
-        (check_output if images else check_table_output)(output)
+        check_output(output, *([".png"] if images else SUFFIXES))
 
 
 def _write_images(images: "Tensor", output: Path | None, each: Path | None, title: str) -> None:
-    from zoo_core.interfaces.reading import to_pil
     from zoo_core.pictures.grids import save_grid, save_png
+    from zoo_core.pictures.reading import to_pil
 
     if output is not None:
         save_grid(images, output, title=title)

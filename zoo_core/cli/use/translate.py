@@ -8,6 +8,7 @@ import click
 from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
+from zoo_core.cli.names import reference_argument
 from zoo_core.cli.printing import device_option, json_option, print_json, talk
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
 @click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG, for images.")
@@ -41,11 +42,11 @@ def translate(
     A TEXT may be a file, with one text a line, or "-" for the standard input.
     """
     from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import read_texts
-    from zoo_core.pictures.grids import check_output
 
     if output is not None:
-        check_output(output)
+        check_output(output, ".png")
     model, name = load_for(("Translator", "ImageTranslator"), reference, device, takes=None)
     conditions = read_conditions(told, model, reference)
     if "Translator" in model.capabilities:

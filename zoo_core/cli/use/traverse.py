@@ -7,6 +7,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.numbers import Finite
 from zoo_core.cli.printing import device_option, talk
 
 if TYPE_CHECKING:
@@ -16,12 +18,12 @@ MOST = 8  # rows where no unit is named
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.argument("image")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option("--unit", "units", multiple=True, type=click.IntRange(0), help=f"By default the {MOST} that change most.")
 @click.option("--steps", "number", type=click.IntRange(2, 100), default=9, show_default=True, help="Images of each.")
-@click.option("--span", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Either way.")
+@click.option("--span", type=Finite(min=0, min_open=True), default=3.0, show_default=True, help="Either way.")
 @input_option
 @device_option
 @hub_options
@@ -42,10 +44,11 @@ def traverse(
     import torch
 
     from zoo_core.errors import UsageError
+    from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import open_inputs
-    from zoo_core.pictures.grids import check_output, save_grid
+    from zoo_core.pictures.grids import save_grid
 
-    check_output(output)
+    check_output(output, ".png")
     model, name = load_for("Encoder", reference, device, "Decoder")
     values = torch.linspace(-span, span, number)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What people have, as a model takes it: image files, pictures, arrays, texts, numbers."""
+"""Pictures of people, as a model takes them: image files, pictures of pillow, arrays."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def open_picture(
         window = _middle(picture.size, size)
         picture, alpha = (part.resize(size, Image.Resampling.BILINEAR, box=window) for part in (picture, alpha))
     batch, fields = _batch_of(picture, alpha, _channels(field), model.subject)
-    x = _like(model, _through_steps(batch[model.subject], model, field))
+    x = to_model(model, _through_steps(batch[model.subject], model, field))
     shown, _ = _through(batch, fields, [step for step in _steps(model) if step.moves])
     before, after = (values["frame"].view(2, 2) for values in (batch, shown))  # two corners of a box
     scale = (before[1] - before[0]) / (after[1] - after[0])
@@ -136,6 +136,12 @@ def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, floa
     return left, top, min(left + scale * wanted[0], size[0]), min(top + scale * wanted[1], size[1])
 
 
+def to_model(model: Model, values: Tensor) -> Tensor:
+    """Values on the model's device, and floats with as many bits as it computes with."""
+    floats = (tensor.dtype for tensor in model.parameters() if tensor.is_floating_point())
+    return values.to(model.device, next(floats, values.dtype) if values.is_floating_point() else None)
+
+
 def image_field(model: Model) -> Field:
     """What the model's images are like.
 
@@ -148,49 +154,18 @@ def image_field(model: Model) -> Field:
     return field
 
 
-def prepare(model: Model, x: Any) -> Any:
-    """See `Model.prepare`."""
-    field = model.signature()[model.subject]
-    if field.kind == "image":
-        prepared = _images(model, field, x)
-    elif field.kind in ("text", "tokens") and not isinstance(x, (Tensor, np.ndarray)):
-        name = model.subject if field.kind == "text" else "text"
-        prepared = model.preprocess({name: [x] if isinstance(x, str) else list(x)})
-    else:
-        prepared = model.preprocess({model.subject: _numbers(field, x)})
-    if model.subject not in prepared:
-        raise UsageError(f"this model takes {field.kind}, and its preprocessing makes none of {', '.join(prepared)}")
-    moved = {name: _like(model, value) if isinstance(value, Tensor) else value for name, value in prepared.items()}
-    return model.subject_of(moved)
-
-
-def _like(model: Model, values: Tensor) -> Tensor:
-    """On the model's device, and floats with as many bits as it computes with."""
-    floats = (tensor.dtype for tensor in model.parameters() if tensor.is_floating_point())
-    return values.to(model.device, next(floats, values.dtype) if values.is_floating_point() else None)
-
-
-def _numbers(field: Field, x: Any) -> Tensor:
-    """Numbers of any kind as a batch of the field, [B, *shape]; a single example becomes a batch of one."""
-    try:
-        values = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x)).to(getattr(torch, field.dtype))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"these are no numbers that a model could take: {error}") from None
-    batch = values[None] if values.ndim == len(field.shape) else values
-    if not field.fits(Field(kind=field.kind, shape=tuple(batch.shape[1:]))):
-        raise UsageError(f"the model takes {_sizes(field.shape)} for an example, and this is {_sizes(values.shape)}")
-    return batch
-
-
-def _images(model: Model, field: Field, x: Any) -> dict[str, Any]:
-    """A preprocessed batch of images, of whatever `Model.prepare` takes."""
+def prepare_pictures(model: Model, x: Any) -> Tensor:
+    """A preprocessed batch of images, [B, C, H, W], of whatever `Model.prepare` takes."""
+    field = image_field(model)
     if isinstance(x, (list, tuple)):
         if not x:
             raise UsageError("there is no picture to prepare")
-        parts = [_images(model, field, one) for one in x]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        parts = [prepare_pictures(model, one) for one in x]
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise UsageError("the pictures differ in size", "Prepare them one at a time.")
+        return torch.cat(parts)
     if isinstance(x, (str, os.PathLike)):
-        return {model.subject: open_picture(Path(x), model).x}
+        return open_picture(Path(x), model).x
     channels = _channels(field)
     if isinstance(x, Image.Image):
         picture = x
@@ -199,13 +174,13 @@ def _images(model: Model, field: Field, x: Any) -> dict[str, Any]:
         if values.numel() and not (values.amin() >= 0 and values.amax() <= 1):  # also where it is NaN
             raise UsageError("pictures hold floats from 0 to 1, or integers from 0 to 255, and these lie outside")
         if values.shape[1] == channels and _preprocessing_fits(model, field, tuple(values.shape[1:])):
-            return {model.subject: _through_steps(values, model, field)}
+            return to_model(model, _through_steps(values, model, field))
         if len(values) != 1:
-            return _images(model, field, list(values))
+            return prepare_pictures(model, list(values))
         picture = to_pil(values[0])
     else:
         raise UsageError(f"a picture is a path, a PIL picture, an array or a tensor, and no {type(x).__name__}")
-    return {model.subject: open_picture(picture, model).x}
+    return open_picture(picture, model).x
 
 
 def batch_of_pictures(x: Pictures) -> Tensor:
@@ -215,7 +190,7 @@ def batch_of_pictures(x: Pictures) -> Tensor:
             x = x[..., None]
         if x.ndim not in (3, 4) or x.shape[-1] not in (1, 3, 4):
             raise UsageError(
-                f"an array is [H, W], [H, W, C] or [N, H, W, C], with 1, 3 or 4 channels: not {_sizes(x.shape)}",
+                f"an array is [H, W], [H, W, C] or [N, H, W, C], with 1, 3 or 4 channels: not {sizes_text(x.shape)}",
                 "Of N grey pictures take x[..., None]; of channels first, a tensor.",
             )
         x = torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, -3)
@@ -224,7 +199,8 @@ def batch_of_pictures(x: Pictures) -> Tensor:
     batch = x[None] if x.ndim == 3 else x
     if batch.ndim != 4 or batch.shape[1] not in (1, 3, 4):
         raise UsageError(
-            f"a tensor of pictures is [H, W], [C, H, W] or [B, C, H, W] with 1, 3 or 4 channels, not {_sizes(x.shape)}"
+            "a tensor of pictures is [H, W], [C, H, W] or [B, C, H, W], with 1, 3 or 4 channels: "
+            f"not {sizes_text(x.shape)}"
         )
     return batch.float() if batch.is_floating_point() or batch.dtype == torch.bool else batch.float() / 255
 
@@ -235,7 +211,8 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
 
 
-def _sizes(shape: Sequence[int | None]) -> str:
+def sizes_text(shape: Sequence[int | None]) -> str:
+    """A shape as errors say it: [3, any, any]."""
     return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
 
 

@@ -1,0 +1,54 @@
+"""What is measured: which examples of a split, and how a model gets them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_core.interfaces.batches import packed_fields, part_of
+from zoo_core.interfaces.dataset import Dataset, Episodes
+from zoo_core.interfaces.model import Model
+from zoo_core.interfaces.step import evaluation_generator
+
+BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
+
+
+def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
+    """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
+    for many splits are sorted by class."""
+    if n >= data.size(split):
+        return torch.arange(data.size(split))
+    return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
+
+
+def evaluation_batches(
+    model: Model, data: Dataset, split: str, size: int, batch: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
+    split as "index" [B].
+
+    `batch` is how many at a time, by default 100. What is drawn does not depend on it: where something is, examples are
+    prepared by the hundred and then cut, so that there are never more at a time.
+    """
+    batch = batch or BATCH
+    draws = type(model).draw_inputs is not Model.draw_inputs or any(s.evaluation_seed is not None for s in model.input)
+    packed = packed_fields({**data.features, **model.signature()})
+    for prepared in _prepared(model, data, split, size, BATCH if draws else batch):
+        n = len(prepared["index"])
+        if n <= batch:
+            yield prepared
+        else:
+            yield from (part_of(prepared, slice(i, min(i + batch, n)), packed) for i in range(0, n, batch))
+
+
+def _prepared(model: Model, data: Dataset, split: str, size: int, batch: int) -> Iterator[dict[str, Any]]:
+    """As `evaluation_batches`; what is drawn depends on `batch`."""
+    inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
+    stream = next(iter(model.streams(0.0)))
+    places = chosen_examples(data, split, size)
+    for indices, examples in zip(torch.split(places, batch), data.walk(split, places, batch), strict=True):
+        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
+            examples = model.preprocess(examples, data.features, generator=inputs)
+            examples |= model.draw_inputs(stream, len(indices), draws)
+        yield examples | {"index": indices}

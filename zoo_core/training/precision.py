@@ -1,0 +1,17 @@
+"""Which precision a run is trained in where nobody says: the model's own, but none that is slow on this processor."""
+
+from zoo_core.processes import Processes, emulates_bfloat16
+
+
+def precision_here(own: str, processes: Processes) -> tuple[str, str]:
+    """The precision for a model whose own one is `own` (fp32 or bf16), and a sentence for people that says why.
+
+    A model whose own is fp32 keeps it: bf16 would change its numbers, and might not suit it. Where one of many
+    processes emulates bf16, all take fp32, for the others would wait for it.
+    """
+    if own != "bf16":
+        return own, ""
+    if any(processes.gather(emulates_bfloat16(processes.device))):
+        why = "this processor only emulates bf16, the model's own precision, and is slower with it"
+        return "fp32", f"Training in fp32: {why} (--precision bf16 overrules)."
+    return "bf16", "Training in bf16: it is the model's own precision, and fast here (--precision fp32 overrules)."
