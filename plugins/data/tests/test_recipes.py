@@ -61,7 +61,7 @@ def test_what_the_list_says_is_what_a_data_set_holds(name):
 
 
 @needs_mirror
-@pytest.mark.parametrize("name", [*MADE, "sprites", "avatars"])
+@pytest.mark.parametrize("name", [*MADE, "avatars"])
 def test_what_is_made_has_the_pinned_digests_in_the_mirror_too(name):
     data = zoo_core.dataset(name)
     for split in data.splits:
@@ -183,9 +183,8 @@ def test_the_halves_of_emoji_share_no_name_and_the_pairs_of_avatars_differ_in_wh
     assert one.sum() == 10  # five colours of hair, with and without glasses
     for field in ("skin", "mouth", "beard", "background"):
         assert len(avatars[field][one].unique()) == 1
-    assert (
-        len({(int(a), int(b)) for a, b in zip(avatars["hair_color"][one], avatars["glasses"][one], strict=True)}) == 10
-    )
+    told = zip(avatars["hair_color"][one].tolist(), avatars["glasses"][one].tolist(), strict=True)
+    assert len(set(told)) == 10
 
 
 def test_texts_come_out_of_the_cache_as_they_went_in(tmp_path, monkeypatch):

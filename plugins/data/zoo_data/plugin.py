@@ -243,6 +243,8 @@ def zoo_datasets() -> list[DatasetSpec]:
                 "caption": "text",
             },
             files=("sprites/train.parquet", "sprites/test.parquet"),
+            packages=packages("sprites"),
+            recipe="zoo_data.recipes.sprites:make",
         ),
         DatasetSpec(
             name="avatars",
