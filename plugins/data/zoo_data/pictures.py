@@ -10,9 +10,9 @@ letters: A to J from 1,063 fonts, 28x28, after the recipe of notMNIST; no family
 stamps: things, most of them cut out of photographs, 96x96 on white, with captions of people in three languages.
 photos: 118 photographs and 8 paintings by van Gogh, the middle of each at 256x256, with author and licence of each.
 
-Test is what the recipe makes it, from a hash of a stable key (of sprites, a list of names). Validation is a tenth of the
-rest by such a hash, so that what belongs together (a family of fonts, sprites of one name) is never in both. The files
-are sorted, so each split is permuted with seed 0.
+Test is what the recipe makes it, from a hash of a stable key (of sprites, a list of names). Validation is a tenth of
+the rest by such a hash, so that what belongs together (a family of fonts, sprites of one name) is never in both.
+The files are sorted, so each split is permuted with seed 0.
 
 Found in a mirror (datasets/NAME/….parquet); `zoo data get NAME` makes them, but for avatars: see README.md.
 """
