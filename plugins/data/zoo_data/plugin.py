@@ -118,6 +118,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             source="a folder of Parquet files",
             licence="NOASSERTION",
             splits=_SPLITS,
+            fields={"image": "[C, H, W], 256 levels", "label": "of files with a column of labels"},
         ),
         DatasetSpec(
             name="wine",
