@@ -67,8 +67,8 @@ class WhyNotAnAutoencoder(Study, kw_only=True):
                 ax.set(title=name, aspect="equal")
         report.say(
             f"Latents of {len(x):,} images, of the VAE drawn from q(z|x): the smallest and the largest standard "
-            "deviation of a number, and the unbiased MMD^2 between the latents and samples of N(0, I). The last row are "
-            "other samples of N(0, I): what chance makes of zero."
+            "deviation of a number, and the unbiased MMD^2 between the latents and samples of N(0, I). The last row is "
+            "of other samples of N(0, I): what chance makes of zero."
         )
         report.table(["latents", "smallest deviation", "largest", "MMD^2 to N(0, I)"], rows)
 
