@@ -35,7 +35,8 @@ def python_of(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def test_the_python_of_the_readme_runs() -> None:
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     pages = python_of("README.md")
     assert len(pages) == 1
     torch.manual_seed(0)
@@ -43,6 +44,8 @@ def test_the_python_of_the_readme_runs() -> None:
     exec(pages[0], names)
     assert names["images"].shape == (16, 1, 28, 28)
     assert names["nats"].shape == (16,) and (names["nats"] > 0).all()
+    assert names["batch"]["image"].shape == (3, 1, 8, 8) and names["classes"].shape == (1,)
+    assert zoo_core.load("./runs/mlp").load_report is not None
 
 
 @pytest.fixture
@@ -76,12 +79,17 @@ def test_the_models_of_contributing_train(
         licence="CC0-1.0",
         splits=("train", "validation", "test"),
     )
-    models = [*plugin.zoo_models(), gan, whitening]
+    slow = ModelSpec(
+        name="slow-coin", target="zoo_coins.trained:SlowCoin", summary="no decay", capabilities=("Density",)
+    )
+    models = [*plugin.zoo_models(), gan, whitening, slow]
     coins = hand_made("coins", "zoo-toy", zoo_models=models, zoo_datasets=[tosses])
     known = Registry([*registry.plugins, coins])
     steps = [{"step": "binarize", "mode": "threshold"}]
     model = zoo_core.train("coin", data="digits", input=steps, steps=2, output=tmp_path / "coin", registry=known).model
     assert model.log_prob(model.sample(3)).shape == (3,)
+    trained = zoo_core.train("slow-coin", data="digits", input=steps, steps=2, output=tmp_path / "s", registry=known)
+    assert "adamw" in trained.release.training["optimizer"]
     trained = zoo_core.train("gan", data="digits", steps=2, output=tmp_path / "gan", registry=known)
     assert trained.release.training["optimizer"].count("lr 0.0002") == 2
     trained = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
