@@ -75,7 +75,7 @@ def train(
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
-    -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
+    -m zoo_core train …, or accelerate launch; --batch is what all of them take together.
 
     From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
     --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
