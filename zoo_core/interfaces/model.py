@@ -76,7 +76,7 @@ class Model(nn.Module):
     augmentation: ClassVar[tuple[str, ...]] = ()
     posthoc_split: ClassVar[str] = "train"
     cpu_threads: ClassVar[int | None] = None
-    key_maps: ClassVar[Mapping[str, KeyMap]] = {}
+    key_maps: Mapping[str, KeyMap] = {}
 
     def __init__(self, config: Record) -> None:
         super().__init__()
