@@ -53,6 +53,7 @@ class VAE(ImageCodes):
     only known from below."""
 
     Config = VAEConfig
+    config: VAEConfig
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 

@@ -68,6 +68,7 @@ class WAEMMD(MatchedCodes):
     """Algorithm 2."""
 
     Config = WAEMMDConfig
+    config: WAEMMDConfig
     batch = 256  # the more images, the better is the distance known
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
@@ -92,6 +93,7 @@ class WAEGAN(MatchedCodes):
     """Algorithm 1."""
 
     Config = WAEGANConfig
+    config: WAEGANConfig
 
     def __init__(self, config: WAEGANConfig) -> None:
         super().__init__(config)

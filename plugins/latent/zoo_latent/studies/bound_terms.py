@@ -31,7 +31,9 @@ class BoundTerms(NamedTuple):
 def images_of(model: Model, data: Dataset, split: str, n: int, seed: int) -> Tensor:
     """At most n images of a split, drawn with the seed and preprocessed, [N, C, H, W]."""
     chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:n]
-    return model.preprocess(data.batch(split, chosen), generator=torch.Generator().manual_seed(seed))["image"]
+    batch = model.preprocess(data.batch(split, chosen), generator=torch.Generator().manual_seed(seed))
+    images: Tensor = batch["image"]
+    return images
 
 
 @torch.no_grad()
