@@ -37,6 +37,10 @@ class Classifier(Model):
         super().__init__(Record())
         self.network = network
 
+    def signature(self) -> dict[str, Field]:
+        image = Field(kind="image", shape=(None, None, None), range=(0.0, 1.0))
+        return {"image": image, "label": Field(kind="label", dtype="int64")}
+
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"x": Stream(batch=BATCH)}
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,8 @@ from PIL import Image
 
 import zoo_core
 from zoo_core.cli.assignments import read_assignments, show_fields
+from zoo_core.cli.main import SECTIONS
+from zoo_core.cli.main import zoo as zoo_group
 from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UnknownName, UsageError
 from zoo_core.hub.integrity import sha256_of
@@ -118,7 +122,7 @@ MISTAKES = [
     Bad("train --resume absent", 2, ("'absent' is not a training run: the folder does not exist",)),
     Bad("train --resume full", 2, ("'full' is not a training run: it has no run.json",)),
     Bad("train --resume full --lr 0.1", 2, ("--resume takes nothing else", "lr")),
-    Bad("train toy --resume full", 2, ("--resume takes nothing else", "model")),
+    Bad("train toy --resume full", 2, ("--resume takes nothing else", "MODEL")),
     Bad("train --help-config", 2, ("--help-config needs a model",)),
     Bad("train toyy --help-config", 2, ("no model named 'toyy'",)),
 ]
@@ -655,3 +659,14 @@ def test_no_word_breaks_at_a_narrow_terminal(columns: int, monkeypatch: pytest.M
     assert all(len(line) <= columns for line in out.splitlines())
     assert ("Left out" in err) == (columns < 100)
     assert ("binarized-mnist" in out) == (columns >= 100)
+
+
+@pytest.mark.parametrize("name", [*SECTIONS["Use models"], "score"])
+def test_the_help_ends_with_examples_that_the_command_takes(name: str, zoo: Zoo) -> None:
+    lines = [line.strip() for line in zoo(name, "--help").out.partition("Examples:\n")[2].splitlines()]
+    assert len(lines) >= 2 and len(set(lines)) == len(lines)
+    command = zoo_group.get_command(click.Context(zoo_group), name)
+    assert command is not None
+    for line in lines:
+        _, _, arguments = line.rpartition(f"zoo {name}")
+        command.make_context(name, shlex.split(arguments))

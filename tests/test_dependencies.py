@@ -364,3 +364,9 @@ def test_weights_that_must_be_free_depend_on_free_ones(
     pull(str(probe), registry=registry)
     with pytest.raises(WeightsError, match=r"CC-BY-NC-4\.0, which is not permissive"):
         pull(str(probe), registry=registry, permissive_only=True)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_an_exported_probe_holds_its_backbone(probe: Path, registry: Registry, tmp_path: Path, suffix: str) -> None:
+    done = zoo_core.export(str(probe), tmp_path / f"probe{suffix}", registry=registry)  # compares it with the release
+    assert done.method == "logits" and done.path.stat().st_size > (probe / "model.safetensors").stat().st_size

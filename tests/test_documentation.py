@@ -68,7 +68,16 @@ def test_the_models_of_contributing_train(
 
     gan = ModelSpec(name="gan", target="zoo_coins.gan:Gan", summary="two objectives")
     whitening = ModelSpec(name="whitening", target="zoo_coins.whitening:Whitening", summary="from its own samples")
-    coins = hand_made("coins", "zoo-toy", zoo_models=[*plugin.zoo_models(), gan, whitening])
+    tosses = DatasetSpec(
+        name="tosses",
+        target="zoo_coins.tosses:Tosses",
+        summary="100 million",
+        source="seeds",
+        licence="CC0-1.0",
+        splits=("train", "validation", "test"),
+    )
+    models = [*plugin.zoo_models(), gan, whitening]
+    coins = hand_made("coins", "zoo-toy", zoo_models=models, zoo_datasets=[tosses])
     known = Registry([*registry.plugins, coins])
     steps = [{"step": "binarize", "mode": "threshold"}]
     model = zoo_core.train("coin", data="digits", input=steps, steps=2, output=tmp_path / "coin", registry=known).model
@@ -77,6 +86,8 @@ def test_the_models_of_contributing_train(
     assert trained.release.training["optimizer"].count("lr 0.0002") == 2
     trained = zoo_core.train("whitening", steps=2, output=tmp_path / "whitening", registry=known)
     assert trained.release.training["data"] == "none"
+    trained = zoo_core.train("coin", data="tosses", steps=2, output=tmp_path / "tosses", registry=known)
+    assert {(entry.protocol.dataset, entry.protocol.n) for entry in trained.metrics} == {("tosses", 1000)}
 
 
 def test_the_purses_of_contributing_are_learned_and_only_the_known_ones_measured(

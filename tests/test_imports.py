@@ -35,7 +35,7 @@ def floor(module: str) -> int:
         "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "tables": 2,
         "torch_state": 2, "notebook": 2, "progress": 2, "inputs": 3,
         "datasets": 3, "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
-        "measuring": 4,
+        "measuring": 4, "exporting": 4,
         "training": 5, "publishing": 5, "testing": 5,
         "cli": 6, "command_line": 6, "__main__": 6,
     }[module.split(".")[1]]  # fmt: skip
@@ -152,6 +152,7 @@ except SystemExit as done:
         ["list"],
         ["list", "--sort", "nll", "--json"],
         ["info", "pixelrnn"],
+        ["code", "nade", "--all"],
         ["plugins"],
         ["plugins", "--commands"],
         ["data"],

@@ -335,8 +335,8 @@ def test_a_run_measures_by_as_many_as_it_is_told_and_its_recipe_says_so(
     measured = [size for size in sizes if size > 4]  # without the golden examples
     assert measured == [60, 20, 5, 20, 20, 20, 20, 20, 20, 10]
     recipe = read_release(tmp_path / "run").recipe
-    assert recipe is not None and "--eval-batch 20" in recipe
-    assert read_command(recipe).eval_batch == 20 and read_command(recipe).command() == recipe
+    assert recipe is not None and recipe.eval_batch == 20
+    assert "--eval-batch 20" in recipe.command() and read_command(recipe.command()) == recipe
 
 
 WATCHED = """

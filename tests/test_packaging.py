@@ -91,7 +91,7 @@ def test_constraints_pin_exact_versions_and_no_build_of_torch() -> None:
         requirement
         for folder in (ROOT, *PLUGINS)
         for table in [project(folder)["project"]]
-        for requirement in table["dependencies"]
+        for requirement in sum(table.get("optional-dependencies", {}).values(), table["dependencies"])
     ]
     developer = (ROOT / "requirements-dev.txt").read_text().splitlines()
     wanted += [line for line in developer if line and not line.startswith(("-", "#"))]

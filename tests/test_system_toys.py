@@ -3,6 +3,7 @@ published, loaded elsewhere, and packed for a room without network."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 
 import zoo_core
 from zoo_core.discovery.registry import Registry
+from zoo_core.errors import ZooError
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.model import Model
 from zoo_core.publishing.bundle import bundle, unbundle
@@ -68,6 +70,15 @@ SYSTEMS = {
     ),
     "an artifact": System("system-vocabulary", "toy-grey", CLASSIFIER, "logits"),
 }  # fmt: skip
+
+# Why a kind cannot be exported: a program takes tensors, of examples that lie one beside the other.
+NO_PROGRAM = {
+    "packed sequences": "more than a tensor",
+    "padded sequences": "records no output",
+    "boxes": "a list of images",
+    "text with a vocabulary .pt2": "cannot compute a batch of 1",  # torch's EmbeddingBag guards against it
+    "an artifact": "which steps it takes depends on the values",
+}
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,8 @@ def test_a_system_is_trained_resumed_measured_published_loaded_and_packed(
         found = zoo_core.evaluate(str(whole), registry=registry)
         assert {check.verdict for check in found.checks} == {"same"} and not found.failed
 
+    check_exported(whole, registry, kind)
+
     name = f"alice/{system.model}"
     push(str(whole), name, create=True, registry=registry)
     tensors = model.state_dict()
@@ -164,6 +177,16 @@ def test_a_system_is_trained_resumed_measured_published_loaded_and_packed(
     unbundle(tmp_path / "lab.tar", tmp_path / "lab")
     monkeypatch.setenv("ZOO_MIRROR", str(tmp_path / "lab"))
     check_same(zoo_core.load(f"hf:{name}", registry=registry), tensors, expected, cut)
+
+
+def check_exported(release: Path, registry: Registry, kind: str) -> None:
+    """To both formats, each of which is compared with what the release records; or refused, for that reason."""
+    for suffix in (".onnx", ".pt2"):
+        file = release.with_suffix(suffix)
+        refusal = NO_PROGRAM.get(kind) or NO_PROGRAM.get(f"{kind} {suffix}")
+        with pytest.raises(ZooError, match=refusal) if refusal else nullcontext():
+            zoo_core.export(str(release), file, registry=registry)
+        assert file.exists() == (refusal is None)
 
 
 def check_same(model: Model, tensors: Mapping[str, Any], expected: torch.Tensor | None, release: Path) -> None:

@@ -17,12 +17,12 @@ __all__ = [
     "AnyModel", "CapabilitySpec", "CommandSpec", "Condition", "DataError", "Dataset", "DatasetSpec", "Detections",
     "Field", "GeometricStep", "Group", "LargeDataset", "Loss", "Measurement", "Metric", "MetricSpec", "Model",
     "ModelSpec", "NotComparable", "Objective", "Optimizer", "Package", "Record", "RecordError", "Registry",
-    "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Uncertainty",
-    "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "cache_folder", "cached_tensors",
-    "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest", "estimate",
-    "evaluate", "find_data_file", "find_in_mirror", "hookimpl", "info", "is_offline", "labelled_images",
-    "linear_to_zero", "list_models", "listings", "load", "missing_data", "replacing", "reproduce", "show",
-    "summarise", "sync_folder", "to_device", "train", "write_atomically",
+    "Report", "Source", "Stage", "Step", "StepSpec", "Stream", "Study", "StudySpec", "TensorDataset", "Trained",
+    "Uncertainty", "UnknownName", "UsageError", "WeightsError", "ZooError", "able", "batches", "cache_folder",
+    "cached_tensors", "chosen_examples", "compare", "constant", "create", "dataset", "default_registry", "digest",
+    "estimate", "evaluate", "export", "file_sha256", "find_data_file", "find_in_mirror", "hookimpl", "info",
+    "is_offline", "labelled_images", "linear_to_zero", "list_models", "listings", "load", "missing_data",
+    "replacing", "reproduce", "show", "summarise", "sync_folder", "to_device", "train", "write_atomically",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry, dataset, default_registry
     from zoo_core.discovery.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, StepSpec, StudySpec
     from zoo_core.errors import DataError, NotComparable, RecordError, UnknownName, UsageError, WeightsError, ZooError
+    from zoo_core.exporting.export import export
     from zoo_core.hub.atomic import replacing, sync_folder, write_atomically
     from zoo_core.hub.cache import cache_folder, cached_tensors
     from zoo_core.hub.datafiles import find_data_file, find_in_mirror, is_offline, missing_data
+    from zoo_core.hub.integrity import file_sha256
     from zoo_core.hub.packages import Package
     from zoo_core.interfaces.any_model import AnyModel
-    from zoo_core.interfaces.batches import to_device
+    from zoo_core.interfaces.batches import batches, to_device
     from zoo_core.interfaces.capabilities import Detections, Uncertainty, able
     from zoo_core.interfaces.capability_table import CapabilitySpec
     from zoo_core.interfaces.conditions import Condition
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from zoo_core.steps.geometry import GeometricStep
     from zoo_core.training.reproduce import estimate, reproduce
     from zoo_core.training.study import Report, Study
-    from zoo_core.training.train import train
+    from zoo_core.training.train import Trained, train
     from zoo_core.weights.create import create
     from zoo_core.weights.loading import load
 
@@ -80,12 +82,14 @@ _HOME = {
     "zoo_core.errors": (
         "DataError", "NotComparable", "RecordError", "UnknownName", "UsageError", "WeightsError", "ZooError",
     ),
+    "zoo_core.exporting.export": ("export",),
     "zoo_core.hub.atomic": ("replacing", "sync_folder", "write_atomically"),
     "zoo_core.hub.cache": ("cache_folder", "cached_tensors"),
     "zoo_core.hub.datafiles": ("find_data_file", "find_in_mirror", "is_offline", "missing_data"),
+    "zoo_core.hub.integrity": ("file_sha256",),
     "zoo_core.hub.packages": ("Package",),
     "zoo_core.interfaces.any_model": ("AnyModel",),
-    "zoo_core.interfaces.batches": ("to_device",),
+    "zoo_core.interfaces.batches": ("batches", "to_device"),
     "zoo_core.interfaces.capabilities": ("Detections", "Uncertainty", "able"),
     "zoo_core.interfaces.capability_table": ("CapabilitySpec",),
     "zoo_core.interfaces.conditions": ("Condition",),
@@ -108,7 +112,7 @@ _HOME = {
     "zoo_core.pictures.grids": ("show",),
     "zoo_core.training.reproduce": ("estimate", "reproduce"),
     "zoo_core.training.study": ("Report", "Study"),
-    "zoo_core.training.train": ("train",),
+    "zoo_core.training.train": ("Trained", "train"),
     "zoo_core.weights.create": ("create",),
     "zoo_core.weights.loading": ("load",),
 }  # fmt: skip

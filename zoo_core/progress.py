@@ -23,10 +23,8 @@ def is_watched() -> bool:
 
 def talk(message: str) -> None:
     """A line for the person at the terminal, or below the cell of a notebook."""
-    import click
-
     if is_main():
-        click.echo(message, err=not in_notebook())
+        print(message, file=sys.stdout if in_notebook() else sys.stderr)  # which a bar replaces, to stay below it
 
 
 @contextmanager

@@ -18,7 +18,7 @@ SECTIONS = {
         "load": ("use.load:load", "Verify and build a pretrained model; say what it is, and what next."),
         "list": ("use.list:list_command", "List models and their pretrained weights."),
         "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
-        "code": ("use.code:code", "Print the one file that is the model."),
+        "code": ("use.code:code", "Print the file that is the model; --all, every file that runs."),
         "sample": ("use.sample:sample", "Draw new examples: images, or rows of numbers."),
         "generate": ("use.generate:generate", "Let a language model write on."),
         "translate": ("use.translate:translate", "Texts in another language, or images in another domain."),
@@ -42,6 +42,7 @@ SECTIONS = {
         "push": ("share.push:push", "Publish a release on a hub, or in a folder."),
         "pull": ("share.pull:pull", "Fetch and verify releases, to load them without a network."),
         "search": ("share.search:search", "List the releases on a hub."),
+        "export": ("share.export:export_command", "Write a model as an ONNX or torch.export program."),
         "bundle": ("share.bundle:bundle_command", "Pack releases, data and wheels for a room without network."),
         "unbundle": ("share.bundle:unbundle_command", "Unpack and verify such a bundle."),
         "doctor": ("share.doctor:doctor", "Say whether everything works here, and what is missing."),
@@ -119,8 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+    except (click.Abort, KeyboardInterrupt) as error:  # click raises the one from the other
+        _fail(str(error.__cause__ or error) or "interrupted", 130)
     except ZooError as error:
         if debug:
             raise

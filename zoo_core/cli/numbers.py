@@ -8,7 +8,15 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SEED = click.IntRange(-(2**63), 2**63 - 1)  # what a generator of torch takes
+
+class Seed(click.types.IntParamType):
+    """A number that a generator of torch takes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not -(2**63) <= number < 2**63:
+            self.fail(f"{value} has more than 64 bits.", param, ctx)
+        return number
 
 
 class Finite(click.FloatRange):
@@ -23,7 +31,7 @@ class Finite(click.FloatRange):
 
 def seed_option(help: str | None = None) -> Callable[[F], F]:
     """--seed, 0 by default."""
-    return click.option("--seed", type=SEED, default=0, show_default=True, help=help)
+    return click.option("--seed", type=Seed(), default=0, show_default=True, help=help)
 
 
 temperature_option = click.option(

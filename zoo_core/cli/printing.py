@@ -16,6 +16,7 @@ __all__ = [
     "as_reference",
     "bytes_bar",
     "device_option",
+    "examples",
     "is_main",
     "json_option",
     "print_json",
@@ -33,6 +34,11 @@ GAP = 2  # spaces between columns
 
 def _keep_no_header(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     context.meta[NO_HEADER] = value
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: commands that a user can try."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -144,15 +144,15 @@ class Registry:
         return model
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
-        """The data set of this name, ready to serve batches; `folder:PATH` says where its data are. "none" to learn
-        from, or "episodes" to measure over, is no data set."""
+        """The data set of this name, ready to serve batches; `folder:PATH` and `parquet:PATH` say where its data are.
+        "none" to learn from, or "episodes" to measure over, is no data set."""
         if normalise(name) in (NO_DATA, "episodes"):
             from zoo_core.interfaces.dataset import Episodes
 
             return Episodes()
         name, path = split_path(name)
         if path is not None and data_file is not None:
-            raise UsageError(f"'{FOLDER}{path}' says where the data are, and so does the data file '{data_file}'")
+            raise UsageError(f"'{name}:{path}' says where the data are, and so does the data file '{data_file}'")
         dataset: Dataset = _import_target(self.dataset(name))(data_file=path or data_file)
         return dataset
 
@@ -187,21 +187,21 @@ def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
 
 
 NO_DATA = "none"  # what a run learns from that needs no data set
-FOLDER = "folder:"  # before a path: the user's own data, which the data set called folder reads
+WITH_PATH = ("folder", "parquet")  # data sets that read the user's own data, whose path follows: folder:PATH
 
 
 def split_path(reference: str) -> tuple[str, Path | None]:
-    """The name of a data set, and the path where it was written `folder:PATH`."""
+    """The name of a data set, and the path where it was written `folder:PATH` or `parquet:PATH`."""
     name, colon, path = normalise(reference).partition(":")
-    return (name, Path(path)) if f"{name}{colon}" == FOLDER else (reference, None)
+    return (name, Path(path)) if colon and name in WITH_PATH else (reference, None)
 
 
 def normalise(name: str) -> str:
     """Names ignore case and take `_` for `-`; the path of `folder:PATH` stays as it is."""
-    name = name.strip()
-    if name.lower().startswith(FOLDER):
-        return FOLDER + name[len(FOLDER) :]
-    return name.lower().replace("_", "-")
+    first, colon, path = name.strip().partition(":")
+    if colon and first.lower() in WITH_PATH:
+        return f"{first.lower()}:{path}"
+    return name.strip().lower().replace("_", "-")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownName:
@@ -240,7 +240,8 @@ def dataset(name: str, *, data_file: str | Path | None = None, registry: Registr
         DataLoader(mnist.examples("train"), batch_size=128)        # torch.utils.data
 
     Args:
-        name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them.
+        name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them; or
+            "parquet:PATH", Parquet files of your own.
         data_file: where the data are, for a data set that is not looked for elsewhere.
 
     Raises:

@@ -34,6 +34,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content, remembered for as long as nobody touches the file."""
+    known = _remembered(path.stat())
+    if known is None:
+        known = sha256_of(path)
+        remember(path, known)
+    return known
+
+
 def is_git_blob(path: Path, sha1: str) -> bool:
     """Whether a file has this digest of git's, by which a hub knows its small files."""
     import hashlib

@@ -1,16 +1,52 @@
 """Batches: dicts of tensors and texts, their parts for processes and micro-batches, and texts as tensors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from zoo_core.interfaces.fields import Field
 
+if TYPE_CHECKING:
+    from torch import Generator
+
+    from zoo_core.interfaces.dataset import Dataset
+    from zoo_core.interfaces.model import Model
+
 Batch = dict[str, Any]  # tensors by name, and lists of texts
 
 Packed = Mapping[str, str]  # of each ragged field, the name of its index
+
+
+def batches(
+    model: "Model",
+    data: "Dataset",
+    split: str,
+    places: Tensor | None = None,
+    *,
+    size: int = 1000,
+    generator: "Generator | None" = None,
+) -> Iterator[Batch]:
+    """Examples of a split as `model` takes them: preprocessed, on its device, `size` at a time, with their places in
+    the split as "index" [B].
+
+    Args:
+        places: which examples, and in which order, [N] int64; all by default.
+        generator: what random steps of the input draw from; by default the same numbers each time.
+    """
+    from zoo_core.interfaces.dataset import Episodes
+    from zoo_core.interfaces.step import evaluation_generator
+
+    places = torch.arange(data.size(split)) if places is None else places
+    generator = generator or evaluation_generator(model.input)
+    parts = torch.split(places, size)
+    in_order = bool((places.diff() > 0).all())
+    raw = data.walk(split, places, size) if in_order else (data.batch(split, part) for part in parts)
+    for part, batch in zip(parts, raw, strict=True):
+        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
+            batch = model.preprocess(batch, data.features, generator=generator)
+        yield to_device(batch | {"index": part}, model.device)
 
 
 def packed_fields(fields: Mapping[str, Field]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo_core.errors import UsageError, WeightsError, ZooError
-from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.batches import batches
 from zoo_core.interfaces.capabilities import implemented_by
 from zoo_core.interfaces.conditions import Condition, check_conditions
 from zoo_core.interfaces.fields import Field
@@ -225,9 +225,7 @@ class Model(nn.Module):
     def train_batches(self, data: "Dataset", size: int = 1000) -> Iterator[dict[str, Any]]:
         """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
         `begin_stage`, where random steps of the input then draw from the run's seed."""
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        for batch in data.batches("train", size):
-            yield to_device(self.preprocess(batch, data.features, generator=generator), self.device)
+        return batches(self, data, "train", size=size, generator=torch.Generator().manual_seed(torch.initial_seed()))
 
     def streams(self, progress: float) -> dict[str, Stream]:
         """The supplies of batches, by the names under which objectives find them. Two for unpaired data.

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo_core.interfaces.batches import packed_fields, part_of
+from zoo_core.interfaces.batches import batches, packed_fields, part_of, to_device
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator
 
 BATCH = 100  # examples at a time; no result depends on it, but for the draws of metrics that have their own noise
 
@@ -25,8 +24,7 @@ def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
 def evaluation_batches(
     model: Model, data: Dataset, split: str, size: int, batch: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """`size` examples of a split in order, preprocessed, with the same random inputs each time, and their places in the
-    split as "index" [B].
+    """`size` examples of a split in order, as `zoo_core.batches` gives them, with the same random inputs each time.
 
     `batch` is how many at a time, by default 100. What is drawn does not depend on it: where something is, examples are
     prepared by the hundred and then cut, so that there are never more at a time.
@@ -44,11 +42,8 @@ def evaluation_batches(
 
 def _prepared(model: Model, data: Dataset, split: str, size: int, batch: int) -> Iterator[dict[str, Any]]:
     """As `evaluation_batches`; what is drawn depends on `batch`."""
-    inputs, draws = evaluation_generator(model.input), torch.Generator().manual_seed(0)
+    draws = torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
-    places = chosen_examples(data, split, size)
-    for indices, examples in zip(torch.split(places, batch), data.walk(split, places, batch), strict=True):
-        if not isinstance(data, Episodes):  # a seed is nothing to preprocess
-            examples = model.preprocess(examples, data.features, generator=inputs)
-            examples |= model.draw_inputs(stream, len(indices), draws)
-        yield examples | {"index": indices}
+    for examples in batches(model, data, split, chosen_examples(data, split, size), size=batch):
+        drawn = {} if isinstance(data, Episodes) else model.draw_inputs(stream, len(examples["index"]), draws)
+        yield examples | to_device(drawn, model.device)

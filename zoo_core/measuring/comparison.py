@@ -15,7 +15,6 @@ from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.discovery.specs import MetricSpec
 from zoo_core.errors import MetricFailed, NotComparable, UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
@@ -157,7 +156,7 @@ def count_flops(model: AnyModel, data: Dataset, split: str, metric: Metric) -> i
     (batch,) = evaluation_batches(model, data, split, 1)
     metric.begin(model, data, split, min(2, data.size(split)))
     with flop_counter() as counter:
-        metric.update(model, to_device(batch, model.device))
+        metric.update(model, batch)
     return int(counter.get_total_flops())
 
 

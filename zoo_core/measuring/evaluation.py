@@ -10,7 +10,6 @@ import torch
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import MetricFailed, UsageError, ZooError
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.batches import to_device
 from zoo_core.interfaces.capability_table import CAPABILITIES
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.metric import Measurement, Metric
@@ -71,7 +70,6 @@ def measure(
             done = 0
             for number, examples in enumerate(batches):
                 if number % processes.count == processes.rank:
-                    examples = to_device(examples, processes.device)
                     for name, metric in running.each():
                         with running.noting(name):
                             metric.update(model, examples)

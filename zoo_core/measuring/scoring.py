@@ -9,10 +9,9 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry, normalise
 from zoo_core.errors import UsageError
-from zoo_core.interfaces.batches import to_device
+from zoo_core.interfaces.batches import batches
 from zoo_core.interfaces.capabilities import Conditionals, Density, LanguageModel, OutlierScorer, able
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.step import evaluation_generator
 from zoo_core.measuring.batches import BATCH
 from zoo_core.measuring.evaluation import check_fields, recorded_metrics
 from zoo_core.weights.loading import load_located
@@ -123,12 +122,11 @@ def score_sample(
     """
     dataset = (registry or default_registry()).open_dataset(normalise(data), data_file)
     check_fields(model, dataset)
-    size, inputs = dataset.size(split), evaluation_generator(model.input)
+    size = dataset.size(split)
     chosen = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:n]
     found: list[Tensor] = []
-    for indices in _batches(chosen):
-        batch = model.preprocess(dataset.batch(split, indices), dataset.features, generator=inputs)
-        found.append(score(model, model.subject_of(to_device(batch, model.device))).outlier_score)
+    for batch in batches(model, dataset, split, chosen, size=BATCH):
+        found.append(score(model, model.subject_of(batch)).outlier_score)
         on_batch(sum(map(len, found)), len(chosen))
     return ReferenceSample(dataset.name, split, size, seed, torch.cat(found).sort().values)
 

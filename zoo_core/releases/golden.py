@@ -43,16 +43,21 @@ def run_golden(model: Model, golden: Golden, fields: Mapping[str, Any]) -> Tenso
     training = model.training
     model.eval()
     try:
-        x: Any = None
-        if golden.arguments:
-            prepared = model.preprocess(fields, generator=evaluation_generator(model.input))
-            x = model.subject_of(to_device(prepared, model.device))
+        x = golden_subject(model, golden, fields)
         call = specs[golden.method].golden
         assert call is not None
         output = _CALLS[call](model, getattr(model, golden.method), x)
     finally:
         model.train(training)
     return as_tensor(output)
+
+
+def golden_subject(model: Model, golden: Golden, fields: Mapping[str, Any]) -> Any:
+    """What the golden method is given, made of a raw batch; None where it takes no data."""
+    if not golden.arguments:
+        return None
+    prepared = model.preprocess(fields, generator=evaluation_generator(model.input))
+    return model.subject_of(to_device(prepared, model.device))
 
 
 def _generator() -> Generator:
@@ -98,6 +103,15 @@ def as_tensor(output: Any) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
+def read_golden(folder: Path, golden: Golden) -> tuple[dict[str, Any], Tensor]:
+    """The raw batch that a release records, and its output."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / GOLDEN)
+    inputs = {name.removeprefix("input."): tensor for name, tensor in tensors.items() if name.startswith("input.")}
+    return unpack_texts(inputs), tensors[f"output.{golden.method}"]
+
+
 def check_golden(model: Model, folder: Path, golden: Golden) -> float:
     """The largest difference from the recorded output.
 
@@ -105,13 +119,9 @@ def check_golden(model: Model, folder: Path, golden: Golden) -> float:
         WeightsError: it is larger than the release allows.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     try:
-        tensors = load_file(folder / GOLDEN)
-        inputs = {name.removeprefix("input."): tensor for name, tensor in tensors.items() if name.startswith("input.")}
-        fields = unpack_texts(inputs)
-        recorded = tensors[f"output.{golden.method}"]
+        fields, recorded = read_golden(folder, golden)
         found = run_golden(model, golden, fields)
     except (SafetensorError, OSError, KeyError, AttributeError) as error:
         raise WeightsError(f"'{folder}' has no golden output that this model can compute: {error}") from None

@@ -28,9 +28,7 @@ class RunArguments(Record, kw_only=True):
     head: bool = False  # with a fresh head, for the classes of the data
     freeze: list[str] = []  # glob patterns of the parameters that keep the values of `start`
     data: str = NO_DATA
-    per_class: Count | None = (
-        None  # learn from so many examples of each class, drawn with the seed; by default from all
-    )
+    per_class: Count | None = None  # learn from so many examples of each class, drawn with the seed; None: from all
     epochs: Positive | None = None  # passes over the train split; either this or `steps`
     steps: Count | None = None
     until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
@@ -81,10 +79,8 @@ class RunArguments(Record, kw_only=True):
             elif name == "test":
                 words += [] if value else [NO_TEST]
             elif name not in ("model", "summary") and (name == "seed" or value != _DEFAULTS[name]):
-                words += [
-                    f"--{name.replace('_', '-')}",
-                    _number_text(value) if isinstance(value, float) else str(value),
-                ]
+                text = _number_text(value) if isinstance(value, float) else str(value)
+                words += [f"--{name.replace('_', '-')}", text]
         return shlex.join(words)
 
 
@@ -105,10 +101,12 @@ def read_command(command: str) -> RunArguments:
     """
     try:
         program, verb, model, *words = shlex.split(command)
-        options = _options(words)
+        test = NO_TEST not in words
+        words = [word for word in words if word != NO_TEST]
+        options = list(zip(words[::2], words[1::2], strict=True))
         if (program, verb) != ("zoo", "train") or not all(name.startswith("--") for name, _ in options):
             raise ValueError
-        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": [], "freeze": []}
+        values: dict[str, Any] = {"model": model, "config": {}, "input": [], "metrics": []}
         steps: list[str] = []
         for name, text in options:
             if name == "--set":
@@ -120,29 +118,12 @@ def read_command(command: str) -> RunArguments:
                 values["metrics"].append(text)
             elif name == "--augment":
                 steps.append(text)
-            elif name == "--freeze":
-                values["freeze"].append(text)
-            elif name == "--from":
-                values["start"] = text
-            elif name == NO_TEST:
-                values["test"] = False
             else:
-                values[name.removeprefix("--").replace("-", "_")] = text if name in _TEXTS else json.loads(text)
-        return RunArguments(**values, augment=parse_augmentation(steps))
+                values[name.removeprefix("--")] = text if name in _TEXTS else json.loads(text)
+        return RunArguments(**values, test=test, augment=parse_augmentation(steps))
     except (ValueError, RecordError) as error:
         reason = f": {error}" if isinstance(error, RecordError) else ""
         raise UsageError(f"'{command}' is not a command of zoo train that can be run again{reason}") from None
-
-
-def _options(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Options and their values, as text; a flag's is "true"."""
-    found, left = [], iter(words)
-    for name in left:
-        value = "true" if name in _FLAGS else next(left, None)
-        if value is None:
-            raise ValueError(f"{name} has no value")
-        found.append((name, value))
-    return found
 
 
 def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -152,7 +133,6 @@ def parse_augmentation(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return [parse_step(text) for text in texts if text != NO_AUGMENTATION] if texts else None
 
 
-_FLAGS = ("--head", NO_TEST)
 _TEXTS = ("--data", "--precision", "--storage", "--select", "--licence", "--summary")
 
 

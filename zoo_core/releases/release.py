@@ -23,7 +23,6 @@ from zoo_core.releases.recipe import RunArguments
 
 CONFIG, MODEL, GOLDEN, CARD = "config.json", "model.safetensors", "golden.safetensors", "README.md"
 
-
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 

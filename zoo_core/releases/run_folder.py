@@ -2,7 +2,7 @@
 
 run.json                   what the run is, written before its first step
 run.lock                   locked by the process that trains here; empty, and it stays
-curve.json                 a row an epoch
+curve.json                 a row an epoch; curve.csv and tensorboard/ where they were asked for
 checkpoint-00001234/       complete or absent: written beside and renamed, so that a kill leaves the one before
     model.safetensors      parameters and buffers
     training.safetensors   optimizer state, averaged weights, what the model keeps for training
@@ -42,6 +42,7 @@ class RunRecord(Record, kw_only=True):
     data_sha256: dict[str, str]
     config: dict[str, Any]
     dependencies: dict[str, PinnedRelease] = {}
+    log: list[str] = []  # what else the curve is written as
     ancestors: list[Ancestor] = []  # what it starts from, the nearest first, and that by a reference from anywhere
     input: list[dict[str, Any]] | None = None  # with the steps of the parent; None: as the arguments say
 
@@ -127,6 +128,28 @@ def read_run(folder: Path) -> RunRecord:
         raise UsageError(f"'{folder}' is not a training run: {error}") from None
 
 
+def check_resumable(folder: Path, record: RunRecord, data_sha256: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    """UsageError unless the data and the model's config are those that the run in `folder` began with."""
+    data = record.arguments.data
+    for split, digest in data_sha256.items():
+        if record.data_sha256.get(split) != digest:
+            raise UsageError(
+                f"cannot resume '{folder}': the {split} split of '{data}' is not the one it began with",
+                f"sha256 {digest}, not {record.data_sha256.get(split)}",
+            )
+    if config != record.config:
+        keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
+        changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
+        raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
+
+
+def what_is_left(folder: Path) -> str:
+    """What to do with the folder after a loss that is no number, which resuming would come to again."""
+    if step := last_step(folder):
+        return f"Take another folder, for '{folder}' keeps step {step}, to look at: zoo info {folder}"
+    return f"Nothing was saved yet, so the folder '{folder}' will do again."
+
+
 def save_checkpoint(
     folder: Path, step: int, files: Mapping[str, Mapping[str, "Tensor"]], state: Mapping[str, Any]
 ) -> None:
@@ -154,6 +177,12 @@ def save_checkpoint(
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints in `folder`, oldest first."""
     return sorted(folder.glob(f"{PREFIX}*"))
+
+
+def last_step(folder: Path) -> int:
+    """The step of the last checkpoint in `folder`; 0 where there is none."""
+    found = checkpoints(folder)
+    return int(found[-1].stem.removeprefix(PREFIX)) if found else 0
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[str, Any]]:

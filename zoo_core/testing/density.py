@@ -1,14 +1,14 @@
 """Checks for a model that claims an exact likelihood over values with a finite number of levels.
 
 A model is asked for `log_prob`; where it has them, also for `forward`, the logits [B, 1 or levels, *shape] of every
-value given those before it (one logit: a Bernoulli), and for `draw(uniforms)`, which samples as a function of given
+value given those before it (one logit: a Bernoulli), and for `sample_from(uniforms)`, which is a function of given
 uniforms. What it is a density of stands in its `signature`: the one field that has levels. Values come in raster order,
 row by row, in each pixel the channels in order; a field that is no image, in its own order.
 
 Each check works on a copy in float64, unless it says otherwise, and leaves the model as it was. Use small models: some
 checks take one backward pass a value, or a forward pass over every possible image.
 
-Axes: B batch, D values of one example in drawing order.
+Axes: B batch, D values of one example in the order of generation.
 """
 
 import copy
@@ -140,8 +140,8 @@ def check_batch_independence(model: Model, tolerance: float = 1e-10) -> None:
 def check_sampler(model: Model, n: int = 5, scales: Sequence[float] = (1, 4), seed: int = 0) -> None:
     """Samples follow the likelihood exactly, are a function of the seed, and completion keeps what is known.
 
-    For a model with `draw(uniforms, *, x=None, known=None, temperature=1.0)`, which sets a bit where u < p, and takes
-    the first level whose cumulative probability exceeds u where there are more: one forward pass on the finished
+    For a model with `sample_from(uniforms, *, x=None, known=None, temperature=1.0)`, which sets a bit where u < p, and
+    takes the first level whose cumulative probability exceeds u where there are more: one forward pass on the finished
     example gives the interval in which each uniform must lie. Uniforms moved to just inside the ends of the intervals
     must give the same example again, which pins every probability that the sampler used. The weights are also
     multiplied by `scales`, since states that saturate show what small ones hide.
@@ -149,7 +149,7 @@ def check_sampler(model: Model, n: int = 5, scales: Sequence[float] = (1, 4), se
     Catches: cached state that is stale, misplaced or of another layer; an ignored temperature; a hidden random source.
     """
     copied = _copied(model)
-    exact = hasattr(model, "draw")
+    exact = hasattr(model, "sample_from")
     if exact:
         for scale in scales:
             scaled = _copied(model)
@@ -247,13 +247,13 @@ def _space(model: Model) -> tuple[tuple[int, ...], int]:
 
 
 def _order(shape: tuple[int, ...]) -> Tensor:
-    """Flat index of each value in drawing order, [D]; the channels of an image [C, H, W] come last."""
+    """Flat index of each value in the order of generation, [D]; the channels of an image [C, H, W] come last."""
     index = torch.arange(math.prod(shape)).view(shape)
     return (index.permute(1, 2, 0) if len(shape) == 3 else index).flatten()
 
 
 def _place(shape: tuple[int, ...], value: int) -> str:
-    """Where the value with this number in drawing order is."""
+    """Where the value with this number in the order of generation is."""
     if len(shape) != 3:
         return f"value {value}"
     channels, _, width = shape
@@ -278,7 +278,7 @@ def _examples(model: Model, n: int, generator: Generator | None = None, dtype: t
 
 
 def _jacobian(model: Model, batch: int, seed: int) -> Tensor:
-    """Derivative of each value's logits with respect to each value, [B, D, B, D], both D in drawing order.
+    """Derivative of each value's logits with respect to each value, [B, D, B, D], both D in the order of generation.
 
     The logits of one value are summed with random weights, so that nothing cancels.
     """
@@ -312,27 +312,27 @@ def _check_draw(model: Any, n: int, temperature: float, seed: int, where: str) -
     shape, _ = _space(model)
     generator = Generator().manual_seed(seed)
     uniforms = torch.rand(n, *shape, generator=generator, dtype=torch.float64)
-    x = model.draw(uniforms, temperature=temperature)
+    x = model.sample_from(uniforms, temperature=temperature)
     _check_samples(model, x, n)
     low, high = _intervals(model, x, temperature)
-    _check_inside(uniforms, low, high, f"draw ({where})")
+    _check_inside(uniforms, low, high, f"sample_from ({where})")
 
     margin = ((high - low) / 2).clamp(max=1e-6)
     for name, edge in (("lower", low + margin), ("upper", high - margin)):
-        again = model.draw(edge, temperature=temperature)
+        again = model.sample_from(edge, temperature=temperature)
         if not torch.equal(again, x):
             difference = _first_difference(again, x)
-            raise AssertionError(f"draw ({where}) disagrees with the logits at the {name} end of {difference}")
+            raise AssertionError(f"sample_from ({where}) disagrees with the logits at the {name} end of {difference}")
 
     # Half of the places known, with values that the model did not choose.
     known = torch.rand(n, *shape, generator=generator) < 0.5
     given = _examples(model, n)
-    x = model.draw(uniforms, x=given, known=known, temperature=temperature)
+    x = model.sample_from(uniforms, x=given, known=known, temperature=temperature)
     changed = int((x[known] != given[known]).sum())
     if changed:
-        raise AssertionError(f"draw ({where}) changes {changed} of {int(known.sum())} known values")
+        raise AssertionError(f"sample_from ({where}) changes {changed} of {int(known.sum())} known values")
     low, high = _intervals(model, x, temperature)
-    _check_inside(uniforms, low.masked_fill(known, 0), high.masked_fill(known, 1), f"draw of the unknown ({where})")
+    _check_inside(uniforms, low.masked_fill(known, 0), high.masked_fill(known, 1), f"sample_from, unknown ({where})")
 
 
 def _check_inside(uniforms: Tensor, low: Tensor, high: Tensor, what: str) -> None:

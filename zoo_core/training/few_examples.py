@@ -17,7 +17,8 @@ def for_run(data: Dataset, arguments: RunArguments) -> Dataset:
 
 
 class FewExamples(Dataset):
-    """`data` with `per_class` examples of each class in its train split, drawn with a seed; the other splits stay."""
+    """`data` with `per_class` examples of each class that its train split shows, drawn with a seed; the other splits
+    stay."""
 
     def __init__(self, data: Dataset, per_class: int, seed: int) -> None:
         """
@@ -34,7 +35,7 @@ class FewExamples(Dataset):
         chosen = []
         for number, name in enumerate(data.features[labels[0]].classes):
             own = order[label[order] == number][:per_class]
-            if len(own) < per_class:
+            if 0 < len(own) < per_class:
                 raise UsageError(
                     f"--per-class {per_class}: '{data.name}' has {len(own)} examples of '{name}' to learn from"
                 )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import NO_DATA
 from zoo_core.errors import MetricFailed, UsageError, ZooError
-from zoo_core.interfaces.batches import Batch, to_device
+from zoo_core.interfaces.batches import Batch
 from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.batches import evaluation_batches
@@ -39,7 +39,7 @@ def _released(run: Run, observer: Observer) -> ReleaseConfig:
     _take_best_weights(run)
     model.eval()
     torch.manual_seed(arguments.seed)
-    model.fit_posthoc(_Batches(model, run.data, run.processes.device, arguments.eval_batch))
+    model.fit_posthoc(_Batches(model, run.data, arguments.eval_batch))
     storage = getattr(torch, arguments.storage) if arguments.storage else None
     if storage is not None:
         round_to(model, storage)  # what is measured is what is stored
@@ -157,10 +157,9 @@ def training_record(run: Run) -> dict[str, Any]:
 class _Batches:
     """What `fit_posthoc` iterates over, as often as it likes."""
 
-    def __init__(self, model: Model, data: Dataset, device: torch.device, size: int | None) -> None:
-        self.model, self.data, self.device, self.size = model, data, device, size
+    def __init__(self, model: Model, data: Dataset, size: int | None) -> None:
+        self.model, self.data, self.size = model, data, size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         split = self.model.posthoc_split
-        for batch in evaluation_batches(self.model, self.data, split, self.data.size(split), self.size):
-            yield to_device(batch, self.device)
+        return evaluation_batches(self.model, self.data, split, self.data.size(split), self.size)

@@ -10,7 +10,7 @@ from zoo_core.training.loop import Loop
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted, and its checkpoint is written."""
+    """Training was interrupted; its checkpoint is written, unless the message says otherwise."""
 
 
 @contextmanager

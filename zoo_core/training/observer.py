@@ -24,6 +24,29 @@ class Observer:
         warnings.warn(why, Unmeasured, stacklevel=2)
 
 
+class Observers(Observer):
+    """Several as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
+        for observer in self.observers:
+            observer.on_step(progress, seconds, report)
+
+    def on_validation(self, done: int, total: int) -> None:
+        for observer in self.observers:
+            observer.on_validation(done, total)
+
+    def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
+        for observer in self.observers:
+            observer.on_epoch(row, is_best)
+
+    def on_unmeasured(self, why: str) -> None:
+        for observer in self.observers:
+            observer.on_unmeasured(why)
+
+
 class Means:
     """The mean of each objective over the steps of an epoch in which it had its turn."""
 

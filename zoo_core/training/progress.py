@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo_core.progress import Show, is_watched, progress_bar, talk
 from zoo_core.releases.release import ReleaseConfig
-from zoo_core.releases.run_folder import place_of
+from zoo_core.releases.run_folder import last_step, place_of
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
@@ -55,11 +55,9 @@ def train_and_watch(run: Run) -> ReleaseConfig:
         watch = Watch(run, show)
         try:
             run.train(watch)
+            release = finish(run, watch)
         except KeyboardInterrupt as error:
-            what = f"at step {run.loop.step_number}, which is saved" if isinstance(error, Interrupted) else "at once"
-            talk(f"\nInterrupted {what}. Continue: zoo train --resume {run.folder}")
-            raise
-        release = finish(run, watch)
+            raise Interrupted(_told(run, saved=isinstance(error, Interrupted))) from None
     loop = run.loop
     best = run.selection.row
     chosen = "" if best is None else f"; the best is {place_of(best)} by validation {run.selection.metric}"
@@ -69,6 +67,16 @@ def train_and_watch(run: Run) -> ReleaseConfig:
     for entry in release.metrics:
         talk(f"test: {entry.text()}")
     return release
+
+
+def _told(run: Run, saved: bool) -> str:
+    """What an interrupted run has come to; `saved`, where it was let finish its step."""
+    step = last_step(run.folder)
+    if saved:
+        what = f"interrupted at step {step}, which is saved"
+    else:
+        what = f"interrupted at once; step {step} is saved" if step else "interrupted at once; no step is saved yet"
+    return f"{what}\n  Continue: zoo train --resume {run.folder}"
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from zoo_core.releases.artifacts import artifacts_of, load_artifacts
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.releases.run_folder import (
-    PREFIX,
     RunRecord,
+    check_resumable,
     check_startable,
     checkpoints,
     hold,
@@ -34,6 +34,7 @@ from zoo_core.releases.run_folder import (
     read_run,
     save_checkpoint,
     start_run,
+    what_is_left,
 )
 from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.notation import plain_step
@@ -41,8 +42,9 @@ from zoo_core.torch_state import use_threads_of
 from zoo_core.training.feeding import DatasetSource, read_augmentation
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
+from zoo_core.training.logs import check_logs, open_logs
 from zoo_core.training.loop import Diverged, Loop
-from zoo_core.training.observer import Means, Observer
+from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
 from zoo_core.training.selection import Selection
 from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
@@ -109,6 +111,7 @@ class Run:
             raise UsageError("what this model learns from has no end, so there are no epochs for --until to count")
         self.precision_note = ""  # why it is trained in the precision that it is, where that was chosen
         self.lock: BaseFileLock | None = None  # None too where the file system has no locks
+        self.log: list[str] = []
         self.curve: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.means = Means()  # over the epoch so far
@@ -125,13 +128,18 @@ class Run:
         device: str = "cpu",
         dependencies: Mapping[str, PinnedRelease] | None = None,
         parent: PinnedRelease | None = None,
+        log: Sequence[str] = (),
     ) -> "Run":
         """A new run, held by this process. Its folder is absent, empty, or of a run that has trained nothing yet.
         `dependencies` and `parent` are those that a release recorded, if it is to be made again.
 
+        Args:
+            log: what the curve is written as besides: "csv", "tensorboard".
+
         Raises:
-            UsageError: the folder holds something else. ZooError: it is being trained.
+            UsageError: the folder holds something else, or a log cannot be written. ZooError: it is being trained.
         """
+        check_logs(log)
         processes = Processes(device)
         if processes.is_main:
             check_startable(folder)
@@ -146,9 +154,11 @@ class Run:
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
             dependencies=pinned_dependencies(run.model),
+            log=list(log),
             ancestors=ancestors(run.parent, arguments, from_anywhere=True),
             input=[plain_step(step) for step in run.model.input],
         )
+        run.log = record.log
         if processes.is_main:
             run.lock = start_run(folder, record)
         processes.wait()
@@ -163,6 +173,7 @@ class Run:
             UsageError: it is no run, or was begun with other data or code. ZooError: it is being trained.
         """
         record = read_run(folder)
+        check_logs(record.log)
         arguments = record.arguments
         data_file = None if record.data_file is None else Path(record.data_file)
         name = split_path(arguments.data)[0]  # from wherever it is resumed
@@ -170,16 +181,8 @@ class Run:
         processes = Processes(record.device)
         parent = record.ancestors[0] if record.ancestors else None
         run = cls(folder, arguments, registry, data, processes, record.dependencies, parent)
-        for split, digest in run.digests().items():
-            if record.data_sha256.get(split) != digest:
-                raise UsageError(
-                    f"cannot resume '{folder}': the {split} split of '{arguments.data}' is not the one it began with",
-                    f"sha256 {digest}, not {record.data_sha256.get(split)}",
-                )
-        if (config := to_plain(run.model.config)) != record.config:
-            keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
-            changes = ", ".join(f"{key} was {record.config.get(key)} and is {config.get(key)}" for key in keys)
-            raise UsageError(f"cannot resume '{folder}': the model's config is another one: {changes}")
+        run.log = record.log
+        check_resumable(folder, record, run.digests(), to_plain(run.model.config))
         if run.processes.is_main and not run.released:
             run.lock = hold(folder)
         if found := checkpoints(folder):
@@ -248,21 +251,16 @@ class Run:
         Raises:
             Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written first.
         """
+        logs = open_logs(self.log if self.processes.is_main else (), self.folder, self.curve, self.loop.step_number)
         try:
-            self._train(observer or Observer())
+            with logs as written:
+                self._train(Observers(*written, observer or Observer()))
         except Diverged as error:
             self.close()
-            raise Diverged(error.message, f"{error.hint} {self._what_stands()}") from None
+            raise Diverged(error.message, f"{error.hint} {what_is_left(self.folder)}") from None
         except BaseException:
             self.close()
             raise
-
-    def _what_stands(self) -> str:
-        """After a loss that is no number, which resuming would come to again."""
-        if found := checkpoints(self.folder):
-            step = int(found[-1].stem.removeprefix(PREFIX))
-            return f"Take another folder, for '{self.folder}' keeps step {step}, to look at: zoo info {self.folder}"
-        return f"Nothing was saved yet, so the folder '{self.folder}' will do again."
 
     def _train(self, observer: Observer) -> None:
         began = saved = time.monotonic()

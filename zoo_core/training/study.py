@@ -114,7 +114,7 @@ class Report:
     def train(self, label: str, model: str, **arguments: Any) -> Trained:
         """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`.
 
-        Nothing is measured on the test split, unless with test=True.
+        Nothing is measured on the test split, unless by test=True.
         """
         folder = self.folder / "runs" / label
         check_names(model, arguments, self.registry)

@@ -83,6 +83,7 @@ def train(
     data_file: Path | None = None,
     registry: Registry | None = None,
     progress: bool | None = None,
+    log: str | Sequence[str] = (),
     observer: Observer | None = None,
     **more: Any,
 ) -> Trained:
@@ -102,6 +103,7 @@ def train(
         batch, lr: overrule the model's own.
         device: "auto" is a GPU if there is one; of many processes (torchrun, accelerate launch), each takes its own.
         progress: show a bar and a line an epoch; None: where there is a terminal or a notebook.
+        log: "csv" or "tensorboard", or both: what the curve is written as in the folder, besides.
         observer: is told what happens, instead.
         more: the other fields of `RunArguments`.
     """
@@ -126,7 +128,14 @@ def train(
         lr=lr,
         **more,
     )
-    run = Run.start(Path(output), arguments, registry, data_file=data_file, device=device)
+    run = Run.start(
+        Path(output),
+        arguments,
+        registry,
+        data_file=data_file,
+        device=device,
+        log=[log] if isinstance(log, str) else log,
+    )
     if observer is None and (is_watched() if progress is None else progress):
         release = train_and_watch(run)
     else:

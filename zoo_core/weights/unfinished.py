@@ -74,7 +74,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
         training={
             "data": arguments.data,
             "data_sha256": record.data_sha256,
-            "epochs": state.get("epochs"),
+            "epochs": None if (epochs := state.get("epochs")) is None else round(epochs, 4),
             "steps": step,
             "seed": arguments.seed,
             "device": record.device,

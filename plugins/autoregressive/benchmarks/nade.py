@@ -4,11 +4,11 @@
 
 The peer is the design of pytorch-generative's NADE, restated: one pass in Python over the values, which gives
 probabilities under autograd and, where a value is not known, draws it. It is measured with sigmoid units, as in ours
-and in the paper, where both compute the same (compared before), and with rectified ones, as it has them, which cost
+and in the paper, where both compute the same (compared before), and with ReLUs, as it has them, which cost
 less. All run in turns; what is printed is the median ratio of CPU seconds over rounds, and for training the most memory
 that tensors hold at once. Images are those of the static binarised MNIST (train), from ZOO_MIRROR or the network.
 
-Weights: REFERENCE, say nade, where there is a release; else fresh ones that know how often each pixel is 1. Drawing
+Weights: REFERENCE, say nade, where there is a release; else fresh ones that know how often each pixel is 1. Sampling
 costs more the more ones are drawn.
 """
 

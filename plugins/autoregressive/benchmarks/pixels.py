@@ -1,4 +1,4 @@
-"""PixelCNN and PixelRNN: training against the usual PyTorch design, drawing against one forward pass for each pixel.
+"""PixelCNN and PixelRNN: training against the usual PyTorch design, sampling against one forward pass for each pixel.
 
     python plugins/autoregressive/benchmarks/pixels.py [pixelcnn] [pixelrnn-row] [pixelrnn]
 
@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
     build: Callable[[], PixelDensity]
     training: int
-    drawing: int
+    sampling: int
 
 
 CASES = {
@@ -98,7 +98,7 @@ def training(case: Case, batch: int, rounds: int) -> None:
 
 
 @torch.no_grad()
-def drawing(case: Case, n: int, rounds: int) -> None:
+def sampling(case: Case, n: int, rounds: int) -> None:
     model = randomise(case.build(), std=0.1).eval()
     pixels, x = model.config.height * model.config.width, bits(n)
     sides = {
@@ -109,7 +109,7 @@ def drawing(case: Case, n: int, rounds: int) -> None:
     for name, side in sides.items():
         line(f"{n} images, CPU s, {name}", median(found[name]), 3, f"peak memory {peak_megabytes(side):,.0f} MiB")
     naive = [pixels * seconds for seconds in found["one forward pass"]]
-    line(f"ratio of {pixels} passes", ratio(naive, found["from cached state"]), 0, f"(target >= {case.drawing})")
+    line(f"ratio of {pixels} passes", ratio(naive, found["from cached state"]), 0, f"(target >= {case.sampling})")
 
 
 def main() -> None:
@@ -126,7 +126,7 @@ def main() -> None:
     for name in arguments.networks or CASES:
         print(f"{name}, 28x28, batch {arguments.batch}:")
         training(CASES[name], arguments.batch, arguments.rounds)
-        drawing(CASES[name], arguments.samples, arguments.rounds)
+        sampling(CASES[name], arguments.samples, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo_autoregressive import eonade
 from zoo_autoregressive.eonade import EoNADE, EoNADEConfig
+from zoo_autoregressive.fast import eonade_recurrence
 from zoo_autoregressive.nade import NADE, NADEConfig
 from zoo_core import Field, TensorDataset
 from zoo_core.interfaces.capabilities import Conditionals
@@ -51,7 +51,7 @@ def log_softmax_by_loops(logits: list[float]) -> list[float]:
 @pytest.mark.parametrize("block", [1, 4, 16])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_the_likelihood_equals_loops_over_orderings_values_and_units(sizes, block, monkeypatch):
-    monkeypatch.setattr(eonade, "BLOCK", block)
+    monkeypatch.setattr(eonade_recurrence, "BLOCK", block)
     model = small(**sizes)
     for image, found in zip(images(model), model.log_prob(images(model)).tolist(), strict=True):
         x = image.permute(1, 2, 0).flatten().tolist()
@@ -138,14 +138,14 @@ def test_training_draws_sets_of_every_size_alike():
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_drawing_along_an_ordering_follows_its_logits(sizes):
+def test_sampling_along_an_ordering_follows_its_logits(sizes):
     model = small(**sizes)
     c = model.config
     shape = (50, c.channels, c.height, c.width)
     uniforms = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for order in model.orders:
         with model.along(order), torch.no_grad():
-            x = model.draw(uniforms)
+            x = model.sample_from(uniforms)
             logits = model(x)
         if c.levels == 2:
             assert torch.equal(x == 1, uniforms < torch.sigmoid(logits[:, 0]))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo_autoregressive import nade_recurrence
+from zoo_autoregressive.fast import nade_recurrence
+from zoo_autoregressive.fast.nade_recurrence import nade_logits
 from zoo_autoregressive.nade import NADE, NADEConfig
-from zoo_autoregressive.nade_recurrence import nade_logits
 from zoo_core import RecordError
 from zoo_core.testing import (
     check_batch_independence,
@@ -96,9 +96,9 @@ def test_hidden_units_that_are_far_off_and_weights_in_half_precision_can_be_draw
         model.b.fill_(-1000)  # exp(1000) is infinite
         model.W.zero_()
         model.c.fill_(0.5)
-    drawn = model.draw(noise(2000, 1, 3, 4).float())
+    drawn = model.sample_from(noise(2000, 1, 3, 4).float())
     assert drawn.mean().item() == pytest.approx(1 / (1 + math.exp(-0.5)), abs=0.01)
-    assert set(model.bfloat16().draw(noise(20, 1, 3, 4)).unique().tolist()) == {0.0, 1.0}
+    assert set(model.bfloat16().sample_from(noise(20, 1, 3, 4)).unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("levels", [2, 3])
@@ -151,10 +151,10 @@ def test_with_another_ordering_a_value_sees_those_that_come_before_it_in_that_or
 
 @pytest.mark.parametrize("levels", [2, 3])
 @pytest.mark.parametrize("ordering", ["reverse", "random"])
-def test_drawing_in_another_ordering_follows_the_likelihood(ordering, levels):
+def test_sampling_in_another_ordering_follows_the_likelihood(ordering, levels):
     model = small(ordering=ordering, levels=levels).double()
     uniforms = noise(50, 1, 3, 4)
-    x = model.draw(uniforms)
+    x = model.sample_from(uniforms)
     with torch.no_grad():
         logits = model(x)
     p = torch.sigmoid(logits).flip(1) if levels == 2 else torch.softmax(logits, 1)
@@ -231,11 +231,11 @@ class Probabilities(NADE):
         return torch.sigmoid(super().sequence_logits(x))
 
 
-class StaleDrawing(NADE):
+class RasterSampling(NADE):
     """Draws in raster order, whatever the ordering of the weights."""
 
-    def places(self) -> list[tuple[int, int, int]]:
-        return sorted(super().places(), key=lambda place: place[1:])
+    def generation_order(self) -> list[tuple[int, int, int]]:
+        return sorted(super().generation_order(), key=lambda place: place[1:])
 
 
 def test_a_value_that_sees_itself_is_found():
@@ -257,7 +257,7 @@ def test_probabilities_taken_for_logits_are_found():
         check_sampler(model)
 
 
-def test_drawing_in_the_wrong_order_is_found():
-    model = randomise(StaleDrawing(NADEConfig(height=3, width=3, levels=3, hidden=4, ordering="reverse")))
+def test_sampling_in_the_wrong_order_is_found():
+    model = randomise(RasterSampling(NADEConfig(height=3, width=3, levels=3, hidden=4, ordering="reverse")))
     with pytest.raises(AssertionError, match="disagrees with the logits"):
         check_sampler(model)

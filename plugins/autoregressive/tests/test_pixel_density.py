@@ -66,13 +66,13 @@ def test_what_cannot_be_broadcast_is_refused_with_both_shapes(model, shape):
 
 
 def test_other_arguments_are_refused(model):
-    for use in (model.log_prob, lambda x: completed(model, x, torch.tensor(True)), model.draw):
+    for use in (model.log_prob, lambda x: completed(model, x, torch.tensor(True)), model.sample_from):
         with pytest.raises(UsageError, match=r"images must be \[B, 1, 2, 3\], got \[2, 1, 3, 2\]"):
             use(images().mT)
     with pytest.raises(UsageError, match=r"known must be a bool tensor, got torch.float32"):
         completed(model, images(), TOP_ROW.float())
     with pytest.raises(UsageError, match="x and known go together"):
-        model.draw(images(), x=images())
+        model.sample_from(images(), x=images())
     with pytest.raises(UsageError, match="temperature must be greater than 0, got 0"):
         model.sample(1, temperature=0)
 

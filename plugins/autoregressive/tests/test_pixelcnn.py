@@ -165,7 +165,7 @@ def test_a_fresh_network_is_neither_dead_nor_exploding(channels):
 def test_a_start_counts_only_the_weights_that_the_mask_leaves(groups, mask):
     torch.manual_seed(0)
     layer = MaskedConv2d(96, 96, 3, groups=groups, mask=mask)
-    layer.start(2)
+    layer.init_weights(2)
     with torch.no_grad():
         inner = layer(torch.randn(16, 96, 12, 12))[..., 1:-1, 1:-1]  # beyond the border is zero
     for group in inner.chunk(groups, 1):
@@ -175,7 +175,7 @@ def test_a_start_counts_only_the_weights_that_the_mask_leaves(groups, mask):
 def test_a_linear_layer_starts_alike():
     torch.manual_seed(0)
     layer = MaskedLinear(96, 96, groups=3)
-    layer.start(1)
+    layer.init_weights(1)
     with torch.no_grad():
         out = layer(torch.randn(96, 2000))
     for group in out.chunk(3, 0):

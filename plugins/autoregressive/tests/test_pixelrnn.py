@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo_autoregressive.lstm_sweep import Sweep, sweep_lstm
+from zoo_autoregressive.fast.lstm_sweep import Sweep, diagonal_sweep, row_sweep, sweep_lstm
 from zoo_autoregressive.pixelrnn import (
     DiagonalBiLSTM,
-    DiagonalDrawing,
     DiagonalPixelRNN,
+    DiagonalState,
     PixelRNN,
     PixelRNNConfig,
-    RowLSTM,
     RowPixelRNN,
 )
 from zoo_core import RecordError
@@ -193,27 +192,28 @@ def load_benchmark() -> ModuleType:
 
 def sweeps() -> list[Sweep]:
     """Of a 3x4, a 4x3 and a 1x3 image."""
-    sizes = [PixelRNNConfig(height=height, width=width, hidden=1) for height, width in [(3, 4), (4, 3), (1, 3)]]
-    return [lstm(size).sweep for lstm in (RowLSTM, DiagonalBiLSTM) for size in sizes]
+    sizes = [(3, 4), (4, 3), (1, 3)]
+    return [row_sweep(*size) for size in sizes] + [diagonal_sweep(*size)[0] for size in sizes]
 
 
 @pytest.mark.parametrize("sweep", sweeps(), ids=lambda sweep: f"{len(sweep.neighbours)} taps, {len(sweep.steps)} steps")
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_backward_pass_equals_finite_differences(sweep, batch):
     directions, features, hidden = 2, 3, 2
-    cells = batch * sum(hi - lo for lo, hi in sweep.steps)
+    pixels = sum(hi - lo for lo, hi in sweep.steps)
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
     inputs = (
+        noise(features, pixels, batch),
         noise(directions, 4 * hidden, features),
         noise(directions, 4 * hidden, 1),
         noise(len(sweep.neighbours), directions, 4 * hidden, hidden),
-        *(noise(features, cells) for _ in range(directions)),
     )
-    torch.autograd.gradcheck(lambda w_is, b, w_ss, *xs: sweep_lstm(xs, w_is, b, w_ss, sweep, batch), inputs)
+    for order in (None, torch.stack([torch.randperm(pixels, generator=generator) for _ in range(directions)])):
+        torch.autograd.gradcheck(lambda *tensors, order=order: sweep_lstm(*tensors, sweep, order), inputs)
 
 
 # --- the checks -----------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_an_image_of_mnist_size_has_the_nll_of_a_coin_at_zero_weights(model_clas
 def test_sampling_in_single_precision_agrees_with_one_forward_pass(model_class, n, residual):
     model = small(model_class, height=7, width=6, residual=residual).eval()
     uniforms = torch.rand(n, 1, 7, 6, generator=torch.Generator().manual_seed(0))
-    x = model.draw(uniforms)
+    x = model.sample_from(uniforms)
     p = torch.sigmoid(model(x)[:, 0])
     unclear = (uniforms - p).abs() < 1e-5
     assert ((x == 1) == (uniforms < p))[~unclear].all()
@@ -273,7 +273,7 @@ def test_sampling_in_single_precision_agrees_with_one_forward_pass(model_class, 
 
 def test_a_low_temperature_takes_the_likelier_value():
     model = small()
-    x = model.draw(torch.rand(3, 1, 3, 4), temperature=1e-6)
+    x = model.sample_from(torch.rand(3, 1, 3, 4), temperature=1e-6)
     assert torch.equal(x == 1, model(x)[:, 0] > 0)
 
 
@@ -304,10 +304,9 @@ def test_a_bad_config_is_refused(values, message):
 class NotShiftedBiLSTM(DiagonalBiLSTM):
     """The mirrored direction stays on its own row."""
 
-    def __init__(self, config: PixelRNNConfig) -> None:
-        super().__init__(config)
-        self.from_mirrored = torch.argsort(self.to_mirrored)
-        self.first_row = self.first_row[:0]
+    def forward(self, x: Tensor, plain: bool = False) -> Tensor:
+        maps = x.unflatten(1, (self.height, self.width))
+        return (self.recurrence(maps, 0) + self.recurrence(maps.flip(2), 1).flip(2)).flatten(1, 2)
 
 
 class NotShifted(DiagonalPixelRNN):
@@ -337,7 +336,7 @@ class WithBatchNorm(DiagonalPixelRNN):
         self.norm = nn.BatchNorm1d(2 * config.hidden, track_running_stats=running)
 
     def read_out(self, maps: Tensor) -> Tensor:
-        return super().read_out(self.norm(maps.T).T)
+        return super().read_out(self.norm(maps.flatten(1).T).T.unflatten(1, maps.shape[1:]))
 
 
 class Probabilities(DiagonalPixelRNN):
@@ -352,7 +351,7 @@ class MeanOverPixels(DiagonalPixelRNN):
         return super().log_prob(x) / x[0].numel()
 
 
-class ForgetsThePast(DiagonalDrawing):
+class ForgetsThePast(DiagonalState):
     """The mirrored states of the row before are not computed."""
 
     def finish_mirrored(self) -> None:
@@ -360,7 +359,7 @@ class ForgetsThePast(DiagonalDrawing):
 
 
 class StaleSampler(DiagonalPixelRNN):
-    def begin_drawing(self, n: int) -> DiagonalDrawing:
+    def begin_sampling(self, n: int) -> DiagonalState:
         return ForgetsThePast(self, n)
 
 

@@ -1,4 +1,4 @@
-"""The weights that ship with the package: what they draw is what their likelihood says."""
+"""The weights that ship with the package: what they sample is what their likelihood says."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def outside(reference: str, temperature: float) -> int:
     c = model.config
     uniforms = torch.rand(2, c.channels, c.height, c.width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        x = model.draw(uniforms, temperature=temperature)
+        x = model.sample_from(uniforms, temperature=temperature)
         start, end = interval(model(x), x, c.levels)
     return int(((uniforms < start - 1e-4) | (uniforms > end + 1e-4)).sum())
 

@@ -144,7 +144,7 @@ def test_the_fitted_gaussian_has_mean_and_covariance_of_the_train_split():
     torch.testing.assert_close(factor @ factor.T, covariance, rtol=1e-4, atol=1e-4)
 
 
-# --- drawing --------------------------------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("build", BUILDERS)
@@ -164,11 +164,11 @@ def test_the_distribution_function_of_samples_is_uniform(build):
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-def test_drawing_uses_the_mixtures_that_the_likelihood_uses(build):
+def test_sampling_uses_the_mixtures_that_the_likelihood_uses(build):
     """The drawn numbers, and one pass on them, give the uniforms back."""
     model = build()
     uniforms = torch.rand(50, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    z = (model.draw(uniforms) - model.mean) / model.std
+    z = (model.sample_from(uniforms) - model.mean) / model.std
     if build is gaussian:
         found = torch.linalg.solve_triangular(model.factor.tril(), z.T, upper=False).T
         torch.testing.assert_close(found, standard_normal(uniforms[..., 0]), rtol=1e-8, atol=1e-8)
@@ -293,7 +293,7 @@ def test_bad_input_is_refused():
     with pytest.raises(UsageError, match="known must be a bool tensor"):
         rnade().complete(noise(2, 4), torch.ones(4))
     with pytest.raises(UsageError, match="x and known go together"):
-        rnade().draw(torch.rand(2, 4, 2), x=noise(2, 4))
+        rnade().sample_from(torch.rand(2, 4, 2), x=noise(2, 4))
     with pytest.raises(RecordError, match="components"):
         RNADEConfig(components=0)
 

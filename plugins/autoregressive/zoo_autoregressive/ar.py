@@ -1,5 +1,9 @@
 """AR(n): every value is a logistic regression on the n values before it.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    ar.binarized-mnist: nll 97.91 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.015 h
+
 Frey, "Graphical models for machine learning and digital communication", 1998, chapter 2 (logistic autoregressive
 networks) [1]. With n = D - 1 it is the fully visible sigmoid belief network. Where a Markov chain of order n has a
 table of 2^n contexts, this has n weights: it cannot tell all contexts apart, and can so look much farther back.
@@ -17,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceState
 from zoo_core import Dataset, Optimizer, Stage, linear_to_zero
 
 
@@ -52,8 +56,8 @@ class AR(SequenceDensity):
         matrix = band[..., n:]  # [L, D, D], zero on and above the diagonal
         return torch.einsum("bj,lij->bli", x, matrix) + self.bias
 
-    def begin_drawing(self, n: int) -> "ARDrawing":
-        return ARDrawing(self, n)
+    def begin_sampling(self, n: int) -> "ARState":
+        return ARState(self, n)
 
     def stages(self) -> list[Stage]:
         return [Stage(name="marginals", share=0), Stage()]
@@ -64,7 +68,7 @@ class AR(SequenceDensity):
             self.bias.copy_(marginal_logits(self, data))
 
 
-class ARDrawing(SequenceDrawing):
+class ARState(SequenceState):
     def __init__(self, model: AR, n: int) -> None:
         self.model = model
         _, d, self.past = model.weight.shape

@@ -64,12 +64,12 @@ class CountedDensity(SequenceDensity):
         self._require_fitted()
         return super().conditional_log_prob(x)
 
-    def draw(self, uniforms: Tensor, **arguments: Any) -> Tensor:
+    def sample_from(self, uniforms: Tensor, **arguments: Any) -> Tensor:
         self._require_fitted()
-        return super().draw(uniforms, **arguments)
+        return super().sample_from(uniforms, **arguments)
 
     def _require_fitted(self) -> None:
-        if not self.fitted:
+        if not torch.compiler.is_compiling() and not self.fitted:
             raise UsageError(
                 f"this {type(self).__name__} has not counted anything yet",
                 "Train it (one pass: zoo train MODEL --data DATA --steps 1), or load a release.",

@@ -1,5 +1,9 @@
 """EoNADE: one network that is a NADE for every ordering, and the mixture of some of them.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    eonade.binarized-mnist: nll 91.33 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.69 h
+
 Follows Uria, Murray and Larochelle, "A deep and tractable density estimator", ICML 2014 (arXiv:1310.1757) [1]. The
 network is told which values it has seen: with the values before i in an ordering in the set S,
 
@@ -10,10 +14,13 @@ others are to be predicted, from one hidden layer; D / (D - d) times their loss 
 all orderings ([1], section 3.1). As a density it is the mean over K fixed orderings, each of which costs a pass
 ([1], section 3.2).
 
-NOTE, where this differs from [1]: one hidden layer only; each example has a set of its own; the biases c begin at the
-frequencies of the train split; Adam with weight decay and averaged weights.
+Departs from [1]:
+    * one hidden layer only
+    * each example of a batch has a set of seen values of its own
+    * the biases c begin at the frequencies of the train split
+    * Adam with weight decay and averaged weights
 
-Axes: B batch, D values, h hidden features, L logits a value, K orderings, T values of a block.
+Axes: B batch, D values, h hidden features, L logits a value, K orderings.
 """
 
 import math
@@ -26,11 +33,10 @@ from msgspec import Meta
 from torch import Generator, Tensor, nn
 
 from zoo_autoregressive.counting import marginal_logits
+from zoo_autoregressive.fast.eonade_recurrence import eonade_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDensity, SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceDensity, SequenceState
 from zoo_core import Dataset, Loss, Optimizer, Stage, linear_to_zero
-
-BLOCK = 16  # T, values whose hidden layers are computed together; no result depends on it
 
 
 class EoNADEConfig(PixelConfig, kw_only=True):
@@ -42,7 +48,7 @@ class EoNADEConfig(PixelConfig, kw_only=True):
 
 
 class EoNADE(SequenceDensity):
-    """`order` is the ordering in use, the first of `orders` unless `along` another: `forward` and `draw` follow it."""
+    """`order` is the ordering that forward passes and samples follow: the first of `orders`, unless `along` another."""
 
     Config = EoNADEConfig
     batch = 100
@@ -101,7 +107,7 @@ class EoNADE(SequenceDensity):
         logits = torch.einsum("bh,dlh->bld", hidden, self.V) + self.c.T  # [B, L, D]
         losses = self.value_losses(logits, x).masked_fill(seen, 0).sum(1)  # [B]
         scale = x.shape[1] / (~seen).sum(1)
-        return Loss((scale * losses).sum(), weight=len(x))
+        return Loss((scale * losses).sum(), weight=x.shape[0])
 
     # --- 3.2 the density: a mixture of orderings ---
 
@@ -117,21 +123,25 @@ class EoNADE(SequenceDensity):
     conditional_log_prob = None  # a mixture of orderings is no product of such factors
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        """Along the ordering in use. Every step changes the hidden layer of every image, so all are computed."""
-        a, logits = self.b.expand(len(x), -1), []  # [B, h]
-        for x_t, order in zip(x.split(BLOCK, 1), self.order.split(BLOCK), strict=True):
-            w, m, v = self.W[order], self.M[order], self.V[order]  # [T, …]
-            before = torch.ones(len(order), len(order), dtype=x.dtype, device=x.device).tril(-1)  # [T, T]
-            inputs = (x_t[:, None] * before) @ w + before @ m  # [B, T, h]
-            hidden = torch.sigmoid(a[:, None] + inputs)
-            logits.append(torch.einsum("bth,tlh->blt", hidden, v) + self.c[order].T)
-            a = torch.addmm(a, x_t, w) + m.sum(0)
-        return torch.cat(logits, 2)  # [B, L, D]
+        """Along the ordering in use."""
+        if self.plain:
+            return self.recurrence(x)
+        logits = eonade_logits(x, self.W[self.order], self.M[self.order], self.b, self.V[self.order])
+        return logits + self.c[self.order].T
 
-    # --- drawing ---
+    def recurrence(self, x: Tensor) -> Tensor:
+        """Value after value along the ordering: x [B, D] -> logits [B, L, D]."""
+        a, logits = self.b.expand(x.shape[0], -1), []  # [B, h]
+        for x_i, i in zip(x.T, self.order, strict=True):
+            h_i = torch.sigmoid(a)
+            logits.append(h_i @ self.V[i].T + self.c[i])  # [B, L]
+            a = a + x_i[:, None] * self.W[i] + self.M[i]
+        return torch.stack(logits, 2)
 
-    def begin_drawing(self, n: int) -> "EoNADEDrawing":
-        return EoNADEDrawing(self, n)
+    # --- sampling ---
+
+    def begin_sampling(self, n: int) -> "EoNADEState":
+        return EoNADEState(self, n)
 
     def sample(
         self,
@@ -141,7 +151,7 @@ class EoNADE(SequenceDensity):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """n images drawn from the mixture, [n, C, H, W]: each along one of the orderings."""
+        """n images sampled from the mixture, [n, C, H, W]: each along one of the orderings."""
         c = self.config
         which = torch.randint(len(self.orders), (n,), generator=generator)
         uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
@@ -149,7 +159,7 @@ class EoNADE(SequenceDensity):
         used = which.unique().tolist()
         for number, k in enumerate(used, start=1):
             with self.along(self.orders[k]):
-                x[which == k] = self.draw(uniforms[which == k], temperature=temperature)
+                x[which == k] = self.sample_from(uniforms[which == k], temperature=temperature)
             if progress is not None:
                 progress(number / len(used))
         return x
@@ -163,7 +173,7 @@ class EoNADE(SequenceDensity):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn given ALL known ones,
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False sampled given ALL known ones,
         wherever these are: along an ordering that begins with them.
 
         NOTE: this is the conditional of that one ordering, not of the mixture.
@@ -183,7 +193,7 @@ class EoNADE(SequenceDensity):
         return completed
 
 
-class EoNADEDrawing(SequenceDrawing):
+class EoNADEState(SequenceState):
     """Keeps the activations of every image."""
 
     def __init__(self, model: EoNADE, n: int) -> None:

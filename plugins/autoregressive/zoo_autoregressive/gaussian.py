@@ -1,5 +1,10 @@
 """One Gaussian with full covariance: every number is linear in those before it, plus noise of one size.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    gaussian.digits-dequantized: nll -48.86 ± 1.3 nats/example (digits-dequantized test), n = 299, exact; 1 run, under
+        0.01 h
+
 log p(x) = - |L^-1 (x - mean)|^2 / 2 - log det L - D / 2 log 2 pi, with the Cholesky factor L L^T of the covariance. Row
 i of L says how number i follows from the noise of the numbers before it: the model that others must beat.
 The maximum of its likelihood is in closed form.
@@ -37,7 +42,7 @@ class Gaussian(VectorDensity):
         noise = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
         return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(0) - factor.diagonal().abs().log().sum()
 
-    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+    def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
         noise = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
         return self.factor[i, :i] @ noise + self.factor[i, i] * standard_normal(uniforms[:, 0])

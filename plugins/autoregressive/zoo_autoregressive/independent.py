@@ -1,5 +1,10 @@
 """Independent values: each has its own distribution and knows nothing of the others.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    independent.binarized-mnist: nll 205.8 ± 0.45 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under
+        0.01 h
+
 p(x) = prod_i p_i(x_i): the smallest density of images, n parameters for n bits, and the bar that every other model must
 take. It is fitted in closed form, by counting (counting.py).
 
@@ -13,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, count_levels, counted_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 
 
 class IndependentConfig(PixelConfig, kw_only=True):
@@ -37,16 +42,16 @@ class Independent(CountedDensity):
         return self.logit.repeat(1, len(self.order) // self.logit.shape[1])
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        return self.value_logits().expand(len(x), -1, -1)  # [B, L, D]
+        return self.value_logits().expand(x.shape[0], -1, -1)  # [B, L, D]
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         self.logit.copy_(counted_logits(count_levels(batches, self.logit.shape[1], self.config.levels)))
 
-    def begin_drawing(self, n: int) -> "IndependentDrawing":
-        return IndependentDrawing(self, n)
+    def begin_sampling(self, n: int) -> "IndependentState":
+        return IndependentState(self, n)
 
 
-class IndependentDrawing(SequenceDrawing):
+class IndependentState(SequenceState):
     def __init__(self, model: Independent, n: int) -> None:
         self.logits_of, self.n = model.value_logits(), n
 

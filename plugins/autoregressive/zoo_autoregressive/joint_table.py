@@ -1,5 +1,10 @@
 """The whole table: one probability for every possible image.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    joint-table.binarized-mnist-4x4: nll 4.554 ± 0.021 nats/example (binarized-mnist test), n = 10,000, exact, after
+        resize and binarize; 1 run, under 0.01 h
+
 The only model that can be any distribution at all, and one that cannot be learned: n bits need 2^n - 1 parameters, one
 RGB pixel 256^3 - 1 (against 3 * 255 if its colours were independent), and almost all cells of such a table stay empty
 whatever the size of the train split. `occupied` tells how many are not.
@@ -16,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity
 from zoo_autoregressive.pixel_density import PixelConfig
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 from zoo_core import RecordError
 
 LARGEST_TABLE = 2**24  # cells: one RGB pixel
@@ -71,17 +76,17 @@ class JointTable(CountedDensity):
         return tables[::-1]
 
     def sequence_logits(self, x: Tensor) -> Tensor:
-        drawing, logits = JointTableDrawing(self, len(x)), []
+        state, logits = JointTableState(self, x.shape[0]), []
         for i, value in enumerate(x.unbind(1)):
-            logits.append(drawing.next_logits(i))  # [L, B]
-            drawing.take(i, value)
+            logits.append(state.next_logits(i))  # [L, B]
+            state.take(i, value)
         return torch.stack(logits, 2).transpose(0, 1)  # [B, L, D]
 
-    def begin_drawing(self, n: int) -> "JointTableDrawing":
-        return JointTableDrawing(self, n)
+    def begin_sampling(self, n: int) -> "JointTableState":
+        return JointTableState(self, n)
 
 
-class JointTableDrawing(SequenceDrawing):
+class JointTableState(SequenceState):
     """p(x_i | x_1 … x_(i-1)) is one beginning's share of another."""
 
     def __init__(self, model: JointTable, n: int) -> None:

@@ -1,5 +1,11 @@
 """Markov chain of order k over the values of an image: p(x) = prod_i p(x_i | x_(i-1) … x_(i-k)).
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    markov.binarized-mnist: nll 145.4 ± 0.26 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under 0.01 h
+    markov.binarized-mnist-8: nll 138.3 ± 0.27 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under 0.01
+        h
+
 Every value has a table of its own with one distribution for each context, the last k values before it. Of order 1 and
 for n bits these are 2n - 1 parameters: two for every bit, and one for the first, which has nothing before it. It is
 fitted in closed form, by counting (counting.py); the tables grow as 2^k.
@@ -16,7 +22,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.counting import CountedDensity, counted_logits
 from zoo_autoregressive.pixel_density import PixelConfig, logits_per_value
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 from zoo_core import RecordError
 
 LARGEST_TABLE = 2**26  # numbers
@@ -70,11 +76,11 @@ class Markov(CountedDensity):
             counts += torch.bincount(cell.flatten(), minlength=len(counts))
         self.logit.copy_(counted_logits(counts.view(-1, levels)))
 
-    def begin_drawing(self, n: int) -> "MarkovDrawing":
-        return MarkovDrawing(self, n)
+    def begin_sampling(self, n: int) -> "MarkovState":
+        return MarkovState(self, n)
 
 
-class MarkovDrawing(SequenceDrawing):
+class MarkovState(SequenceState):
     """Keeps the last k values as one number."""
 
     def __init__(self, model: Markov, n: int) -> None:

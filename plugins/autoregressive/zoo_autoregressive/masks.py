@@ -43,16 +43,16 @@ class MaskedConv2d(nn.Conv2d):
         """The weight in use. Masked at every use: weight decay and Adam would move it otherwise."""
         return self.weight * self.mask
 
-    def start(self, gain: float) -> None:
+    def init_weights(self, gain: float) -> None:
         """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero."""
-        _start(self, gain)
+        _init_weights(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.masked_weight(), self.bias)
 
 
 class MaskedLinear(nn.Linear):
-    """The 1x1 convolution with mask B, over maps whose features come first: [n_in, N] to [n_out, N].
+    """The 1x1 convolution with mask B, over maps whose features come first: [n_in, …] to [n_out, …].
 
     Feature-first maps make every row of the matrix product contiguous, whatever the order of the pixels.
     """
@@ -69,16 +69,16 @@ class MaskedLinear(nn.Linear):
         """The weight in use."""
         return self.weight * self.mask
 
-    def start(self, gain: float) -> None:
+    def init_weights(self, gain: float) -> None:
         """Fill the weights so that outputs have `gain` times the mean square of the inputs, biases with zero."""
-        _start(self, gain)
+        _init_weights(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias[:, None], self.masked_weight(), x)
+        return torch.addmm(self.bias[:, None], self.masked_weight(), x.flatten(1)).unflatten(1, x.shape[1:])
 
 
 @torch.no_grad()
-def _start(layer: MaskedConv2d | MaskedLinear, gain: float) -> None:
+def _init_weights(layer: MaskedConv2d | MaskedLinear, gain: float) -> None:
     """As He et al., 2015 (arXiv:1502.01852), section 2.2, but counting only the weights that the mask leaves."""
     visible = layer.mask.flatten(1).sum(1).clamp(min=1)  # of each output, [n_out]
     nn.init.normal_(layer.weight)

@@ -4,7 +4,7 @@ p(x) = prod_i p(x_i | x_1 ... x_{i-1}): pixels in raster order, in each pixel th
 `levels` values: with 2 its distribution is a Bernoulli and the network gives one logit, else a softmax over all
 levels (van den Oord et al., 2016, arXiv:1601.06759, section 2.2).
 
-A model writes `forward` (all logits at once, given the whole image) and `begin_drawing` (the same logits, one pixel at
+A model writes `forward` (all logits at once, given the whole image) and `begin_sampling` (the same logits, one pixel at
 a time, from cached state); likelihood, loss, sampling and completion follow.
 """
 
@@ -63,23 +63,43 @@ def expand_known(known: Tensor, x: Tensor) -> Tensor:
         raise UsageError(f"known must broadcast to {list(x.shape)}, got {list(known.shape)}") from None
 
 
-class Drawing(Protocol):
-    """An image that is being drawn pixel by pixel. All tensors have the batch last."""
+class SamplingState(Protocol):
+    """Images that are being sampled value by value. All tensors have the batch last."""
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
         """The logits of this value given all values before it, [1 or levels, B]."""
 
     def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
-        """The value [B] in [0, 1] that was drawn there."""
+        """The value [B] in [0, 1] that was sampled there."""
+
+
+class PlainState:
+    """Ancestral sampling as it is defined: one forward pass on all that was sampled before, for every value."""
+
+    def __init__(self, model: "PixelDensity", n: int) -> None:
+        c, like = model.config, next(model.parameters())
+        self.model, self.x = model, like.new_zeros(n, c.channels, c.height, c.width)
+
+    def logits(self, row: int, column: int, channel: int) -> Tensor:
+        return self.model(self.x)[:, :, channel, row, column].T
+
+    def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
+        self.x[:, channel, row, column] = value
 
 
 class PixelDensity(Model):
-    """Base of the autoregressive image models; a Density, a Sampler and a Completer."""
+    """Base of the autoregressive image models; a Density, a Sampler and a Completer.
+
+    Attributes:
+        plain: set it to True, and the model computes by what its own file says, as the paper writes it, and samples
+            with one forward pass for each value. The numbers are the same, and come slowly; tests compare both.
+    """
 
     Config = PixelConfig
     select_by = "nll"
 
     config: Any
+    plain = False
 
     @classmethod
     def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
@@ -103,11 +123,11 @@ class PixelDensity(Model):
         """Logits of every value given those before it: x [B, C, H, W] -> [B, 1 or levels, C, H, W]."""
 
     @abstractmethod
-    def begin_drawing(self, n: int) -> Drawing:
-        """The state from which n images are drawn."""
+    def begin_sampling(self, n: int) -> SamplingState:
+        """The state from which n images are sampled."""
 
-    def places(self) -> list[tuple[int, int, int]]:
-        """Every value as (channel, row, column), in the order in which it is drawn."""
+    def generation_order(self) -> list[tuple[int, int, int]]:
+        """Every value as (channel, row, column), in the order in which it is sampled."""
         c = self.config
         return [(k, i, j) for i in range(c.height) for j in range(c.width) for k in range(c.channels)]
 
@@ -129,8 +149,11 @@ class PixelDensity(Model):
         return -self.value_losses(self(x), x)
 
     def check_values(self, x: Tensor) -> None:
-        """UsageError, as of `log_prob`."""
+        """UsageError, as of `log_prob`. A program that is compiled or exported cannot look at values: there, the size
+        alone is checked."""
         self._check_size(x)
+        if torch.compiler.is_compiling():
+            return
         scaled = x.detach() * (self.config.levels - 1)
         if not (((scaled - scaled.round()).abs() <= 1e-3) & (x >= 0) & (x <= 1)).all():  # NaN is refused, too
             raise UsageError(f"pixel values must be one of {self.config.levels} even levels in [0, 1]")
@@ -158,10 +181,10 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """n images drawn from the model, [n, C, H, W]. Logits are divided by `temperature`."""
+        """n images sampled from the model, [n, C, H, W]. Logits are divided by `temperature`."""
         c = self.config
         uniforms = torch.rand(n, c.channels, c.height, c.width, generator=generator)
-        return self.draw(uniforms, temperature=temperature, progress=progress)
+        return self.sample_from(uniforms, temperature=temperature, progress=progress)
 
     def complete(
         self,
@@ -172,9 +195,9 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False drawn in the model's order.
+        """x [B, C, H, W] with the places where `known` (bool, broadcastable) is False sampled in the model's order.
 
-        Each new value is drawn given everything before it. Known values that come after it cannot steer it: the
+        Each new value is sampled given everything before it. Known values that come after it cannot steer it: the
         result is an exact conditional sample where the known part comes first in that order (in raster order: the
         top rows).
 
@@ -183,10 +206,10 @@ class PixelDensity(Model):
         """
         known = self._check_known(x, known)
         uniforms = torch.rand(x.shape, generator=generator)
-        return self.draw(uniforms, x=x, known=known, temperature=temperature, progress=progress)
+        return self.sample_from(uniforms, x=x, known=known, temperature=temperature, progress=progress)
 
     @torch.no_grad()
-    def draw(
+    def sample_from(
         self,
         uniforms: Tensor,
         *,
@@ -195,10 +218,10 @@ class PixelDensity(Model):
         temperature: float = 1.0,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """Draws by inverting the distribution function at `uniforms` [B, C, H, W] in [0, 1).
+        """Samples by inverting the distribution function at `uniforms` [B, C, H, W] in [0, 1).
 
         `x` and `known` go together: where `known` is True, the value of `x` is taken. The result is a function of these
-        and the uniforms alone, so that one full forward on it can check every draw.
+        and the uniforms alone, so that one full forward on it can check every value.
         """
         if not temperature > 0:
             raise UsageError(f"temperature must be greater than 0, got {temperature}")
@@ -214,10 +237,10 @@ class PixelDensity(Model):
             known = known.to(uniforms.device).permute(1, 2, 3, 0)
         else:
             given = known = None
-        values = self.draw_values(uniforms, given, known, temperature, progress or (lambda done: None))
+        values = self.sample_values(uniforms, given, known, temperature, progress or (lambda done: None))
         return values.permute(3, 0, 1, 2).contiguous()
 
-    def draw_values(
+    def sample_values(
         self,
         uniforms: Tensor,
         given: Tensor | None,
@@ -225,17 +248,18 @@ class PixelDensity(Model):
         temperature: float,
         progress: Callable[[float], None],
     ) -> Tensor:
-        """The part of `draw` after the checks. All tensors have the batch last: [C, H, W, B]."""
+        """The part of `sample_from` after the checks. All tensors have the batch last: [C, H, W, B]."""
         values = torch.zeros_like(uniforms)
         _, height, _, n = uniforms.shape
-        drawing, places = self.begin_drawing(n), self.places()
+        state = PlainState(self, n) if self.plain else self.begin_sampling(n)
+        places = self.generation_order()
         for done, place in enumerate(places, start=1):
             channel, row, column = place
-            value = self._invert(drawing.logits(row, column, channel) / temperature, uniforms[place])
+            value = self._invert(state.logits(row, column, channel) / temperature, uniforms[place])
             if given is not None and known is not None:
                 value = torch.where(known[place], given[place], value)
             values[place] = value
-            drawing.put(row, column, channel, value)
+            state.put(row, column, channel, value)
             if done % (len(places) // height) == 0:
                 progress(done / len(places))
         return values

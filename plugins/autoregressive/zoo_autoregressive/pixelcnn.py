@@ -1,12 +1,19 @@
 """PixelCNN: the whole image at once, through convolutions that see the past only.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    pixelcnn.binarized-mnist: nll 82.36 ± 0.2 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 2.6 h
+    pixelcnn.cifar10-jpeg75-8x8: bits_per_dim 4.709 ± 0.0052 bits/dim (cifar10-jpeg75 test), n = 10,000, exact, after
+        resize and quantize; 1 run, 0.23 h
+
 Follows van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759) [1]. In the paper's order:
 residual connections (3.3), masked convolutions (3.4, in masks.py), PixelCNN (3.5), the whole network (table 1).
-Drawing pixel by pixel is in pixelcnn_drawing.py.
+Sampling pixel by pixel is in sampling/pixelcnn.py.
 
-NOTE, where this differs from [1]: pixel values enter in [0, 1] as they are (the first bias centres them); weights
-begin by He's rule (torch's own are so small that the blocks do nothing at first); Adam or Muon, clipped gradients,
-averaged weights and batches of 32 instead of RMSProp and batches of 16.
+Departs from [1]:
+    * pixel values enter in [0, 1] as they are; the first bias centres them
+    * weights begin by He's rule; torch's own are so small that the blocks do nothing at first
+    * Adam or Muon, clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
 """
@@ -19,7 +26,7 @@ from torch import Tensor, nn
 
 from zoo_autoregressive.masks import MaskedConv2d
 from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity, check_groups, logits_per_value, pixel_optimizer
-from zoo_autoregressive.pixelcnn_drawing import PixelCNNDrawing
+from zoo_autoregressive.sampling.pixelcnn import PixelCNNState
 
 
 class PixelCNNConfig(PixelConfig, kw_only=True):
@@ -73,9 +80,9 @@ class PixelCNN(PixelDensity):
         self.output = MaskedConv2d(config.head, c * logits_per_value(config.levels), 1, groups=c, mask="B")
         for layer in self.layers:
             for conv, gain in ((layer.down, 2), (layer.conv, 2), (layer.up, 2 / config.layers)):
-                conv.start(gain)  # the sum of all blocks is then as large as what comes in
+                conv.init_weights(gain)  # the sum of all blocks is then as large as what comes in
         for conv, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
-            conv.start(gain)
+            conv.init_weights(gain)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.input_conv(x)  # [B, 2h, H, W]
@@ -85,5 +92,5 @@ class PixelCNN(PixelDensity):
         logits = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
         return logits.unflatten(1, (self.config.channels, -1)).transpose(1, 2)  # [B, levels, C, H, W]
 
-    def begin_drawing(self, n: int) -> PixelCNNDrawing:
-        return PixelCNNDrawing(self, n)
+    def begin_sampling(self, n: int) -> PixelCNNState:
+        return PixelCNNState(self, n)

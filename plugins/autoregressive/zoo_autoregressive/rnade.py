@@ -1,5 +1,10 @@
 """RNADE: NADE for real numbers.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    rnade.digits-dequantized: nll -81.33 ± 0.86 nats/example (digits-dequantized test), n = 299, exact; 1 run, under
+        0.01 h
+
 Follows Uria, Murray and Larochelle, "RNADE: The real-valued neural autoregressive density-estimator", NeurIPS 2013
 (arXiv:1306.0186) [1]. As in NADE all hidden layers share one weight matrix; number i is a mixture of K Gaussians:
 
@@ -8,8 +13,10 @@ Follows Uria, Murray and Larochelle, "RNADE: The real-valued neural autoregressi
 
 where rho_i keeps the growing sum of inputs from saturating the units.
 
-NOTE, where this differs from [1]: widths have a lower bound, since measurements are rounded; Adam, averaged weights and
-weight decay instead of stochastic gradients whose part for the means is multiplied by the widths.
+Departs from [1]:
+    * widths have a lower bound, since measurements are rounded
+    * Adam, averaged weights and weight decay instead of stochastic gradients whose part for the means is multiplied by
+      the widths
 
 Axes: B batch, D numbers of one example, h hidden features, K components.
 """
@@ -89,7 +96,7 @@ class RNADE(VectorDensity):
     def standard_log_prob(self, z: Tensor) -> Tensor:
         return self.mixtures(z).log_prob(z).sum(1)
 
-    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+    def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
         a = torch.addmm(self.b, z, self.W[:i])  # [B, h]
         log_weights, means, widths = (part[:, 0] for part in self._heads(torch.relu(self.rho[i] * a)[:, None], i))

@@ -12,8 +12,8 @@ from torch import Tensor
 from zoo_autoregressive.pixel_density import PixelDensity
 
 
-class SequenceDrawing(ABC):
-    """A sequence that is being drawn. The values come in the model's order, so it is enough to count them."""
+class SequenceState(ABC):
+    """A sequence that is being sampled. The values come in the model's order, so it is enough to count them."""
 
     step = 0
 
@@ -23,7 +23,7 @@ class SequenceDrawing(ABC):
 
     @abstractmethod
     def take(self, i: int, value: Tensor) -> None:
-        """The value [B] in [0, 1] that was drawn for it."""
+        """The value [B] in [0, 1] that was sampled for it."""
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
         return self.next_logits(self.step)
@@ -34,7 +34,7 @@ class SequenceDrawing(ABC):
 
 
 class SequenceDensity(PixelDensity):
-    """Writes `sequence_logits` and `begin_drawing`; a model with another order than the raster's sets `order`."""
+    """Writes `sequence_logits` and `begin_sampling`; a model with another order than the raster's sets `order`."""
 
     order: Tensor
     cpu_threads = 1  # many small operations: a second thread costs more than it gives
@@ -49,8 +49,8 @@ class SequenceDensity(PixelDensity):
         """Logits of every value given those before it: x [B, D] -> [B, L, D]."""
 
     @abstractmethod
-    def begin_drawing(self, n: int) -> SequenceDrawing:
-        """The state from which n sequences are drawn."""
+    def begin_sampling(self, n: int) -> SequenceState:
+        """The state from which n sequences are sampled."""
 
     def to_sequence(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D], in the model's order."""
@@ -61,6 +61,6 @@ class SequenceDensity(PixelDensity):
         logits = self.sequence_logits(self.to_sequence(x)).index_select(2, torch.argsort(self.order))  # [B, L, D]
         return logits.unflatten(2, (c.height, c.width, c.channels)).permute(0, 1, 4, 2, 3)  # [B, L, C, H, W]
 
-    def places(self) -> list[tuple[int, int, int]]:
-        raster = super().places()
+    def generation_order(self) -> list[tuple[int, int, int]]:
+        raster = super().generation_order()
         return [raster[k] for k in self.order.tolist()]

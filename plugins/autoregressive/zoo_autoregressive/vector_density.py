@@ -25,7 +25,7 @@ class VectorConfig(Record, kw_only=True):
 
 
 class VectorDensity(Model):
-    """Writes `standard_log_prob` and `draw_next`; a Density, a Sampler and a Completer once it is fitted."""
+    """Writes `standard_log_prob` and `sample_next`; a Density, a Sampler and a Completer once it is fitted."""
 
     Config = VectorConfig
     batch = 50
@@ -56,7 +56,7 @@ class VectorDensity(Model):
         """Log-likelihood of standardised numbers: [B, D] -> [B]."""
 
     @abstractmethod
-    def draw_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
+    def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         """The next standardised number given those before it: z [B, i], uniforms [B, 2] -> [B]."""
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -68,22 +68,22 @@ class VectorDensity(Model):
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Exact negative log-likelihood of a row, in nats."""
         x = batch["vector"]
-        return Loss(-self.log_prob(x).sum(), weight=len(x))
+        return Loss(-self.log_prob(x).sum(), weight=x.shape[0])
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n rows drawn from the model, [n, D]."""
-        return self.draw(torch.rand(n, self.config.dims, 2, generator=generator))
+        """n rows sampled from the model, [n, D]."""
+        return self.sample_from(torch.rand(n, self.config.dims, 2, generator=generator))
 
     def complete(self, x: Tensor, known: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """x [B, D] with the places where `known` (bool, broadcastable) is False drawn, each given all before it.
+        """x [B, D] with the places where `known` (bool, broadcastable) is False sampled, each given all before it.
 
         An exact conditional sample where the known numbers are the first ones.
         """
         self._check_size(x)
-        return self.draw(torch.rand(*x.shape, 2, generator=generator), x=x, known=expand_known(known, x))
+        return self.sample_from(torch.rand(*x.shape, 2, generator=generator), x=x, known=expand_known(known, x))
 
     @torch.no_grad()
-    def draw(self, uniforms: Tensor, *, x: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+    def sample_from(self, uniforms: Tensor, *, x: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Rows [B, D] from uniforms [B, D, 2] in [0, 1); where `known` is True, the number of `x` is taken."""
         if (x is None) != (known is None):
             raise UsageError("x and known go together")
@@ -91,7 +91,7 @@ class VectorDensity(Model):
         uniforms = uniforms.to(self.mean)
         z = uniforms.new_zeros(len(uniforms), 0)
         for i in range(self.config.dims):
-            value = self.draw_next(z, uniforms[:, i])
+            value = self.sample_next(z, uniforms[:, i])
             if x is not None and known is not None:
                 value = torch.where(known[:, i], ((x - self.mean) / self.std)[:, i], value)
             z = torch.cat([z, value[:, None]], 1)  # [B, i + 1]
@@ -112,7 +112,7 @@ class VectorDensity(Model):
             self.fitted.fill_(True)
 
     def _require_fitted(self) -> None:
-        if not self.fitted:
+        if not torch.compiler.is_compiling() and not self.fitted:
             raise UsageError(
                 f"this {type(self).__name__} does not know the mean and the spread of any data yet",
                 "Train it, or load a release.",

@@ -1,5 +1,9 @@
 """Linear regression: y = W x + b, three ways to the same minimum of the mean squared error.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    linear-regression.diabetes: mse 2649 ± 3.8e+02 squared units (diabetes test), n = 73, exact; 1 run, under 0.01 h
+
     normal  the normal equation, (X^T X) W^T = X^T y: the solution in closed form
     gd      gradient descent: every step sees all rows; it converges for learning rates below 2 / (largest curvature)
     sgd     stochastic gradient descent: every step sees a few rows; cheap, and noisy near the minimum

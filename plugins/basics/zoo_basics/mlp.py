@@ -1,5 +1,9 @@
 """The multilayer perceptron: linear layers with a non-linear function between them.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    mlp.mnist: accuracy 0.9876 ± 0.0011 fraction (mnist test), n = 10,000, top-1; 1 run, 0.05 h
+
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986. One network, two
 uses: `MLPClassifier` for images with labels, `MLPRegressor` for rows of numbers with targets.
 

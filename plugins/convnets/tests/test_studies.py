@@ -12,8 +12,9 @@ from PIL import Image
 from zoo_convnets.resnet import Block
 from zoo_convnets.stn import STN, STNConfig
 from zoo_convnets.studies.depth import Depth
+from zoo_convnets.studies.transfer import RATES, WAYS, Transfer
 from zoo_convnets.studies.unrotation import ANGLES, Unrotation, angle_of, share_undone, turned
-from zoo_core import Report, load
+from zoo_core import Report, info, load, train
 
 needs_data = pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 
@@ -38,6 +39,22 @@ def test_depth_compares_four_networks(tmp_path):
             torch.nn.init.zeros_(block.bn2.weight)  # each branch gives the same for all images
         logits = model.logits(torch.rand(4, 1, 8, 8))
         assert torch.allclose(logits, logits[:1]) == name.startswith("plain"), name
+
+
+def test_the_transfer_compares_what_is_trained_with_the_same_examples(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo_convnets.studies.transfer.RATES", RATES[1:2])
+    train("digit-classifier", data="digits", config={"filters": 2}, epochs=1, output=tmp_path / "parent")
+    study = Transfer(start=f"folder:{tmp_path / 'parent'}", data="digits", per_class=3, epochs=2, seeds=2)
+    (table,) = tables(study, tmp_path / "report")
+    assert [row[0] for row in table["rows"]] == list(WAYS)
+    runs = {folder.name: info(str(folder)) for folder in (tmp_path / "report" / "runs").iterdir()}
+    assert len(runs) == 2 * len(WAYS)
+    for name, release in runs.items():
+        assert release["training"]["epochs"] == 2 and "--per-class 3" in release["recipe"]
+        assert [ancestor["new_head"] for ancestor in release["ancestors"]] == [True] * ("scratch" not in name)
+    learned = {(name[-1], release["training"]["data_sha256"]["train"]) for name, release in runs.items()}
+    assert len(learned) == 2  # each seed has its examples, whatever is trained
+    assert {row[1] for row in table["rows"]} == {RATES[1]} and all(0 <= row[4] <= 1 for row in table["rows"])
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 """A small classifier of handwritten digits, for distances between sets of digits.
 
-Three convolutions, each halved by max pooling, then 64 rectified features and the logits. Its 64 features play for
+Published weights, and what each measures; hours of training on CPUs:
+
+    digit-classifier.mnist: accuracy 0.9931 ± 0.00083 fraction (mnist test), n = 10,000, top-1; 1 run, 0.21 h
+
+Three convolutions, each halved by max pooling, then 64 features after a ReLU and the logits. Its 64 features play for
 digits the part that the last pooling layer of Inception plays for photographs in the Frechet distance of Heusel et al.,
 2017 (arXiv:1706.08500): a space in which what matters of a digit is near and what does not is far.
 

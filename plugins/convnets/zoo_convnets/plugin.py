@@ -253,6 +253,12 @@ def zoo_studies() -> list[StudySpec]:
             minutes=40,
         ),
         StudySpec(
+            name="transfer",
+            target="zoo_convnets.studies.transfer:Transfer",
+            summary="what weights are worth to start from, with few examples of new classes",
+            minutes=8,
+        ),
+        StudySpec(
             name="unrotation",
             target="zoo_convnets.studies.unrotation:Unrotation",
             summary="what a spatial transformer learns: to turn digits back",

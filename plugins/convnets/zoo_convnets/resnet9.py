@@ -1,10 +1,19 @@
 """ResNet-9: a small residual network that trains fast.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    resnet9.cifar10-jpeg75: accuracy 0.8957 ± 0.0031 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after normalize;
+        1 run, 1.1 h
+
 Follows the network of D. Page, "How to train your ResNet", 2018-2019 (myrtle.ai), which won the DAWNBench of that time
 for CIFAR-10 [1]: four convolutions, two residual pairs, and one linear layer whose logits are scaled down.
 
-NOTE: as in the later parts of [1], label smoothing 0.2, and crops that mirror the border; trained with Muon instead of
-SGD; no half-precision weights, and half of the filters.
+As in its later parts, label smoothing is 0.2, and crops mirror the border.
+
+Departs from [1]:
+    * trained with Muon instead of SGD
+    * no half-precision weights
+    * half of the filters
 
 Axes: B batch, C channels, H height, W width, K classes.
 """
@@ -63,5 +72,5 @@ class Residual(nn.Module):
 
 
 def convolution(c_in: int, c_out: int) -> nn.Sequential:
-    """3x3, batch normalisation, rectifier: [B, C_in, H, W] -> [B, C_out, H, W]."""
+    """3x3, batch normalisation, ReLU: [B, C_in, H, W] -> [B, C_out, H, W]."""
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))

@@ -1,12 +1,20 @@
 """STN: a classifier that learns to turn, shift and scale what it looks at.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    stn.mnist-rotated: accuracy 0.99 ± 0.001 fraction (mnist test), n = 10,000, top-1, after rotate; 1 run, 0.17 h
+    stn.mnist-rotated-none: accuracy 0.9824 ± 0.0013 fraction (mnist test), n = 10,000, top-1, after rotate; 1 run,
+        0.063 h
+
 Follows Jaderberg, Simonyan, Zisserman and Kavukcuoglu, "Spatial Transformer Networks", 2015 (arXiv:1506.02025) [1]. A
 spatial transformer ([1], figure 2) is a localisation network, which looks at x and says theta, a grid of places of x
 for theta, and a sampler, which reads x at the grid. All of it is differentiable, so that the classifier's loss alone
 teaches where to look.
 
-NOTE: the sizes are ours; [1] searched over many. `placement=none` is the same classifier without a transformer, to
-compare with.
+`placement=none` is the same classifier without a transformer, to compare with.
+
+Departs from [1]:
+    * the sizes are ours; [1] searched over many
 
 Axes: B batch, C channels, H height, W width, K classes. Coordinates are (x, y), from -1 to 1 over the image.
 """

@@ -3,9 +3,11 @@
 Follows Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014
 (arXiv:1409.1556) [1]; its table 1 is `convolutions`. The names of the tensors are torchvision's.
 
-NOTE, beyond [1]: with `batch_norm` every convolution is followed by batch normalisation (Ioffe and Szegedy, 2015); with
-`hidden = 0` the three linear layers become the mean over all places and one linear layer, which small images need.
-Weights start at He's (2015), where [1] trained shallow networks first to start the deep ones.
+Departs from [1]:
+    * with `batch_norm` every convolution is followed by batch normalisation (Ioffe and Szegedy, 2015)
+    * with `hidden = 0` the three linear layers become the mean over all places and one linear layer, which small images
+      need
+    * weights start at He's (2015), where [1] trained shallow networks first to start the deep ones
 
 Axes: B batch, C channels, H height, W width, K classes.
 """

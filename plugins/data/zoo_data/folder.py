@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import torch
 from msgspec import Meta
@@ -52,8 +52,7 @@ class Folder(TensorDataset):
     def __init__(self, *, data_file: Path | None = None) -> None:
         if data_file is None:
             raise UsageError("'folder' needs the path of a folder", "For example: --data folder:pets")
-        root, options = _read_reference(data_file)
-        words = [f"{key}={value}" for key in ("size", "channels") if (value := getattr(options, key)) is not None]
+        root, options, words = read_reference(data_file)
         self.name = ",".join([f"folder:{root.resolve().name}", *words])
         found = _find_images(root)
         classes = sorted({name for files in found.values() for name, _ in files if name is not None})
@@ -73,8 +72,12 @@ class Folder(TensorDataset):
 Found = dict[str, list[tuple[str | None, Path]]]  # split -> class and file, sorted
 
 
-def _read_reference(reference: Path) -> tuple[Path, FolderOptions]:
-    """The folder of `PATH[,size=N][,channels=C]`, and the options."""
+def read_reference(reference: Path, kind: str = "folder") -> tuple[Path, FolderOptions, list[str]]:
+    """The folder of `PATH[,size=N][,channels=C]`, the options, and how they are written.
+
+    Raises:
+        UsageError: there is no such folder or option.
+    """
     path, words = str(reference.expanduser()), ""
     if not Path(path).is_dir() and (match := re.fullmatch(r"(.*?)((?:,\w+=[^,/]*)+)", path)):
         path, words = match.groups()
@@ -82,18 +85,19 @@ def _read_reference(reference: Path) -> tuple[Path, FolderOptions]:
     pairs = [word.split("=") for word in words.split(",")[1:]]
     values = {key: int(value) if value.isdigit() else value for key, value in pairs}
     if len(values) < len(pairs):
-        raise UsageError(f"'folder:{reference}' says something twice", "--size N adds size=N.")
+        raise UsageError(f"'{kind}:{reference}' says something twice", "--size N adds size=N.")
     try:
         options = FolderOptions(**values)
     except RecordError as error:
-        raise UsageError(f"'folder:{reference}': {error.message}", "There are: size=PIXELS, channels=1 or 3.") from None
+        raise UsageError(f"'{kind}:{reference}': {error.message}", "There are: size=PIXELS, channels=1 or 3.") from None
     if not root.is_dir():
         beside = [file.name for file in root.parent.iterdir() if file.is_dir()] if root.parent.is_dir() else []
         near = difflib.get_close_matches(root.name, beside, n=1)
         guess = f". Did you mean '{root.parent / near[0]}'?" if near else ""
         what = "is no folder" if root.exists() else "does not exist"
-        raise NoFolder(f"the folder '{root}' {what}{guess}", "Name one with images in it: folder:PATH.")
-    return root, options
+        raise NoFolder(f"the folder '{root}' {what}{guess}", f"Name one with data in it: {kind}:PATH.")
+    words = [f"{key}={value}" for key in ("size", "channels") if (value := getattr(options, key)) is not None]
+    return root, options, words
 
 
 def _find_images(root: Path) -> Found:
@@ -177,7 +181,7 @@ def _decode(found: Found, classes: Sequence[str], options: FolderOptions) -> dic
 def _read(files: Sequence[Path], options: FolderOptions) -> "Iterator[np.ndarray]":
     """The images in order, each [H, W, 1] grey or [H, W, 3] RGB uint8; decoded by many threads, which pillow allows."""
     with ThreadPoolExecutor() as threads:
-        yield from threads.map(lambda file: _read_image(file, options), files)
+        yield from threads.map(lambda file: decode_image(file, options, f"'{file}'"), files)
 
 
 def _of_one_kind(files: Sequence[Path], images: "Iterator[np.ndarray]") -> "list[np.ndarray]":
@@ -198,8 +202,8 @@ def _of_one_kind(files: Sequence[Path], images: "Iterator[np.ndarray]") -> "list
     return [image.repeat(channels // image.shape[2], axis=2) for image in kept]
 
 
-def _read_image(file: Path, options: FolderOptions) -> "np.ndarray":
-    """One image, [H, W, C] uint8.
+def decode_image(source: Path | BinaryIO, options: FolderOptions, what: str) -> "np.ndarray":
+    """One image, [H, W, C] uint8; errors say `what` it is.
 
     Raises:
         DataError: it cannot be read.
@@ -208,7 +212,7 @@ def _read_image(file: Path, options: FolderOptions) -> "np.ndarray":
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as opened:
+        with Image.open(source) as opened:
             image = _eight_bits(ImageOps.exif_transpose(opened))
         if options.channels is not None:
             image = image.convert("L" if options.channels == 1 else "RGB")
@@ -218,7 +222,7 @@ def _read_image(file: Path, options: FolderOptions) -> "np.ndarray":
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
     except Exception as error:  # a damaged file leads pillow to errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"'{file}' cannot be read as an image: {reason}", "Mend it, or take it away.") from error
+        raise DataError(f"{what} cannot be read as an image: {reason}", "Mend it, or take it away.") from error
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":

@@ -112,6 +112,14 @@ def zoo_datasets() -> list[DatasetSpec]:
             fields={"image": "[C, H, W], 256 levels", "label": "of images in subfolders"},
         ),
         DatasetSpec(
+            name="parquet",
+            target="zoo_data.parquet:Parquet",
+            summary="Your own Parquet files, however large: parquet:PATH[,size=N][,channels=1|3]",
+            source="a folder of Parquet files",
+            licence="NOASSERTION",
+            splits=_SPLITS,
+        ),
+        DatasetSpec(
             name="wine",
             target="zoo_data.tables:Wine",
             summary="Chemical measurements of 178 wines, 13 real numbers; needs no network",

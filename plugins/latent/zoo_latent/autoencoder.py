@@ -1,5 +1,10 @@
 """The autoencoder: a code that images can be reconstructed from.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    autoencoder.mnist: reconstruction_mse 0.003212 ± 2.2e-05 squared error/value (mnist test), n = 10,000, exact; 1 run,
+        0.67 h
+
 Rumelhart, Hinton and Williams, "Learning internal representations by error propagation", 1986; deep ones: Hinton and
 Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 2006. It minimises
 

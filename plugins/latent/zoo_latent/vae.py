@@ -1,5 +1,10 @@
 """The variational autoencoder.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    vae.binarized-mnist: elbo -93.12 ± 0.25 nats/example (binarized-mnist test), n = 10,000, one code drawn for each
+        example, seed 0; 1 run, 1.1 h
+
 Follows Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.6114) [1]:
 
     p(z) = N(0, I),   p(x|z) from the decoder,   q(z|x) = N(mean(x), variance(x)) from the encoder
@@ -14,8 +19,10 @@ importance-weighted bound is tighter the more draws it has (Burda et al., 2016, 
 The decoder's p(x|z) is a Bernoulli distribution for every value, for images of black and white, or a Gaussian whose
 standard deviation is learned or fixed, one for all values.
 
-NOTE, where this differs from [1]: Adam; any networks; the average of the weights is kept; `beta` weighs the KL term
-(Higgins et al., 2017), and its weight may rise from zero at the beginning of training.
+Departs from [1]:
+    * Adam, and the average of the weights is kept
+    * any networks
+    * `beta` weighs the KL term (Higgins et al., 2017), and its weight may rise from zero at the beginning of training
 
 Axes: B batch, D values of an image, Z numbers of a code, K draws.
 """

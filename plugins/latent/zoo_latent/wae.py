@@ -1,5 +1,12 @@
 """Wasserstein autoencoders: small reconstruction error, under the constraint that codes follow a prior.
 
+Published weights, and what each measures; hours of training on CPUs:
+
+    wae-mmd.mnist: prior_mmd2 0.002773 MMD^2 (mnist test), n = 2,000, unbiased MMD^2, inverse multiquadratic kernels, 7
+        scales, examples by seed 0; 1 run, 0.44 h
+    wae-gan.mnist: prior_mmd2 0.001408 MMD^2 (mnist test), n = 2,000, unbiased MMD^2, inverse multiquadratic kernels, 7
+        scales, examples by seed 0; 1 run, 0.33 h
+
 Follows Tolstikhin, Bousquet, Gelly and Schoelkopf, "Wasserstein auto-encoders", 2018 (arXiv:1711.01558) [1]. Both
 minimise ([1], equation 4)
 
@@ -11,8 +18,12 @@ those of each image. D is for
     wae-mmd  the squared maximum mean discrepancy, estimated from the batch ([1], algorithm 2);
     wae-gan  what a discriminator between codes and draws of the prior makes of it ([1], algorithm 1).
 
-NOTE, where this differs from [1]: ReLU networks without batch normalisation; wae-mmd keeps the average of the weights,
-and its prior counts more, for with weight 10 codes are still far from it when images are well reconstructed.
+Departs from [1]:
+    * ReLU networks without batch normalisation
+    * wae-mmd keeps the average of the weights
+    * the prior of wae-mmd counts more, for with weight 10 codes are still far from it when images are well
+      reconstructed
+
 Axes: B batch, Z numbers of a code.
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo_core import AnyModel, Dataset, UsageError, to_device
+from zoo_core import AnyModel, Dataset, UsageError, batches
 
 BATCH = 500
 
@@ -18,8 +18,5 @@ def train_batches(model: AnyModel, data: Dataset, chosen: Tensor | None = None) 
     """
     if "train" not in data.splits:
         raise UsageError(f"data set '{data.name}' has no train split")
-    chosen = torch.arange(data.size("train")) if chosen is None else chosen
     noise = torch.Generator().manual_seed(0)  # of a random input step
-    for indices in chosen.split(BATCH):
-        batch = model.preprocess(data.batch("train", indices), data.features, generator=noise)
-        yield to_device(batch, model.device)
+    return batches(model, data, "train", chosen, size=BATCH, generator=noise)

@@ -118,7 +118,7 @@ class ByClass(Model):
 
     def by_class(self, x: Tensor) -> Tensor:
         """log p(x | class), [B, 3]"""
-        logit, x = (values.expand(len(x), -1, -1, -1, -1) for values in (self.logit, x[:, None]))
+        logit, x = (values.expand(x.shape[0], -1, -1, -1, -1) for values in (self.logit, x[:, None]))
         pixels = F.binary_cross_entropy_with_logits(logit, x.expand_as(logit), reduction="none")  # [B, 3, 1, 4, 4]
         return -pixels.flatten(2).sum(2)
 

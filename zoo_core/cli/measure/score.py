@@ -12,7 +12,7 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
 from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo score nade digit.png --histogram where.png", "zoo score gaussian rows.csv -o scores.csv")
+)
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
 @data_option("What to compare with; by default the data set that the model was trained on.")
@@ -62,7 +64,6 @@ def score(
     from zoo_core.inputs import open_inputs
     from zoo_core.measuring.scoring import open_scorer
     from zoo_core.measuring.scoring import score as score_examples
-    from zoo_core.pictures.plots import save_histogram
     from zoo_core.tables import SUFFIXES
     from zoo_core.torch_state import use_threads_of
 
@@ -85,14 +86,7 @@ def score(
         _save_map(scorer, inputs, map_output)
     sample, why = _reference_sample(scorer.model, reference, scorer.trained_on, needed=bool(histogram), **against)
     if histogram and sample:
-        save_histogram(
-            sample.scores,
-            list(zip(_labels(inputs), scores.outlier_score.tolist(), strict=True)),
-            histogram,
-            title=f"{scorer.name}: {sample}",
-            value_name=f"outlier score: {scorer.meaning}",
-        )
-        talk(f"Wrote {histogram}.")
+        _save_histogram(scorer, inputs, scores, sample, histogram)
 
     rows = _rows(inputs, scores, sample)
     if output is not None:
@@ -124,6 +118,22 @@ def _write(output: Path, rows: list[dict[str, Any]]) -> None:
 def _labels(inputs: "Inputs") -> list[str]:
     """What plots call the examples: a file without its folder, or a text."""
     return inputs.names if inputs.kind == "text" else [Path(name).name for name in inputs.names]
+
+
+def _save_histogram(
+    scorer: "Scorer", inputs: "Inputs", scores: "Scores", sample: "ReferenceSample", output: Path
+) -> None:
+    """Where the examples stand among those of the data set."""
+    from zoo_core.pictures.plots import save_histogram
+
+    save_histogram(
+        sample.scores,
+        list(zip(_labels(inputs), scores.outlier_score.tolist(), strict=True)),
+        output,
+        title=f"{scorer.name}: {sample}",
+        value_name=f"outlier score: {scorer.meaning}",
+    )
+    talk(f"Wrote {output}.")
 
 
 def _save_map(scorer: "Scorer", inputs: "Inputs", output: Path) -> None:

@@ -12,6 +12,7 @@ from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, talk
 
 if TYPE_CHECKING:
+    from zoo_core.discovery.registry import Registry
     from zoo_core.releases.release import ReleaseConfig
     from zoo_core.training.run import Run
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
 @click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
 @metric_option("Measure this too at the end: iwae_nll.")
+@click.option("--log", multiple=True, type=click.Choice(["csv", "tensorboard"]), help="Write the curve so, too.")
 @click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
 @click.option("--summary", help="One line for the release.")
 @click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
@@ -67,6 +69,7 @@ def train(
     resume: Path | None,
     help_config: bool,
     device: str,
+    log: tuple[str, ...],
     **arguments: Any,
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
@@ -77,27 +80,23 @@ def train(
     From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
     --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
     """
-    from zoo_core.discovery.registry import NO_DATA, default_registry, split_path
+    from zoo_core.discovery.registry import NO_DATA, default_registry
     from zoo_core.errors import UsageError
     from zoo_core.releases.recipe import RunArguments, parse_augmentation
     from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.progress import train_and_watch
     from zoo_core.training.run import Run
-    from zoo_core.training.starting import locate_parent, model_of
+    from zoo_core.training.starting import model_of
 
     registry = default_registry()
     if start is not None and resume is None and model is None:
         model = model_of(start, registry)
     if help_config:
-        if model is None:
-            raise UsageError("--help-config needs a model")
-        offer = registry.model(model)
-        values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
-        show_fields(registry.model_class(offer).Config, values)
+        _show_config(model, start, registry)
         return
     if resume is not None:
-        if given := _given(context, but="resume"):
+        if given := _given(context):
             raise UsageError(
                 f"--resume takes nothing else, and there is {', '.join(given)}",
                 "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
@@ -115,11 +114,7 @@ def train(
         assert model is not None and output is not None
         data = data or NO_DATA
         kind = registry.model_class(registry.model(model)).Config
-        images = [parse_step(text) for text in input_steps]
-        if size is not None and split_path(data)[1] is not None:
-            data = f"{data},size={size}"  # made so while it is read: the images may have many sizes
-        elif size is not None:
-            images.insert(0, {"step": "resize", "size": size})
+        data, images = _resized(data, [parse_step(text) for text in input_steps], size)
         if epochs is not None and arguments["steps"] is not None:
             raise UsageError("--epochs and --steps exclude each other")
         if arguments["metrics"] and not arguments["test"]:
@@ -135,7 +130,7 @@ def train(
             augment=parse_augmentation(augment),
             **arguments,
         )
-        run = Run.start(output, asked, registry, data_file=data_file, device=device)
+        run = Run.start(output, asked, registry, data_file=data_file, device=device, log=log)
         _say_start(run)
     keep_freed_memory()
     _say_what_next(run, train_and_watch(run))
@@ -163,6 +158,30 @@ def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
         )
 
 
+def _show_config(model: str | None, start: str | None, registry: "Registry") -> None:
+    """The Config values of a model: those of its preset, or of the weights to start from."""
+    from zoo_core.errors import UsageError
+    from zoo_core.training.starting import locate_parent
+
+    if model is None:
+        raise UsageError("--help-config needs a model")
+    offer = registry.model(model)
+    values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
+    show_fields(registry.model_class(offer).Config, values)
+
+
+def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:
+    """The data set and the preprocessing steps, for squares of `size` pixels. Images of one's own are made so while
+    they are read, for they may have many sizes."""
+    from zoo_core.discovery.registry import split_path
+
+    if size is None:
+        return data, steps
+    if split_path(data)[1] is not None:
+        return f"{data},size={size}", steps
+    return data, [{"step": "resize", "size": size}, *steps]
+
+
 def _say_start(run: "Run") -> None:
     """What training starts from, if not from scratch, and what follows from that."""
     from zoo_core.releases.licence import UNKNOWN
@@ -172,17 +191,17 @@ def _say_start(run: "Run") -> None:
     if run.parent is None:
         return
     talk(describe(run.model, run.parent, run.arguments))
-    if run.arguments.licence == UNKNOWN:
-        talk(f"The weights will have the licence of those, {licence_of(run).weights}; for another: --licence.")
+    licence = licence_of(run).weights
+    if run.arguments.licence == UNKNOWN != licence:
+        talk(f"The weights will have the licence of those, {licence}; for another: --licence.")
 
 
-def _given(context: click.Context, *, but: str) -> list[str]:
-    """What stands on the command line beside the parameter `but`, as the user wrote it."""
+def _given(context: click.Context) -> list[str]:
+    """What stands on the command line beside --resume, but for where the hub is: a parent may be there."""
     return [
-        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name is not None
-        and parameter.name in context.params
-        and parameter.name != but
+        if parameter.name in context.params
+        and parameter.name != "resume"
         and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
     ]

@@ -8,10 +8,15 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import seed_option, temperature_option
-from zoo_core.cli.printing import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo complete pixelrnn digit.png --keep-rows 14 -o completed.png",
+        "zoo complete nade digit.png --mask known.png -n 3 -o completed.png",
+    )
+)
 @reference_argument()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")

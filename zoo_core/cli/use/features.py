@@ -8,12 +8,17 @@ import click
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import device_option, talk
+from zoo_core.cli.printing import device_option, examples, talk
 
 BATCH = 32  # images at a time
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo features digit-classifier *.png -o features.safetensors",
+        "zoo features resnet9 cat.png --layer layer1 -o f.safetensors",
+    )
+)
 @reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")

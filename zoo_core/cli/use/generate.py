@@ -7,10 +7,15 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import Finite, seed_option, temperature_option
-from zoo_core.cli.printing import device_option, json_option, print_json
+from zoo_core.cli.printing import device_option, examples, json_option, print_json
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'zoo generate ./my-model "Once upon a time" --length 50',
+        'echo "To be" | zoo generate ./my-model - --top-k 20 --seed 1',
+    )
+)
 @reference_argument()
 @click.argument("prompt", default="")
 @click.option("--length", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many tokens.")

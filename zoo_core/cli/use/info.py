@@ -6,10 +6,10 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import json_option, print_json, talk
+from zoo_core.cli.printing import examples, json_option, print_json, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo info vae", "zoo info nade.binarized-mnist --json"))
 @reference_argument(weights=False)
 @hub_options
 @json_option
@@ -95,10 +95,10 @@ def _training(training: dict[str, Any]) -> str:
         return f"elsewhere; imported from {training['imported']}, sha256 {training['imported_sha256']}"
     if not training:
         return "-"
-    versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
+    versions = "".join(f", {name} {version}" for name, version in training.get("versions", {}).items())
     steps, epochs = f"{training.get('steps')} steps", training.get("epochs")
     done, best = (steps, "best_step") if epochs is None else (f"{epochs} epochs ({steps})", "best_epoch")
     return (
         f"{done} in {training.get('wall_seconds')} s on {training.get('device')}, seed {training.get('seed')}, "
-        f"{best.replace('_', ' ')} {training.get(best)}; {versions}"
+        f"{best.replace('_', ' ')} {training.get(best)}{versions}"
     )

@@ -7,10 +7,15 @@ import click
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import device_option, talk
+from zoo_core.cli.printing import device_option, examples, talk
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo interpolate vae three.png eight.png -o between.png",
+        "zoo interpolate vae three.png eight.png --steps 20 -o between.png",
+    )
+)
 @reference_argument()
 @click.argument("first")
 @click.argument("last")

@@ -8,7 +8,7 @@ import click
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,12 @@ SIDE = 20  # decoded images along each axis
 BATCH = 500
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo latents aae.mnist-ring --data mnist -o map.png",
+        "zoo latents vae --data binarized-mnist --split test -o map.png",
+    )
+)
 @reference_argument()
 @data_option("The data set whose codes are shown.", "data_name", required=True)
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
@@ -81,16 +86,14 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
     """Codes [n, Z] float64 of the examples at the places `chosen` [n], and their labels [n] if the data has some."""
     import torch
 
-    from zoo_core.interfaces.step import evaluation_generator
+    from zoo_core.interfaces.batches import batches
 
-    subject, noise = model.subject, evaluation_generator(model.input)
     codes, labels = [], []
     with progress_bar("encoding") as show:
-        for part in torch.split(chosen, BATCH):
-            batch = model.preprocess(data.batch(split, part), data.features, generator=noise)
-            codes.append(model.encode(batch[subject].to(model.device)).flatten(1).cpu().double())
+        for batch in batches(model, data, split, chosen, size=BATCH):
+            codes.append(model.encode(model.subject_of(batch)).flatten(1).cpu().double())
             if "label" in batch:
-                labels.append(batch["label"])
+                labels.append(batch["label"].cpu())
             show(len(codes) * BATCH / len(chosen), "")
     return torch.cat(codes), torch.cat(labels) if labels else None
 

@@ -2,10 +2,10 @@
 
 import click
 
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 
-@click.command("list")
+@click.command("list", epilog=examples("zoo list 'pixel*'", "zoo list --capability Sampler --sort nll"))
 @click.argument("pattern", default="*")
 @click.option("--task", help="density-estimation, classification, …")
 @click.option("--data", help="Only releases measured on this data set.")

@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import bytes_bar, device_option, json_option, print_json
+from zoo_core.cli.printing import bytes_bar, device_option, examples, json_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ EXAMPLES = {
 }
 
 
-@click.command()
+@click.command(epilog=examples("zoo load pixelrnn", "zoo load nade.mnist-dynamic --device cuda"))
 @reference_argument()
 @device_option
 @click.option("--dtype", help="float32, bfloat16, …; by default as stored; halves as float32.")
@@ -68,7 +68,8 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
     from_there = f" --endpoint {endpoint}" if endpoint and located.source.startswith("hf:") else ""
     commands = proposed(model, reference, registry.capabilities())[:USES]
     commands += [_check(reference, release, registry)] if release.metrics else []
-    commands += [f"zoo info {reference}", f"zoo verify {reference}"]
+    commands += [f"zoo info {reference}"]
+    commands += [f"zoo verify {reference}"] if located.unfinished is None else []
     for command in commands[: USES + 1]:
         click.echo(f"  {command}{from_there}")
 

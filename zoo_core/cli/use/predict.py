@@ -10,7 +10,7 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, say_unused
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import Finite, seed_option
-from zoo_core.cli.printing import device_option, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,11 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 Answer = dict[str, Any]  # what a model says of an example, as --json prints it
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo predict resnet9 cat.png dog.png", "zoo predict linear-regression patients.csv -o predicted.csv"
+    )
+)
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), help="So many classes of an example; by default 5.")

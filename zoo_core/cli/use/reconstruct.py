@@ -7,10 +7,14 @@ import click
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import device_option, talk
+from zoo_core.cli.printing import device_option, examples, talk
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo reconstruct vae digit.png -o back.png", "zoo reconstruct vae photo.png --input invert -o back.png"
+    )
+)
 @reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")

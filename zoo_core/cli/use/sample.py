@@ -10,13 +10,19 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import load_for, with_options
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import seed_option, temperature_option
-from zoo_core.cli.printing import device_option, progress_bar, talk
+from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo sample pixelcnn -n 16 -o samples.png",
+        "zoo sample aae.mnist-ring --with mode=3 -o threes.png",
+        "zoo sample gaussian -n 1000 -o rows.csv",
+    )
+)
 @reference_argument()
 @click.option("-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True)
 @click.option(

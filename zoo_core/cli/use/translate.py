@@ -9,14 +9,19 @@ from zoo_core.cli.assignments import read_conditions, with_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, with_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import device_option, json_option, print_json, talk
+from zoo_core.cli.printing import device_option, examples, json_option, print_json, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.any_model import AnyModel
     from zoo_core.interfaces.step import Step
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'zoo translate ./my-model "good morning" lines.txt --beam 4',
+        "zoo translate ./my-model photo.png --with to=night -o night.png",
+    )
+)
 @reference_argument()
 @click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
 @click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")

@@ -9,7 +9,7 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import Finite
-from zoo_core.cli.printing import device_option, talk
+from zoo_core.cli.printing import device_option, examples, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 MOST = 8  # rows where no unit is named
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo traverse vae digit.png -o units.png", "zoo traverse vae digit.png --unit 3 --span 2 -o unit.png"
+    )
+)
 @reference_argument()
 @click.argument("image")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")

@@ -12,7 +12,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import Dataset, Model, Report, Study, UsageError
+from zoo_core import Dataset, Model, Report, Study, UsageError, batches
 
 LEVELS = 256
 CHANNELS = 3
@@ -79,8 +79,8 @@ class Colours(Study, kw_only=True):
 
 def values_of(model: Model, data: Dataset, split: str) -> Tensor:
     """All images of a split as the model takes them, in levels, [N, D] float64."""
-    batches = (model.preprocess(data.batch(split, indices)) for indices in torch.arange(data.size(split)).split(1000))
-    return torch.cat([(batch["image"] * (LEVELS - 1)).round().double().flatten(1) for batch in batches])
+    images = (batch["image"] for batch in batches(model, data, split))
+    return torch.cat([(x * (LEVELS - 1)).round().double().flatten(1) for x in images])
 
 
 def gaussian_bits(train: Tensor, validation: Tensor) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model, Report, Study, default_registry, evaluate, listings, load
+from zoo_core import Dataset, Model, Report, Study, batches, default_registry, evaluate, listings, load
 
 METRICS = ("nll", "omniglot_auroc", "rotated_auroc")
 BATCH = 500
@@ -76,8 +76,8 @@ class Simpler(NamedTuple):
 def simpler(model: Model, data: Dataset) -> Simpler:
     """Over the whole test split."""
     digits, thinned = [], []
-    for indices in torch.arange(data.size("test")).split(BATCH):
-        x = model.preprocess(data.batch("test", indices))["image"]
+    for batch in batches(model, data, "test", size=BATCH):
+        x = batch["image"]
         digits.append(model.log_prob(x).double())
         thinned.append(model.log_prob(thinner(x)).double())
     before, after = torch.cat(digits), torch.cat(thinned)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model
+from zoo_core import Dataset, Model, batches
 from zoo_latent.likelihoods import kl_to_standard_normal
 from zoo_latent.vae import VAE
 
@@ -31,7 +31,7 @@ class BoundTerms(NamedTuple):
 def images_of(model: Model, data: Dataset, split: str, n: int, seed: int) -> Tensor:
     """At most n images of a split, drawn with the seed and preprocessed, [N, C, H, W]."""
     chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:n]
-    batch = model.preprocess(data.batch(split, chosen), generator=torch.Generator().manual_seed(seed))
+    (batch,) = batches(model, data, split, chosen, size=n, generator=torch.Generator().manual_seed(seed))
     images: Tensor = batch["image"]
     return images
 

@@ -11,7 +11,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import AnyModel, Report, Study, ZooError
+from zoo_core import AnyModel, Report, Study, ZooError, batches
 from zoo_latent.autoencoder import Autoencoder
 from zoo_latent.image_codes import Count
 from zoo_latent.studies.bound_terms import SHOWN, images_of, show_images
@@ -110,8 +110,8 @@ class WhyNotAnAutoencoder(Study, kw_only=True):
         except ZooError as error:
             return f"({error})", "-"
         order = torch.randperm(data.size("validation"), generator=torch.Generator().manual_seed(self.seed))
-        for places in order[:n].split(500):
-            metric.update(model, model.preprocess(data.batch("validation", places)) | {"index": places})
+        for batch in batches(model, data, "validation", order[:n], size=500):
+            metric.update(model, batch)
         found = metric.compute()
         return found.value, found.beside.get("train against the split", "-")
 

@@ -1,4 +1,4 @@
-"""Drawing from NADE: activations a and hidden layers are kept, and change only where a value that is not 0 was drawn.
+"""Sampling from NADE: activations and hidden layers are kept, and change only where a value that is not 0 was sampled.
 
 Axes: B batch, D values, h hidden features, L logits a value.
 """
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_autoregressive.sequence_density import SequenceDrawing
+from zoo_autoregressive.sequence_density import SequenceState
 
 if TYPE_CHECKING:
     from zoo_autoregressive.nade import NADE
 
 
-class NADEDrawing(SequenceDrawing):
+class NADEState(SequenceState):
     """Any number of levels, value by value."""
 
     def __init__(self, model: "NADE", n: int) -> None:
@@ -34,7 +34,7 @@ class NADEDrawing(SequenceDrawing):
         self.hidden.index_copy_(0, changed, a.sigmoid_())
 
 
-def draw_bits(model: "NADE", thresholds: Tensor, progress: Callable[[float], None]) -> Tensor:
+def sample_bits(model: "NADE", thresholds: Tensor, progress: Callable[[float], None]) -> Tensor:
     """Bits that are 1 where V_i h_i is greater than the threshold: [D, B] -> [D, B].
 
     In NumPy, on the CPU: a step is so little work that its calls take most of the time, and NumPy's take the least.

@@ -1,4 +1,4 @@
-"""One convolutional LSTM swept over an image, with a hand-written backward pass.
+"""The LSTMs of pixelrnn.py, fast: swept over an image step by step, with a hand-written backward pass.
 
 Both PixelRNN layers (van den Oord et al., 2016, arXiv:1601.06759, section 3) are the same recurrence
 
@@ -15,18 +15,18 @@ state at a constant slot offset. Only real pixels are stored: skewing the map, a
 the work.
 
 Autograd through hundreds of small operations costs many times the operations themselves, so the gradient is written
-out; tests compare it with finite differences and with a scalar loop. What is left is the number of operations a step,
-hence the shape of this code: everything that feeds the gates is one matrix, all that does not wait for the previous
-step is done for all steps at once, and every view is cut in bulk.
+out; tests compare it with finite differences, with the plain recurrence and with a scalar loop. What is left is the
+number of operations a step, hence the shape of this code: everything that feeds the gates is one matrix, all that does
+not wait for the previous step is done for all steps at once, and every view is cut in bulk.
 
-Axes: D directions, K input features, h hidden features, N cells (pixels in the order of the steps) times batch.
+Axes: D directions, K input features, h hidden features, P pixels, B batch, N = P * B cells in the order of the steps.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (gradient, sigmoid(z), grad_input=out)
@@ -67,36 +67,87 @@ def _gaps_and_runs(runs: list[tuple[int, int]], total: int) -> list[int]:
     return [*sizes, total - position]
 
 
-def sweep_lstm(xs: Sequence[Tensor], w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int) -> Tensor:
-    """h of all cells, in the order of the steps.
+def row_sweep(height: int, width: int) -> Sweep:
+    """Of the Row LSTM: row by row, which is the raster order."""
+    return Sweep(((0, width),) * height, neighbours=(-1, 0, 1))
 
-    xs: x [K, N] of each direction; w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h] -> h [D, h, N]. Autocast is off
-    inside: a state that is rounded at every step drifts.
+
+def diagonal_sweep(height: int, width: int) -> tuple[Sweep, Tensor]:
+    """Of the Diagonal BiLSTM: diagonal by diagonal, each from its top row down, and the same on the mirrored map. With
+    the pixels in the order in which each direction visits them, [2, P].
+
+    A slot is a row: the left pixel is in the same row of the diagonal before, the upper one in the row above.
     """
+    diagonals = range(height + width - 1)
+    steps = tuple((max(0, d - width + 1), min(d, height - 1) + 1) for d in diagonals)
+    pixels = torch.arange(height * width)
+    row, column = pixels // width, pixels % width
+    order = torch.argsort((row + column) * height + row)
+    mirrored = (row * width + (width - 1 - column))[order]
+    return Sweep(steps, neighbours=(0, -1)), torch.stack([order, mirrored])
+
+
+def sweep_lstm(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, order: Tensor | None = None) -> Tensor:
+    """h of all pixels: x [K, P, B] -> [D, h, P, B], both in raster order.
+
+    w_is [D, 4h, K], b [D, 4h, 1], w_ss [taps, D, 4h, h]; order [D, P]: the pixels as each direction visits them, None
+    for raster order. Autocast is off inside: a state that is rounded at every step drifts.
+    """
+    if torch.compiler.is_compiling():  # a program is made of operations that give new tensors
+        return _traceable_sweep(x, w_is, b, w_ss, sweep, order)
     with torch.autocast(w_is.device.type, enabled=False):
-        states: Tensor = LSTMSweep.apply(w_is, b, w_ss, sweep, batch, *(x.to(w_is.dtype) for x in xs))
+        states: Tensor = LSTMSweep.apply(x.to(w_is.dtype), w_is, b, w_ss, sweep, order)
     return states
+
+
+def _traceable_sweep(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, order: Tensor | None) -> Tensor:
+    """The same, step after step as the equations say."""
+    directions = range(len(w_is))
+    visited = torch.stack([x if order is None else x.index_select(1, order[d]) for d in directions])  # [D, K, P, B]
+    inputs = torch.baddbmm(b, w_is, visited.flatten(2)).unflatten(2, (x.shape[1], -1)).permute(0, 3, 1, 2)
+    weight = torch.cat(list(w_ss), 2)[:, None]  # [D, 1, 4h, taps * h]
+    states, cells = [], []
+    for t, z in enumerate(inputs.split([stop - start for start, stop in sweep.steps], 3)):  # [D, B, 4h, slots]
+        if t > 0:
+            z = z + weight @ torch.cat([_received(states[-1], sweep, t, offset) for offset in sweep.neighbours], 2)
+        sigmoids, g = z.split([3 * w_ss.shape[3], w_ss.shape[3]], 2)
+        o, f, i = sigmoids.sigmoid().chunk(3, 2)
+        c = i * g.tanh()
+        if t > 0:
+            c = c + f * _received(cells[-1], sweep, t, 0)
+        cells.append(c)
+        states.append(o * c.tanh())
+    h = torch.cat(states, 3).permute(0, 2, 3, 1)  # [D, h, P, B]
+    return h if order is None else torch.stack([h[d].index_select(1, torch.argsort(order[d])) for d in directions])
+
+
+def _received(before: Tensor, sweep: Sweep, t: int, offset: int) -> Tensor:
+    """What step t has from step t - 1 at a slot offset, [D, B, h, slots]; zero from outside the image."""
+    (first, last), (start, stop) = sweep.steps[t - 1 : t + 1]
+    return F.pad(before, (first - start - offset, stop + offset - last))
 
 
 class LSTMSweep(torch.autograd.Function):
     """Forward and backward of `sweep_lstm`."""
 
     @staticmethod
-    def forward(ctx: Any, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, batch: int, *xs: Tensor) -> Tensor:
-        directions, (features, cells) = len(xs), xs[0].shape
-        h = w_ss.shape[3]
+    def forward(
+        ctx: Any, x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, order: Tensor | None
+    ) -> Tensor:
+        directions, (features, pixels, batch), h = len(w_is), x.shape, w_ss.shape[3]
+        cells = pixels * batch
         # What feeds the gates, as the rows of one matrix: [h of the other neighbours; x; h of neighbour 0]. Below it,
         # next to the h that comes from there too, stands c of neighbour 0. Outside the image all states are zero.
         own = sweep.neighbours.index(0)
         others = [tap for tap in range(len(w_ss)) if tap != own]
         weight = torch.cat([*w_ss[others], w_is, w_ss[own]], 2)
         rows, first = weight.shape[2], len(others) * h
-        new = xs[0].new_empty
+        new = x.new_empty
         fed, state = new(directions, rows + h, cells), new(directions, 2 * h, cells)  # state: [h; c]
         gates, tanh_c = new(directions, 4 * h, cells), new(directions, h, cells)
         fed[:, :first], fed[:, first + features :] = 0, 0
-        for rows_of_x, x in zip(fed[:, first : first + features], xs, strict=True):
-            rows_of_x.copy_(x)
+        visited = _in_order(x.expand(directions, -1, -1, -1), order)
+        fed[:, first : first + features].unflatten(2, (pixels, batch)).copy_(visited)
 
         sizes = sweep.sizes(batch)
         links = []
@@ -127,15 +178,15 @@ class LSTMSweep(torch.autograd.Function):
                 for received, sent in links:
                     received[t].copy_(sent[t])
 
-        ctx.save_for_backward(weight, fed, gates, tanh_c, w_is, w_ss)
-        ctx.sweep, ctx.batch, ctx.first, ctx.others = sweep, batch, first, others
-        return state[:, :h]
+        ctx.save_for_backward(weight, fed, gates, tanh_c, w_is, w_ss, order)
+        ctx.sweep, ctx.first, ctx.others = sweep, first, others
+        return _in_order(state[:, :h].unflatten(2, (pixels, batch)), order if order is None else torch.argsort(order))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weight, fed, gates, tanh_c, w_is, w_ss = ctx.saved_tensors
-        sweep, batch = ctx.sweep, ctx.batch
-        directions, h, cells = grad.shape
+        weight, fed, gates, tanh_c, w_is, w_ss, order = ctx.saved_tensors
+        sweep, (directions, h, pixels, batch) = ctx.sweep, grad.shape
+        cells = pixels * batch
         rows = weight.shape[2]
         o, f, i, g = gates.chunk(4, 1)
 
@@ -152,7 +203,8 @@ class LSTMSweep(torch.autograd.Function):
         dc_prev.copy_(f)
 
         sizes = sweep.sizes(batch)
-        dh, dc = grad.clone(memory_format=torch.contiguous_format), torch.zeros_like(tanh_c)
+        dh, dc = torch.empty_like(tanh_c), torch.zeros_like(tanh_c)
+        dh.unflatten(2, (pixels, batch)).copy_(_in_order(grad, order))
         back = grad.new_empty(directions, len(w_ss) * h, cells)  # to the h of each neighbour
         w_back = torch.cat(list(w_ss), 2).transpose(1, 2).contiguous()  # [D, taps * h, 4h]
         links = []
@@ -187,11 +239,22 @@ class LSTMSweep(torch.autograd.Function):
 
         dz = dz[:, : 4 * h]
         d_weight = torch.bmm(dz, fed[:, :rows].transpose(1, 2))
-        dx = torch.bmm(w_is.transpose(1, 2), dz)
+        dx = torch.bmm(w_is.transpose(1, 2), dz).unflatten(2, (pixels, batch))
+        dx = _in_order(dx, order if order is None else torch.argsort(order)).sum(0)
         d_others, dw_is, d_own = d_weight.split([ctx.first, w_is.shape[2], h], 2)
         dw_ss = torch.empty_like(w_ss)
         own = sweep.neighbours.index(0)
         dw_ss[own] = d_own
         for k, tap in enumerate(ctx.others):
             dw_ss[tap] = d_others[:, :, k * h : (k + 1) * h]
-        return dw_is, dz.sum(2, keepdim=True), dw_ss, None, None, *dx
+        return dx, dw_is, dz.sum(2, keepdim=True), dw_ss, None, None
+
+
+def _in_order(maps: Tensor, order: Tensor | None) -> Tensor:
+    """The pixels order[d] of each direction's maps: [D, n, P, B], the same shape."""
+    if order is None:
+        return maps
+    ordered = torch.empty_like(maps, memory_format=torch.contiguous_format)
+    for each, pixels, out in zip(maps, order, ordered, strict=True):
+        torch.index_select(each, 1, pixels, out=out)
+    return ordered

@@ -1,4 +1,4 @@
-"""Drawing from a PixelCNN, pixel by pixel, exactly.
+"""Sampling from a PixelCNN, pixel by pixel, exactly.
 
 A block's 3x3 convolution sees three pixels of the row above and two of its own row, so that two rows of its input
 are all that must be kept. What the row above contributes is one product a row for all columns and blocks; a pixel
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo_autoregressive.pixel_drawing import PixelDrawing
+from zoo_autoregressive.sampling.pixels import PixelState
 
 if TYPE_CHECKING:
     from zoo_autoregressive.pixelcnn import PixelCNN
 
 
-class PixelCNNDrawing(PixelDrawing):
+class PixelCNNState(PixelState):
     """`seen` holds the two pixels of its own row that a block's 3x3 convolution sees: [left; this one]."""
 
     def __init__(self, model: "PixelCNN", n: int) -> None:

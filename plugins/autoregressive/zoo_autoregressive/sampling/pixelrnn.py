@@ -1,4 +1,4 @@
-"""Drawing from a PixelRNN, pixel by pixel, exactly.
+"""Sampling from a PixelRNN, pixel by pixel, exactly.
 
 Every state is computed once: what the rows above contribute is one matrix product a row for all columns, and a pixel
 costs two small products a layer. The equations are those of pixelrnn.py and lstm_sweep.py; the result is the same to
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo_autoregressive.pixel_drawing import PixelDrawing
+from zoo_autoregressive.sampling.pixels import PixelState
 
 if TYPE_CHECKING:
     from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, RowPixelRNN
 
 
-class PixelRNNDrawing(PixelDrawing):
+class PixelRNNState(PixelState):
     """The layers of both kinds at one pixel.
 
     Subclasses say what `left` is, and fill once a row what comes from the row above, `z_above` and `up_above`, each
@@ -87,7 +87,7 @@ class PixelRNNDrawing(PixelDrawing):
         return states.narrow(2, column * self.n, self.n)
 
 
-class DiagonalDrawing(PixelRNNDrawing):
+class DiagonalState(PixelRNNState):
     """`left` is h of the left pixel. The mirrored direction is needed only a row later: it runs once a finished row,
     all layers at once."""
 
@@ -137,14 +137,14 @@ class DiagonalDrawing(PixelRNNDrawing):
             torch.mul(o, c.tanh_(), out=self.column(self.h_mirrored, j))
 
 
-class RowDrawing(PixelRNNDrawing):
+class RowState(PixelRNNState):
     """`left` is the input of the left pixel; states come from the row above only, known when a row begins."""
 
     def __init__(self, model: "RowPixelRNN", n: int) -> None:
         c = model.config
         self.c_above = model.input_conv.weight.new_zeros(c.layers, c.hidden, c.width * n)
         super().__init__(model, n)
-        # Of the row being drawn; h lies between two borders.
+        # Of the row being sampled; h lies between two borders.
         self.h_row = self.new(c.layers, c.hidden, (c.width + 2) * n)
         self.c_row = torch.zeros_like(self.c_above)
         self.up_above.copy_(self.up_bias.expand_as(self.up_above))

@@ -26,9 +26,18 @@ def nade_logits(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
 
     NOTE: the derivative with respect to an x_i that is exactly 0 is not complete, since its layer is not computed.
     """
+    if torch.compiler.is_compiling():  # a program has the same shapes whatever the values
+        return every_layer(x, W, b, V)
     with torch.autocast(x.device.type, enabled=False):
         logits: Tensor = _Recurrence.apply(x, W, b, V)  # type: ignore[no-untyped-call]
     return logits
+
+
+def every_layer(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
+    """The same, by the definition: the hidden layer of every value is computed, [B, D, h] of them."""
+    seen = x[:, :, None] * W  # [B, D, h]
+    hidden = torch.sigmoid(b + seen.cumsum(1) - seen)  # of the values before
+    return torch.einsum("bdh,dlh->bdl", hidden, V)
 
 
 class _Layers(NamedTuple):
@@ -56,7 +65,7 @@ def _layers(a: Tensor, x: Tensor, w: Tensor, logits: int) -> _Layers:
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
-        a, logits, kept = b.expand(len(x), -1), [], []
+        a, logits, kept = b.expand(x.shape[0], -1), [], []
         for x_t, w, v in _blocks(x, W, V):
             layers = _layers(a, x_t, w, v.shape[1])
             kept += layers

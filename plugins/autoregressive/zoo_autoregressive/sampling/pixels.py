@@ -1,4 +1,4 @@
-"""Drawing pixel by pixel: what PixelRNN and PixelCNN share.
+"""Sampling pixel by pixel: what PixelRNN and PixelCNN share.
 
 A naive sampler runs the network once for every pixel. Here what the rows above contribute is computed once a row for
 all columns, and a pixel costs what is new there. The first convolution, the order of things and the read-out are the
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 
-class PixelDrawing:
-    """An image that is being drawn. Subclasses compute the layers at one pixel, from `features` on.
+class PixelState:
+    """Images that are being sampled. Subclasses compute the layers at one pixel, from `features` on.
 
     Attributes:
         features: [2h, B], where the first convolution at one pixel is written; the subclass makes it.
@@ -68,5 +68,5 @@ class PixelDrawing:
         raise NotImplementedError
 
     def end_pixel(self, column: int) -> None:
-        """Keep the states of the pixel that was drawn, for the next one and for the next row."""
+        """Keep the states of the pixel that was sampled, for the next one and for the next row."""
         raise NotImplementedError

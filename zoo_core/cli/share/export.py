@@ -1,0 +1,33 @@
+"""zoo export"""
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import reference_argument
+from zoo_core.cli.printing import talk
+
+
+@click.command("export")
+@reference_argument()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new file: .onnx or .pt2.")
+@click.option("--format", help="onnx or torch; default: what the suffix says.")
+@click.option("--method", help="What the file computes, such as log_prob; default: what the release records.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@hub_options
+def export_command(reference: str, output: Path, format: str | None, method: str | None, force: bool) -> None:
+    """Write one method of REFERENCE as a program for other software: ONNX, or torch.export.
+
+    The program takes any number of preprocessed examples and checks no values. It is compared with the output that the
+    release records before the file appears. The method and the preprocessing are in the file's metadata: "zoo" of an
+    ONNX file, "zoo.json" of a torch file.
+    """
+    from zoo_core.exporting.export import export
+    from zoo_core.steps.notation import step_text
+
+    done = export(reference, output, format=format, method=method, force=force)
+    talk(f"Wrote {output}: {done.method}, as the model computes it to {done.difference:.1g}.")
+    if done.preprocessing:
+        talk(f"An example goes through this before: {' '.join(map(step_text, done.preprocessing))}")
+    talk(f"Run it: {done.usage}")
