@@ -24,7 +24,8 @@ from zoo_data.regression import described
 
 SPECS = {spec.name: spec for spec in zoo_datasets()}
 MADE = [name for name, spec in SPECS.items() if spec.recipe]
-NEEDS_NO_FILES = [name for name, spec in SPECS.items() if not spec.files and name != "folder"]
+OF_A_USER = ("folder", "parquet")
+NEEDS_NO_FILES = [name for name, spec in SPECS.items() if not spec.files and name not in OF_A_USER]
 MIRROR = os.environ.get("ZOO_MIRROR")
 IN_MIRROR = [name for name, spec in SPECS.items() if spec.files and name != "cifar10"]
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="ZOO_MIRROR is not set")
