@@ -5,7 +5,8 @@ Axes: B batch, K classes, n examples, M bins.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from zoo_core import AnyModel, Measurement, Metric, UsageError
 from zoo_metrics.per_example import MeanOverExamples
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_WRITTEN = 25  # classes whose names and numbers are written into a confusion matrix
 
@@ -67,7 +71,7 @@ class Accuracy(MeanOverExamples):
         cell = torch.cat(self.labels) * self.classes + torch.cat(self.guesses)
         return torch.bincount(cell, minlength=self.classes**2).view(self.classes, self.classes)
 
-    def draw(self, axes: Any, model: AnyModel) -> None:
+    def draw(self, axes: "Axes", model: AnyModel) -> None:
         """Rows are the true classes, columns what they were taken for, in percent of the row. The diagonal is left
         white, so that colour shows mistakes."""
         confusion, classes = self.confusion(), self.classes
@@ -153,7 +157,7 @@ class CalibrationError(Metric):
             estimator=f"{BINS} bins, l1; standard error by bootstrap, {RESAMPLES} resamples, seed {SEED}",
         )
 
-    def draw(self, axes: Any, model: AnyModel) -> None:
+    def draw(self, axes: "Axes", model: AnyModel) -> None:
         """How often the model is right where it is so sure ([1], figure 1), and how many examples there are."""
         confidence, correct = torch.cat(self.confidence), torch.cat(self.correct).double()
         bins = bin_of(confidence)
@@ -161,11 +165,10 @@ class CalibrationError(Metric):
         accuracy = torch.bincount(bins, correct, minlength=BINS) / count.clamp(min=1)
         left = torch.arange(BINS) / BINS
         some = count > 0
-        for height, options in (
-            (accuracy, {"color": "C0", "edgecolor": "white", "label": "accuracy"}),
-            (count / count.sum(), {"facecolor": "none", "edgecolor": "black", "label": "share of the examples"}),
-        ):
-            axes.bar(left[some].numpy(), height[some].numpy(), width=1 / BINS, align="edge", **options)
+        share = count / count.sum()
+        bars = partial(axes.bar, left[some].numpy(), width=1 / BINS, align="edge")
+        bars(accuracy[some].numpy(), color="C0", edgecolor="white", label="accuracy")
+        bars(share[some].numpy(), facecolor="none", edgecolor="black", label="share of the examples")
         axes.plot([0, 1], [0, 1], color="C3", linestyle="--", label="perfect calibration")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
         axes.legend(loc="upper left")
