@@ -25,7 +25,7 @@ from zoo_core.measuring.batches import chosen_examples, evaluation_batches
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
-from zoo_core.training.feeding import DatasetSource
+from zoo_core.training.sampler import DatasetSource
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
 
