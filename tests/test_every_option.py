@@ -166,3 +166,10 @@ def test_every_value_that_an_option_offers_trains_or_is_refused() -> None:
         except Exception as error:
             broken.append(f"{name} --set {option}={value}: {type(error).__name__}: {error}")
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_says_the_type_of_its_config(name: str) -> None:
+    model = default_registry().model_class(default_registry().model(name))
+    said = next(kind.__annotations__["config"] for kind in model.__mro__ if "config" in kind.__annotations__)
+    assert said is model.Config

@@ -51,6 +51,7 @@ class EoNADE(SequenceDensity):
     """`order` is the ordering that forward passes and samples follow: the first of `orders`, unless `along` another."""
 
     Config = EoNADEConfig
+    config: EoNADEConfig
     batch = 100
     optimizer = Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)
     ema = ("",)
@@ -120,7 +121,7 @@ class EoNADE(SequenceDensity):
                 each.append(-self.value_losses(self(x), x).flatten(1).sum(1))
         return torch.stack(each).logsumexp(0) - math.log(len(self.orders))
 
-    conditional_log_prob = None  # a mixture of orderings is no product of such factors
+    conditional_log_prob = None  # type: ignore[assignment]  # a mixture of orderings is no product of such factors
 
     def sequence_logits(self, x: Tensor) -> Tensor:
         """Along the ordering in use."""

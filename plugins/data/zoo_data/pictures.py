@@ -121,7 +121,7 @@ class Pictures(PinnedDataset):
 class Emoji(Pictures):
     """1,538 / 186 / 182 examples."""
 
-    name: ClassVar[str] = "emoji"
+    name = "emoji"
     shape = (3, 64, 64)
     images = ("image", "image_twemoji")
     classes = {
@@ -143,7 +143,7 @@ class Emoji(Pictures):
 class Sprites(Pictures):
     """2,857 / 296 / 415 examples."""
 
-    name: ClassVar[str] = "sprites"
+    name = "sprites"
     shape = (3, 32, 32)
     classes = {"label": ("creature", "item", "dungeon", "effect")}
     texts = ("caption",)
@@ -158,7 +158,7 @@ class Sprites(Pictures):
 class Letters(Pictures):
     """7,740 / 700 / 2,190 examples."""
 
-    name: ClassVar[str] = "letters"
+    name = "letters"
     shape = (1, 28, 28)
     classes = {"label": tuple("ABCDEFGHIJ")}
     texts = ("family", "style")
@@ -176,7 +176,7 @@ class Stamps(Pictures):
     Two drawings of the package are left out, for the text in them would look as the fonts of the machine do.
     """
 
-    name: ClassVar[str] = "stamps"
+    name = "stamps"
     shape = (3, 96, 96)
     classes = {
         "label": (
@@ -202,7 +202,7 @@ LEFT_OUT = ("sports/stopwatch", "military/vehicles/mustang")  # of stamps
 class Photos(Pictures):
     """104 / 10 / 12 examples. In the files the pictures are whole, at most 512 pixels wide and high."""
 
-    name: ClassVar[str] = "photos"
+    name = "photos"
     shape = (3, 256, 256)
     classes = {"label": ("photo", "painting")}
     texts = ("caption", "author", "licence", "source")
@@ -222,7 +222,7 @@ class Photos(Pictures):
 class Avatars(Pictures):
     """5,417 / 583 / 2,040 examples."""
 
-    name: ClassVar[str] = "avatars"
+    name = "avatars"
     shape = (3, 64, 64)
     classes = {
         "hair_color": ("black", "blond", "brown", "gray", "red"),

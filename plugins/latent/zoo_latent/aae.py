@@ -60,6 +60,7 @@ class AAE(MatchedAutoencoder):
     """Makhzani et al., section 2."""
 
     Config = AAEConfig
+    config: AAEConfig
 
     def __init__(self, config: AAEConfig) -> None:
         super().__init__(config)
@@ -118,13 +119,15 @@ class AAE(MatchedAutoencoder):
             UsageError: a mode, or the label of an image, that the prior does not have.
         """
         if self.config.conditioned:
+            assert mode is not None  # samples of the prior have one, and images a label
             if mode.max() >= self.prior.modes:
                 raise UsageError(
                     f"the prior has {self.prior.modes} modes, and there is a label {mode.max().item()}",
                     "Set modes to the number of classes.",
                 )
             z = torch.cat([z, F.one_hot(mode, self.prior.modes).to(z)], 1)
-        return self.discriminator(z)
+        logits: Tensor = self.discriminator(z)
+        return logits
 
 
 def squared_slope(judged: Tensor, z: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class Autoencoder(ImageAutoencoder):
     """An Encoder, Decoder and Reconstructor; a Sampler after `fit_prior`, which training ends with."""
 
     Config = AutoencoderConfig
+    config: AutoencoderConfig
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
     fitted: Tensor

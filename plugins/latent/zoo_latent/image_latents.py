@@ -32,10 +32,9 @@ class ImageAutoencoder(Model):
     """Base of the family: an Encoder, a Decoder and a Reconstructor."""
 
     Config = CodesConfig
+    config: CodesConfig
     batch = 128
     channels_last = True
-
-    config: Any
 
     def __init__(self, config: CodesConfig) -> None:
         super().__init__(config)
@@ -66,7 +65,8 @@ class ImageAutoencoder(Model):
     def encode(self, x: Tensor) -> Tensor:
         """The latent of each image: x [B, C, H, W] in [0, 1] -> [B, Z]."""
         self.check_images(x)
-        return self.encoder(x)
+        z: Tensor = self.encoder(x)
+        return z
 
     def decode(self, z: Tensor) -> Tensor:
         """The image of each latent: z [B, Z] -> [B, C, H, W] in [0, 1]."""
@@ -77,7 +77,7 @@ class ImageAutoencoder(Model):
 
     def raw(self, z: Tensor) -> Tensor:
         """What the decoder gives before its sigmoid: z [B, Z] -> [B, C, H, W], in full precision under autocast."""
-        out = self.decoder(z)
+        out: Tensor = self.decoder(z)
         return out.float() if out.dtype == torch.bfloat16 else out
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class MatchedAutoencoder(ImageAutoencoder):
     """An encoder without noise, and a prior; also a Prior and a Sampler."""
 
     Config = MatchedConfig
+    config: MatchedConfig
 
     def __init__(self, config: MatchedConfig) -> None:
         super().__init__(config)

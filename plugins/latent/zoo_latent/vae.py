@@ -60,6 +60,7 @@ class VAE(ImageAutoencoder):
     only known from below."""
 
     Config = VAEConfig
+    config: VAEConfig
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 

@@ -79,6 +79,7 @@ class WAEMMD(MatchedAutoencoder):
     """Algorithm 2."""
 
     Config = WAEMMDConfig
+    config: WAEMMDConfig
     batch = 256  # the more images, the better is the distance known
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
@@ -103,6 +104,7 @@ class WAEGAN(MatchedAutoencoder):
     """Algorithm 1."""
 
     Config = WAEGANConfig
+    config: WAEGANConfig
 
     def __init__(self, config: WAEGANConfig) -> None:
         super().__init__(config)

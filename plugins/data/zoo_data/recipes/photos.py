@@ -56,7 +56,7 @@ def _rows(activity: str, resources: Mapping[str, bytes]) -> Iterator[dict[str, A
 
 def _origins(readme: str) -> dict[str, dict[str, str]]:
     """Author, licence and source of each file that a README names: paragraphs of KEY: VALUE, and of names of files."""
-    origins = {}
+    origins: dict[str, dict[str, str]] = {}
     for paragraph in readme.split("\n\n"):
         values = dict(re.findall(r"(?m)^(Copyright|License|Source|Comment): *(.*)$", paragraph))
         comment = values.get("Comment", "")

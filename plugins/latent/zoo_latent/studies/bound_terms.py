@@ -32,7 +32,8 @@ def images_of(model: Model, data: Dataset, split: str, n: int, seed: int) -> Ten
     """At most n images of a split, drawn with the seed and preprocessed, [N, C, H, W]."""
     chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:n]
     (batch,) = batches(model, data, split, chosen, size=n, generator=torch.Generator().manual_seed(seed))
-    return batch["image"]
+    images: Tensor = batch["image"]
+    return images
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ Axes: B batch, Z latent dimensions.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, NamedTuple, cast
 
 import torch
@@ -145,7 +146,7 @@ class GradientEstimators(Study, kw_only=True):
             "analytic KL": analytic_kl,
             "Monte Carlo KL": monte_carlo_kl,
             "score function": score_function,
-            "score function, baseline": lambda *given: score_function(*given, baseline),
+            "score function, baseline": partial(score_function, baseline=baseline),
         }
         return {
             name: spread(model, x, surrogate, self.draws, torch.Generator().manual_seed(self.seed + 2 + k))

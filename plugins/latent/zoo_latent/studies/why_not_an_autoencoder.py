@@ -5,16 +5,17 @@ does not say where latents lie: most samples of N(0, I) are latents that its dec
 latent dimensions.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_core import Model, Report, Study, ZooError, batches
+from zoo_core import AnyModel, Report, Study, ZooError, batches
 from zoo_latent.autoencoder import Autoencoder
 from zoo_latent.image_latents import Count
 from zoo_latent.studies.bound_terms import SHOWN, images_of, show_images
+from zoo_latent.vae import VAE
 from zoo_latent.wae import imq_mmd2
 
 POINTS = 1000  # latents that are compared with as many samples of N(0, I)
@@ -39,11 +40,11 @@ class WhyNotAnAutoencoder(Study, kw_only=True):
             f"{'-'.join(map(str, self.hidden))}, {self.epochs:g} epochs of {self.data}, the same seed and batches; the "
             f"VAE's decoder is {self.likelihood.capitalize()}. All that follows is on validation images."
         )
-        self.show_latents(report, plain.model, vae.model)
+        self.show_latents(report, plain.model, cast(VAE, vae.model))
         self.show_samples(report, plain.model, vae.model)
 
     @torch.no_grad()
-    def show_latents(self, report: Report, autoencoder: Model, vae: Model) -> None:
+    def show_latents(self, report: Report, autoencoder: AnyModel, vae: VAE) -> None:
         """Where the latents of both lie, beside N(0, I)."""
         x = images_of(autoencoder, report.registry.open_dataset(self.data), "validation", POINTS, self.seed)
         draw = torch.Generator().manual_seed(self.seed)
@@ -72,17 +73,17 @@ class WhyNotAnAutoencoder(Study, kw_only=True):
         )
         report.table(["latents", "smallest deviation", "largest", "MMD^2 to N(0, I)"], rows)
 
-    def show_samples(self, report: Report, autoencoder: Model, vae: Model) -> None:
+    def show_samples(self, report: Report, autoencoder: AnyModel, vae: AnyModel) -> None:
         """What is decoded from N(0, I), and for the autoencoder from a mixture fitted to its latents."""
         fitted = {name: buffer.clone() for name, buffer in autoencoder.named_buffers()}
         samples, rows = {}, []
 
-        def add(name: str, model: Model) -> None:
+        def add(name: str, model: AnyModel) -> None:
             samples[name] = model.sample(SHOWN, generator=torch.Generator().manual_seed(self.seed))
             rows.append([name, *self.distance(report, model)])
 
         with torch.no_grad():
-            use_standard_normal(autoencoder)
+            use_standard_normal(cast(Autoencoder, autoencoder))
             add("autoencoder, N(0, I)", autoencoder)
             autoencoder.load_state_dict(fitted, strict=False)
             add("autoencoder, mixture", autoencoder)
@@ -99,7 +100,7 @@ class WhyNotAnAutoencoder(Study, kw_only=True):
         report.table(["decoded from", "Fréchet distance", "floor"], rows)
 
     @torch.no_grad()
-    def distance(self, report: Report, model: Model) -> tuple[float | str, float | str]:
+    def distance(self, report: Report, model: AnyModel) -> tuple[float | str, float | str]:
         """`frechet_classifier` of the model's samples, and its floor; why not, if it cannot be had."""
         data = report.registry.open_dataset(self.data)
         n = min(self.images, data.size("validation"))
@@ -125,4 +126,5 @@ def use_standard_normal(model: Autoencoder) -> None:
 def two_components(z: Tensor) -> Tensor:
     """Latents [n, Z] about zero, in the two directions in which they vary most, [n, 2]."""
     _, _, directions = torch.linalg.svd(z - z.mean(0), full_matrices=False)
-    return z @ directions[:2].T
+    plane: Tensor = directions[:2].T
+    return z @ plane
