@@ -19,7 +19,7 @@ SECTIONS = {
         "list": ("use.list:list_command", "List models and their pretrained weights."),
         "info": ("use.info:info", "Show everything about a model: data, loss, numbers, files, …"),
         "code": ("use.code:code", "Print the file that defines a model; with --all every file."),
-        "sample": ("use.sample:sample", "Draw new examples: images, or rows of numbers."),
+        "sample": ("use.sample:sample", "Sample new examples: images, or rows of numbers."),
         "generate": ("use.generate:generate", "Continue a text with a language model."),
         "translate": ("use.translate:translate", "Translate texts, or show images in another domain."),
         "complete": ("use.complete:complete", "Fill in the unknown part of an image."),
@@ -27,8 +27,8 @@ SECTIONS = {
         "features": ("use.features:features", "Write the outputs of layers for images, as safetensors."),
         "reconstruct": ("use.reconstruct:reconstruct", "Show images above their reconstructions by an autoencoder."),
         "interpolate": ("use.interpolate:interpolate", "Show the decoded images on the way from one to another."),
-        "traverse": ("use.traverse:traverse", "Decode what each number of an image's code does."),
-        "latents": ("use.latents:latents", "Map the codes of a data set into a PNG."),
+        "traverse": ("use.traverse:traverse", "Decode what each number of an image's latent does."),
+        "latents": ("use.latents:latents", "Plot the latents of a data set."),
     },
     "Measure them": {
         "summary": ("measure.summary:summary", "Show the layers of a model: parameters, FLOPs, …"),
@@ -70,9 +70,9 @@ class LazyGroup(click.Group):
         from zoo_core.discovery.registry import default_registry
 
         registry = default_registry()
-        found = [offer for offer in registry.commands() if offer.spec.name == name]
+        found = [registration for registration in registry.commands() if registration.spec.name == name]
         if len(found) > 1:
-            owners = " and ".join(offer.plugin.label for offer in found)
+            owners = " and ".join(registration.plugin.label for registration in found)
             raise ZooError(f"command '{name}' is added by {owners}", "Disable one: ZOO_DISABLE_PLUGINS=NAME.")
         return _import(found[0].spec.target) if found else None
 

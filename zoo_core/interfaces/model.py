@@ -62,8 +62,8 @@ class Model(nn.Module):
 
     Training asks for `optimizers` and `source` once. Each step then calls, in this order: `begin_stage`, if a stage
     begins; `on_progress`; `objectives`; `streams`; for the batch of each stream, augmentation, `preprocess` and
-    `draw_inputs`; then the loss of each objective, after which its optimizer moves its parameters before the next loss
-    is computed. `fit_posthoc` is called once after the last step.
+    `random_inputs`; then, for each objective, its loss, after which its optimizer moves the parameters. `fit_posthoc` is
+    called once after the last step.
 
     Attributes:
         Config: the class of its hyperparameters, a `Record`.
@@ -79,7 +79,8 @@ class Model(nn.Module):
         posthoc_split: the split whose batches `fit_posthoc` gets.
         cpu_threads: how many threads it is fastest with; None leaves the choice to torch.
         key_maps: for each foreign library, by a name of your choice, a map from our tensor names to those in its files.
-        config: the hyperparameters of this model.
+        config: the hyperparameters of this model. A subclass that uses them says their type, `config: ItsConfig`, below
+            `Config = ItsConfig`.
         input: the preprocessing steps that belong to the weights; `preprocess` applies them.
         load_report: where the weights came from; None if they were not loaded.
     """
@@ -96,7 +97,7 @@ class Model(nn.Module):
     augmentation: ClassVar[tuple[str, ...]] = ()
     posthoc_split: ClassVar[str] = "train"
     cpu_threads: ClassVar[int | None] = None
-    key_maps: ClassVar[Mapping[str, KeyMap]] = {}
+    key_maps: Mapping[str, KeyMap] = {}
 
     def __init__(self, config: Record) -> None:
         super().__init__()
@@ -273,7 +274,7 @@ class Model(nn.Module):
         the model. It is called once a run for each stream; None, the default, means the stream's data set."""
         return None
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch, such as the noise of a GAN or the times of a diffusion model.
 
             return {"z": torch.randn(n, 8, generator=generator)}

@@ -22,7 +22,9 @@ Size = tuple[int | None, int | None]  # height and width in pixels; None: any
 
 
 class GeometricStep(Step, kw_only=True):
-    """Base of steps that move pixels. A subclass defines `move_pixels` and `move_boxes`, and `draw` if it is random.
+    """Base of steps that move pixels.
+
+    A subclass defines `move_pixels` and `move_boxes`, and `random_parameters` if it is random.
 
     "image", all other images and masks of the same size, and all boxes are moved in the same way. Masks take the
     nearest pixel. If a step cuts, boxes are cut at the border; a box of which nothing is left is removed, together with
@@ -56,7 +58,7 @@ class GeometricStep(Step, kw_only=True):
         """
         return size
 
-    def draw(self, n: int, generator: Generator | None) -> Tensor:
+    def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
         """The random numbers of the step for each of n images, [n, …]; by default none."""
         return torch.empty(n, 0)
 
@@ -66,7 +68,7 @@ class GeometricStep(Step, kw_only=True):
 
         Args:
             x: images or masks, [B, C, H, W].
-            drawn: their rows of the result of `draw`, [B, …].
+            drawn: their rows of the result of `random_parameters`, [B, …].
             nearest: whether each pixel takes the value of the nearest old pixel, never one between two.
             fill: the value of pixels that come from outside the image.
         """
@@ -77,7 +79,7 @@ class GeometricStep(Step, kw_only=True):
 
         Args:
             boxes: xmin, ymin, xmax, ymax in pixels, [N, 4].
-            drawn: their rows of the result of `draw`, [N, …].
+            drawn: their rows of the result of `random_parameters`, [N, …].
             size: height and width of the image before the step.
         """
 
@@ -116,7 +118,7 @@ class GeometricStep(Step, kw_only=True):
     ) -> dict[str, Any]:
         image = batch["image"]
         height, width = image.shape[-2:]
-        drawn = self.draw(len(image), generator).to(image.device)
+        drawn = self.random_parameters(len(image), generator).to(image.device)
         after = dict(batch)
         after["image"] = self.move_pixels(image, drawn, nearest=False, fill=0)
         stays: dict[str, Tensor] = {}  # by index, which rows: bool [N]

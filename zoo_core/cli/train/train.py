@@ -127,7 +127,7 @@ def train(
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
     Interrupt training with Ctrl-C, and continue it with zoo train --resume OUTPUT. To train with several processes, use
-    torchrun --nproc-per-node 4 -m zoo_core.cli.main train …, or accelerate launch; --batch is then the number of
+    torchrun --nproc-per-node 4 -m zoo_core train …, or accelerate launch; --batch is then the number of
     examples for all of them together.
 
     To start from weights and learn other classes: zoo train --from digit-classifier.mnist --head
@@ -219,9 +219,9 @@ def _show_config(model: str | None, start: str | None, registry: "Registry") -> 
 
     if model is None:
         raise UsageError("--help-config needs a model")
-    offer = registry.model(model)
-    values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
-    show_fields(registry.model_class(offer).Config, values)
+    registration = registry.model(model)
+    values = registration.spec.preset if start is None else locate_parent(start, registry).release.config
+    show_fields(registry.model_class(registration).Config, values)
 
 
 def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:
