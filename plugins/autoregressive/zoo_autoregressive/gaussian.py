@@ -58,3 +58,14 @@ class Gaussian(VectorDensity):
         covariance = rows.T @ rows / len(rows)  # [D, D]
         covariance.diagonal().add_(RIDGE)
         self.factor.copy_(torch.linalg.cholesky(covariance))
+
+
+def noise_of(z: Tensor, factor: Tensor) -> Tensor:
+    """L^-1 z, the noise that numbers follow from: z [B, D], the lower triangle L [D, D] -> [D, B]."""
+    if not torch.compiler.is_compiling():
+        return torch.linalg.solve_triangular(factor, z.T, upper=False)
+    noise = z.new_zeros(0, z.shape[0])  # a program is made of operations that every format has: number after number
+    for i in range(factor.shape[0]):
+        rest = z[:, i] - factor[i, :i] @ noise  # [B], what the noise before it leaves of number i
+        noise = torch.cat([noise, (rest / factor[i, i])[None]])  # [i + 1, B]
+    return noise

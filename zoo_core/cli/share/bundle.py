@@ -1,12 +1,16 @@
 """zoo bundle, zoo unbundle"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
 from zoo_core.cli.printing import talk
+
+if TYPE_CHECKING:
+    from zoo_core.publishing.bundle import Contents
 
 
 @click.command("bundle")
@@ -16,7 +20,10 @@ from zoo_core.cli.printing import talk
 @click.option("--wheels", is_flag=True, help="With the installed packages as wheels; takes a network.")
 @hub_options
 def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels: bool) -> None:
-    """Pack releases into one file for a room without network. REFERENCE may be a glob: 'pixelrnn*'."""
+    """Pack releases, and those that they depend on or were trained from, into one file for a room without network.
+
+    REFERENCE may be a glob: 'pixelrnn*'.
+    """
     from zoo_core.publishing.bundle import bundle
     from zoo_core.weights.pull import matching
 
@@ -24,7 +31,13 @@ def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels
     contents = bundle(names, output, data=data, wheels=wheels)
     size = sum(entry.bytes for entry in contents.files.values())
     talk(f"'{output}': {len(contents.releases)} releases, {len(contents.files)} files, {size / 1e6:,.1f} MB")
+    _tell_orphans(contents)
     talk(f"There: zoo unbundle {output.name} FOLDER")
+
+
+def _tell_orphans(contents: "Contents") -> None:
+    for name, why in contents.orphans.items():
+        talk(f"Note: zoo reproduce {name} will not work there: {why}")
 
 
 @click.command("unbundle")
@@ -37,6 +50,7 @@ def unbundle_command(archive: Path, folder: Path) -> None:
     contents = unbundle(archive, folder)
     for name in contents.releases:
         click.echo(f"{name}\t{folder / name}")
+    _tell_orphans(contents)
     if any(name.startswith("wheels/") for name in contents.files):
         talk(f"Packages: pip install --no-index --find-links {folder / 'wheels'} zoo-core zoo-data …")
     talk(f"{len(contents.files)} files are right. Use them: export ZOO_MIRROR={folder.absolute()}")

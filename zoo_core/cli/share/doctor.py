@@ -26,8 +26,8 @@ class Finding(NamedTuple):
 @hub_options
 @table_options
 def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
-    """Say whether the plugin, the weights, what they depend on and the data of each REFERENCE are here, and name what
-    is missing.
+    """Say whether the plugin, the weights, what they depend on, what they were trained from and the data of each
+    REFERENCE are here, and name what is missing.
 
     Default: every release whose plugin is here. REFERENCE may be a glob: 'pixelrnn*'.
     """
@@ -83,7 +83,7 @@ def _examine(reference: str) -> list[Finding]:
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import ZooError
     from zoo_core.measuring.evaluation import recorded_metrics
-    from zoo_core.weights.dependencies import locate_dependencies
+    from zoo_core.weights.dependencies import locate_dependencies, locate_parent_of
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
@@ -101,6 +101,10 @@ def _examine(reference: str) -> list[Finding]:
         for dependency, needed in locate_dependencies(located, reference, registry):
             registry.model(needed.release.zoo.model)
             found.append(Finding(reference, f"dependency {dependency.reference}", True, needed.source))
+        what = "parent"
+        for recorded, needed in locate_parent_of(located, reference, registry):
+            kind = "parent" if recorded in located.release.ancestors else "dependency"
+            found.append(Finding(reference, f"{kind} {recorded.reference}", True, needed.source))
     except ZooError as error:
         found.append(Finding(reference, what, False, error.message))
         names |= _measured_on(reference)
