@@ -6,10 +6,13 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 
-@click.command("bundle")
+@click.command(
+    "bundle",
+    epilog=examples("zoo bundle 'pixelrnn*' -o lab.tar --data", "zoo bundle vae nade -o lab.tar --data --wheels"),
+)
 @references_argument(required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
 @click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")
@@ -27,7 +30,7 @@ def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels
     talk(f"There: zoo unbundle {output.name} FOLDER")
 
 
-@click.command("unbundle")
+@click.command("unbundle", epilog=examples("zoo unbundle lab.tar lab", "zoo unbundle /media/stick/lab.tar ~/lab"))
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def unbundle_command(archive: Path, folder: Path) -> None:
