@@ -240,7 +240,7 @@ class Model(nn.Module):
         once a run."""
         return None
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.
 
         They become part of the batch before it is split among micro-batches and processes, so that a result does not
