@@ -7,13 +7,16 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.bundle import Contents
 
 
-@click.command("bundle")
+@click.command(
+    "bundle",
+    epilog=examples("zoo bundle 'pixelrnn*' -o lab.tar --data", "zoo bundle vae nade -o lab.tar --data --wheels"),
+)
 @references_argument(required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
 @click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")

@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json, print_table, table_options
 
 
 class Finding(NamedTuple):
@@ -20,7 +20,7 @@ class Finding(NamedTuple):
     details: str
 
 
-@click.command()
+@click.command(epilog=examples("zoo doctor pixelrnn", "zoo doctor --offline"))
 @references_argument("[REFERENCE…]")
 @click.option("--offline", is_flag=True, help="As if the cable were out.")
 @hub_options

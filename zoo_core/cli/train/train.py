@@ -9,7 +9,7 @@ from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import as_reference, talk
+from zoo_core.cli.printing import as_reference, examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Run
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo train pixelrnn --data digits -o runs/mine",
+        "zoo train --resume runs/mine",
+        "zoo train --from digit-classifier --head --data omniglot --size 28 -o runs/omniglot",
+    )
+)
 @model_argument(required=False)
 @data_option("The data set; folder:PATH for images of your own. Some models need none.")
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
@@ -77,8 +83,7 @@ def train(
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
     -m zoo_core train …, or accelerate launch; --batch is what all of them take together.
 
-    From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
-    --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
+    With --from, a frozen layer keeps its values to the bit; a new head is never frozen.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry
     from zoo_core.errors import UsageError
