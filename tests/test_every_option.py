@@ -108,7 +108,7 @@ def values_of(info: Any) -> Iterator[Any]:
         yield from ([value] for value in values_of(info.item_type))
 
 
-MODELS = [offer.spec.name for offer in default_registry().models()]
+MODELS = [registration.spec.name for registration in default_registry().models()]
 SMALLEST_OF_CLASS = {
     "alexnet-small", "vgg-small", "googlenet-small", "resnet18", "resnet20", "densenet-bc-40", "densenet121",
 }  # fmt: skip
@@ -117,14 +117,16 @@ SMALLEST_OF_CLASS = {
 def options() -> Iterator[tuple[str, str, Any]]:
     """Of one model of each class, every value of every option."""
     seen: set[str] = set()
-    offers = sorted(default_registry().models(), key=lambda offer: offer.spec.name not in SMALLEST_OF_CLASS)
-    for offer in offers:
-        if offer.spec.target in seen:
+    registrations = sorted(
+        default_registry().models(), key=lambda registration: registration.spec.name not in SMALLEST_OF_CLASS
+    )
+    for registration in registrations:
+        if registration.spec.target in seen:
             continue
-        seen.add(offer.spec.target)
-        for field in msgspec.structs.fields(default_registry().model_class(offer).Config):
+        seen.add(registration.spec.target)
+        for field in msgspec.structs.fields(default_registry().model_class(registration).Config):
             for value in values_of(msgspec.inspect.type_info(field.type)):
-                yield offer.spec.name, field.name, value
+                yield registration.spec.name, field.name, value
 
 
 def is_large(name: str, config: Mapping[str, Any]) -> bool:

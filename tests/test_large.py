@@ -25,9 +25,9 @@ from zoo_core.measuring.batches import chosen_examples, evaluation_batches
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
-from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
+from zoo_core.training.sampler import DatasetSource
 
 Zoo = Callable[..., Any]
 SIZES = [5, 3, 8, 1, 6, 4, 7, 2, 9, 5]  # of chunks

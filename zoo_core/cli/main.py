@@ -70,9 +70,9 @@ class LazyGroup(click.Group):
         from zoo_core.discovery.registry import default_registry
 
         registry = default_registry()
-        found = [offer for offer in registry.commands() if offer.spec.name == name]
+        found = [registration for registration in registry.commands() if registration.spec.name == name]
         if len(found) > 1:
-            owners = " and ".join(offer.plugin.label for offer in found)
+            owners = " and ".join(registration.plugin.label for registration in found)
             raise ZooError(f"command '{name}' is added by {owners}", "Disable one: ZOO_DISABLE_PLUGINS=NAME.")
         return _import(found[0].spec.target) if found else None
 

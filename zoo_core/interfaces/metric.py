@@ -83,14 +83,14 @@ class Metric(ABC):
 
     Attributes:
         requires: the capability that a model must have, such as "Density".
-        drawing: what `draw` shows, such as "confusion matrix"; None, the default, where there is nothing to show.
+        drawing: what `plot` shows, such as "confusion matrix"; None, the default, where there is nothing to show.
         episodes: True for a metric over episodes that the model plays. Its batches then hold "seed" [B] int64, the
             seeds of the episodes, in place of examples.
         on_request: True for a slow metric: it is computed only where somebody names it, or a release records it.
     """
 
     requires: ClassVar[str]
-    drawing: ClassVar[str | None] = None
+    plotted: ClassVar[str | None] = None
     episodes: ClassVar[bool] = False
     on_request: ClassVar[bool] = False
 
@@ -127,7 +127,7 @@ class Metric(ABC):
     def compute(self) -> Measurement:
         """The number over all batches so far."""
 
-    def draw(self, axes: "Axes", model: AnyModel) -> None:
+    def plot(self, axes: "Axes", model: AnyModel) -> None:
         """Plot on matplotlib's axes what the number summarises; called only if `drawing` is set."""
         raise NotImplementedError
 

@@ -62,7 +62,7 @@ class Model(nn.Module):
 
     Training asks for `optimizers` and `source` once. Each step then calls, in this order: `begin_stage`, if a stage
     begins; `on_progress`; `objectives`; `streams`; for the batch of each stream, augmentation, `preprocess` and
-    `draw_inputs`; then the loss of each objective, after which its optimizer moves its parameters before the next loss
+    `random_inputs`; then the loss of each objective, after which its optimizer moves its parameters before the next loss
     is computed. `fit_posthoc` is called once after the last step.
 
     Attributes:
@@ -273,7 +273,7 @@ class Model(nn.Module):
         the model. It is called once a run for each stream; None, the default, means the stream's data set."""
         return None
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch, such as the noise of a GAN or the times of a diffusion model.
 
             return {"z": torch.randn(n, 8, generator=generator)}

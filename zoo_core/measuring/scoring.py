@@ -151,7 +151,7 @@ def score_sample(
 
 
 @torch.no_grad()
-def surprise(model: Model, x: Tensor) -> Tensor:
+def surprisal(model: Model, x: Tensor) -> Tensor:
     """Negative log-probability of every pixel given those before it: x [n, C, H, W] -> [n, H, W] float64, nats.
 
     The sum over an image is -log p(x).

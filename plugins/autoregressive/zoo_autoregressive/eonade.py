@@ -91,7 +91,7 @@ class EoNADE(SequenceDensity):
         if stage == "marginals":  # as in AR: from zero, the biases of pixels that are nearly always black take long
             self.c[self.order] = marginal_logits(self, data).T.to(self.c)
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Which values each example shows, [n, D] bool: the first d of a random ordering, d uniform in 0 … D - 1."""
         d = len(self.order)
         rank = torch.rand(n, d, generator=generator).argsort(1)

@@ -1,6 +1,6 @@
-"""Log-likelihoods of images given what a decoder says of them, and the divergence of the codes.
+"""Log-likelihoods of images given what a decoder says of them, and the divergence of the latents.
 
-Axes: D values of an image, Z numbers of a code; what stands before them may be anything that broadcasts.
+Axes: D values of an image, Z latent dimensions; what stands before them may be anything that broadcasts.
 """
 
 import math

@@ -42,7 +42,7 @@ class Accuracy(MeanOverExamples):
 
     requires = "Classifier"
     estimator = "top-1"
-    drawing = "confusion matrix"
+    plotted = "confusion matrix"
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Accuracy(MeanOverExamples):
         cell = torch.cat(self.labels) * self.classes + torch.cat(self.guesses)
         return torch.bincount(cell, minlength=self.classes**2).view(self.classes, self.classes)
 
-    def draw(self, axes: Any, model: Model) -> None:
+    def plot(self, axes: Any, model: Model) -> None:
         """Rows are the true classes, columns what they were taken for, in percent of the row. The diagonal is left
         white, so that colour shows mistakes."""
         confusion, classes = self.confusion(), self.classes
@@ -123,7 +123,7 @@ class CalibrationError(Metric):
     """
 
     requires = "Classifier"
-    drawing = "reliability diagram"
+    plotted = "reliability diagram"
 
     def __init__(self) -> None:
         self.confidence: list[Tensor] = []  # [B] float64 in [1 / K, 1], one a batch
@@ -153,7 +153,7 @@ class CalibrationError(Metric):
             estimator=f"{BINS} bins, l1; standard error by bootstrap, {RESAMPLES} resamples, seed {SEED}",
         )
 
-    def draw(self, axes: Any, model: Model) -> None:
+    def plot(self, axes: Any, model: Model) -> None:
         """How often the model is right where it is so sure ([1], figure 1), and how many examples there are."""
         confidence, correct = torch.cat(self.confidence), torch.cat(self.correct).double()
         bins = bin_of(confidence)

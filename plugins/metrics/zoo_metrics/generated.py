@@ -55,8 +55,8 @@ class GeneratedAndReal(Metric):
 
     def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
         x = batch[model.subject]
-        self.real.append(self.judge(x))
-        self.generated.append(self.judge(model.sample(len(x), generator=seeded(batch["index"]))))
+        self.real.append(self.classify(x))
+        self.generated.append(self.classify(model.sample(len(x), generator=seeded(batch["index"]))))
 
     def merge(self, other: "GeneratedAndReal") -> None:
         self.generated += other.generated
@@ -66,7 +66,7 @@ class GeneratedAndReal(Metric):
         """What other processes are told: all but the classifier."""
         return self.__dict__ | {"classifier": None}
 
-    def judge(self, images: Tensor) -> Tensor:
+    def classify(self, images: Tensor) -> Tensor:
         """What the classifier says of images [B, C, H, W] in [0, 1], float64."""
         x = self.classifier.preprocess({"image": images.to(self.classifier.device)})["image"]
         return self.ask(x).cpu().double()
@@ -92,7 +92,7 @@ class FrechetClassifier(GeneratedAndReal):
         super().begin(model, data, split, n)
         if "train" in data.splits and split != "train":
             order = torch.randperm(data.size("train"), generator=torch.Generator().manual_seed(SEED))
-            self.floor = [self.judge(batch[model.subject]) for batch in train_batches(model, data, order[:n])]
+            self.floor = [self.classify(batch[model.subject]) for batch in train_batches(model, data, order[:n])]
 
     def ask(self, x: Tensor) -> Tensor:
         return self.classifier.extract_features(x, [FEATURES])[FEATURES].flatten(1)

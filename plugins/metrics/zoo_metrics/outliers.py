@@ -1,6 +1,6 @@
 """Densities as detectors of outliers: does what they were not trained on get a lower likelihood?
 
-An outlier is the positive class, and the score, larger for what is stranger, is -log p(x). AUROC is the probability
+An outlier is the positive class, and the score, larger for what is more anomalous, is -log p(x). AUROC is the probability
 that a random outlier has a larger score than a random inlier: 1/2 is chance, and below it outliers look MORE normal
 than the model's own kind. Densities are known for that (Nalisnick et al., "Do deep generative models know what they
 don't know?", 2019, arXiv:1810.09136): a likelihood is high for what is simple too.

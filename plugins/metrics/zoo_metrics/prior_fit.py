@@ -21,7 +21,7 @@ ROWS = 64  # of a kernel matrix at once, so that they stay in the processor's ca
 
 
 class PriorMmd(Metric):
-    """The unbiased estimate of MMD^2 between the codes of n examples and n draws of the prior.
+    """The unbiased estimate of MMD^2 between the codes of n examples and n samples of the prior.
 
     The n examples are drawn from the split with a seed: its first ones may all be of one class. Zero is expected where
     the codes follow the prior, and an estimate may be below. Beside it stands the spread of the null, the standard
@@ -76,7 +76,7 @@ class PriorMmd(Metric):
 
 
 def squared_size(prior: Tensor) -> float:
-    """The mean squared distance between two draws of the prior, from draws [m, Z]: of N(0, s^2 I) it is 2 Z s^2."""
+    """The mean squared distance between two samples of the prior, from draws [m, Z]: of N(0, s^2 I) it is 2 Z s^2."""
     return 2 * prior.var(0).sum().item()
 
 

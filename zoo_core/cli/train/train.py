@@ -219,9 +219,9 @@ def _show_config(model: str | None, start: str | None, registry: "Registry") -> 
 
     if model is None:
         raise UsageError("--help-config needs a model")
-    offer = registry.model(model)
-    values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
-    show_fields(registry.model_class(offer).Config, values)
+    registration = registry.model(model)
+    values = registration.spec.preset if start is None else locate_parent(start, registry).release.config
+    show_fields(registry.model_class(registration).Config, values)
 
 
 def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:

@@ -1,6 +1,6 @@
 """What the studies of VAEs measure and show: the two terms of the bound, units that are in use, rows of images.
 
-Axes: N images, C channels, H height, W width, Z numbers of a code.
+Axes: N images, C channels, H height, W width, Z latent dimensions.
 """
 
 from typing import Any, NamedTuple
