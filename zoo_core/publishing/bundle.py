@@ -37,10 +37,15 @@ from zoo_core.weights.sources import Located, locate
 LIST = "bundle.json"
 
 
-class Contents(Record, kw_only=True, omit_defaults=True):
-    """bundle.json."""
+class Contents(Record, kw_only=True):
+    """The content of bundle.json: what a bundle holds.
 
-    releases: dict[str, str]  # folder in the bundle -> where it came from
+    Attributes:
+        releases: for each folder in the bundle, where the release came from.
+        files: the sha256 and the size of each file.
+    """
+
+    releases: dict[str, str]
     files: dict[str, FileEntry]
     orphans: dict[str, str] = {}  # folder of a release without what it was trained from -> why
 
