@@ -43,11 +43,12 @@ class Contents(Record, kw_only=True):
     Attributes:
         releases: for each folder in the bundle, where the release came from.
         files: the sha256 and the size of each file.
+        orphans: for each folder of a release that is packed without what it was trained from, why.
     """
 
     releases: dict[str, str]
     files: dict[str, FileEntry]
-    orphans: dict[str, str] = {}  # folder of a release without what it was trained from -> why
+    orphans: dict[str, str] = {}
 
 
 def bundle(
