@@ -111,6 +111,26 @@ def test_the_example_of_a_hook_is_a_plugin(hook: str) -> None:
     assert isinstance(declared, HOOKS[hook]) and plugin.zoo_api == hookspecs.API
 
 
+def section(text: str, title: str) -> list[str]:
+    """The names that a section of a docstring explains."""
+    found = re.search(rf"(?m)^{title}:\n((?: {{4}}.*\n|\n)*)", text + "\n")
+    return re.findall(r"(?m)^ {4}(\w+): ", found[1]) if found else []
+
+
+@pytest.mark.parametrize("kind", [*classes()], ids=lambda kind: kind.__name__)
+def test_help_of_a_class_explains_no_attribute_that_it_lacks(kind: type) -> None:
+    text = inspect.cleandoc(vars(kind).get("__doc__") or "")
+    known = {name for base in kind.__mro__ for name in (*vars(base), *vars(base).get("__annotations__", ()))}
+    assigned = set(re.findall(r"self\.(\w+)", inspect.getsource(kind)))
+    assert set(section(text, "Attributes")) <= known | assigned
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_help_of_a_function_explains_no_argument_that_it_lacks(name: str) -> None:
+    function, text = CALLABLES[name]
+    assert set(section(text, "Args")) <= set(inspect.signature(function).parameters)
+
+
 def code_in(text: str) -> list[str]:
     """The code in a docstring: lines that are indented after an empty one, and are no section such as "Args:"."""
     blocks = re.findall(

@@ -211,7 +211,7 @@ def test_a_turned_mask_takes_the_nearest_pixel_and_ignores_what_comes_in(step: R
     mask = torch.arange(1, 6 * H * W + 1).view(6, H, W)  # each pixel another number
     after = step.apply({"image": torch.rand(6, 1, H, W), "mask": mask}, fields, None)["mask"]
     compared = 0
-    for k, degrees in enumerate(step.draw(6, None).tolist()):
+    for k, degrees in enumerate(step.random_parameters(6, None).tolist()):
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         for row in range(H):
             for column in range(W):

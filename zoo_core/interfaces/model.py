@@ -62,8 +62,8 @@ class Model(nn.Module):
 
     Training asks for `optimizers` and `source` once. Each step then calls, in this order: `begin_stage`, if a stage
     begins; `on_progress`; `objectives`; `streams`; for the batch of each stream, augmentation, `preprocess` and
-    `random_inputs`; then, for each objective, its loss, after which its optimizer moves the parameters. `fit_posthoc` is
-    called once after the last step.
+    `random_inputs`; then the loss of each objective, after which its optimizer moves its parameters before the next
+    loss is computed. `fit_posthoc` is called once after the last step.
 
     Attributes:
         Config: the class of its hyperparameters, a `Record`.

@@ -9,13 +9,15 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row
 
 
-@click.command("compare")
+@click.command(
+    "compare", epilog=examples("zoo compare pixelrnn pixelrnn-row", "zoo compare nade pixelcnn --limit 500 --latex")
+)
 @references_argument()
 @data_option("The data set; by default the one on which all were measured.")
 @click.option("--split", default="test", show_default=True)

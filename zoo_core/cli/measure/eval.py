@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -32,7 +32,7 @@ class Result(NamedTuple):
     metric: str | None = None
 
 
-@click.command("eval")
+@click.command("eval", epilog=examples("zoo eval pixelrnn --check", "zoo eval digit-classifier --pictures pictures"))
 @references_argument()
 @click.option("--all", "everything", is_flag=True, help="Measure every release whose plugin is installed.")
 @data_option("The data set; by default the one of the recorded numbers, or of training.")

@@ -7,14 +7,14 @@ import click
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, reference_argument
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
     from zoo_core.measuring.summary import Layer, Summary
 
 
-@click.command()
+@click.command(epilog=examples("zoo summary pixelrnn", "zoo summary vae --data mnist --set latent=2"))
 @reference_argument("model", weights=False)
 @data_option("The data set that decides the Config values, as in training.")
 @set_option

@@ -6,10 +6,10 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json, print_table, table_options
 
 
-@click.command()
+@click.command(epilog=examples("zoo verify", "zoo verify pixelrnn nade --json"))
 @references_argument("[REFERENCE…]")
 @hub_options
 @table_options

@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json, print_table, table_options
 
 
 class Finding(NamedTuple):
@@ -27,7 +27,7 @@ class Finding(NamedTuple):
     details: str
 
 
-@click.command()
+@click.command(epilog=examples("zoo doctor pixelrnn", "zoo doctor --offline"))
 @references_argument("[REFERENCE…]")
 @click.option("--offline", is_flag=True, help="Do not use the network.")
 @hub_options
@@ -91,7 +91,7 @@ def _examine(reference: str) -> list[Finding]:
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import ZooError
     from zoo_core.measuring.evaluation import recorded_metrics
-    from zoo_core.weights.dependencies import locate_dependencies
+    from zoo_core.weights.dependencies import locate_dependencies, locate_parent_of
     from zoo_core.weights.sources import locate
 
     registry = default_registry()
@@ -109,6 +109,10 @@ def _examine(reference: str) -> list[Finding]:
         for dependency, needed in locate_dependencies(located, reference, registry):
             registry.model(needed.release.zoo.model)
             found.append(Finding(reference, f"dependency {dependency.reference}", True, needed.source))
+        what = "parent"
+        for recorded, needed in locate_parent_of(located, reference, registry):
+            kind = "parent" if recorded in located.release.ancestors else "dependency"
+            found.append(Finding(reference, f"{kind} {recorded.reference}", True, needed.source))
     except ZooError as error:
         found.append(Finding(reference, what, False, error.message))
         names |= _measured_on(reference)

@@ -6,10 +6,12 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 
-@click.command("export")
+@click.command(
+    "export", epilog=examples("zoo export nade -o nade.onnx", "zoo export resnet20 --method logits -o resnet20.pt2")
+)
 @reference_argument()
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write: .onnx or .pt2."

@@ -6,10 +6,16 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.names import model_argument
-from zoo_core.cli.printing import as_reference, talk
+from zoo_core.cli.printing import as_reference, examples, talk
 
 
-@click.command("import")
+@click.command(
+    "import",
+    epilog=examples(
+        "zoo import vgg16 vgg16.safetensors --names timm -o releases/vgg16",
+        "zoo import resnet50 model.safetensors --names torchvision -o releases/resnet50",
+    ),
+)
 @model_argument()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(

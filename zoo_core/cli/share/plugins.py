@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 _OFFERS = {
     "zoo_models": "models",
@@ -18,7 +18,7 @@ _OFFERS = {
 }
 
 
-@click.command()
+@click.command(epilog=examples("zoo plugins", "zoo plugins --commands"))
 @click.option("--commands", "only_commands", is_flag=True, help="List only the commands that plugins add.")
 @table_options
 def plugins(only_commands: bool, as_json: bool) -> None:

@@ -7,10 +7,10 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import bytes_bar, print_json, print_table, table_options
+from zoo_core.cli.printing import bytes_bar, examples, print_json, print_table, table_options
 
 
-@click.command()
+@click.command(epilog=examples("zoo pull 'pixelrnn*'", "zoo pull vae resnet20 --licence-policy permissive"))
 @references_argument(required=True)
 @click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
 @hub_options

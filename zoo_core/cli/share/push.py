@@ -8,13 +8,15 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument, say_which
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.push import Plan
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo push runs/mine me/my-model --create", "zoo push runs/mine file:///share/zoo/mine --dry-run")
+)
 @reference_argument()
 @click.argument("target", metavar="REPO")
 @click.option("--create", is_flag=True, help="Create the repository if it does not exist.")

@@ -3,10 +3,10 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo search pixelrnn", "zoo search digits --limit 5 --json"))
 @click.argument("words", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @hub_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import examples, json_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ MOST_NAMED = 6  # packages
 MOST_NUMBERS = 8  # of a vector, that a row shows
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=examples("zoo data", "zoo data show mnist -o grid.png"))
 @click.pass_context
 def data(context: click.Context) -> None:
     """List data sets, download them, and look at examples."""
@@ -29,7 +29,7 @@ def data(context: click.Context) -> None:
         context.invoke(list_command, as_json=False)
 
 
-@data.command("list")
+@data.command("list", epilog=examples("zoo data list", "zoo data list --json"))
 @table_options
 def list_command(as_json: bool) -> None:
     """List all data sets: whether they are on this machine, sizes of the splits, fields, licence and source."""
@@ -65,7 +65,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 10_000_000 else f"{size / 1e6:,.0f} MB"
 
 
-@data.command()
+@data.command(epilog=examples("zoo data get mnist concrete", "zoo data get concrete -o lab"))
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @click.option(
     "-o",
@@ -114,7 +114,7 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
         talk(f"{name}: … and {len(coming) - MOST_NAMED} more")
 
 
-@data.command()
+@data.command(epilog=examples("zoo data show mnist -o grid.png --caption label", "zoo data show concrete -n 5"))
 @click.argument("name")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one PNG with all examples."

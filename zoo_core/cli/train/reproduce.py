@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Run
 
 
-@click.command("reproduce")
+@click.command(
+    "reproduce",
+    epilog=examples("zoo reproduce pixelrnn.digits --estimate", "zoo reproduce pixelrnn.digits --seeds 3 -o again"),
+)
 @reference_argument()
 @click.option(
     "--estimate", "only_estimate", is_flag=True, help="Only say how long it took, and how long it would take here."

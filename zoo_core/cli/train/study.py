@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo study masks -o report", "zoo study why-not-an-autoencoder --set likelihood=gaussian -o report")
+)
 @click.argument("name", required=False)
 @click.option(
     "-o",

@@ -9,7 +9,7 @@ from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import as_reference, talk
+from zoo_core.cli.printing import as_reference, examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Run
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo train pixelrnn --data digits -o runs/mine",
+        "zoo train --resume runs/mine",
+        "zoo train --from digit-classifier --head --data omniglot --size 28 -o runs/omniglot",
+    )
+)
 @model_argument(required=False)
 @data_option("The data set, or folder:PATH for your own images. Some models need none.")
 @click.option(

@@ -36,7 +36,7 @@ from zoo_core.cli.printing import device_option, examples, talk
 def interpolate(
     reference: str, first: str, last: str, output: Path, number: int, steps: tuple[str, ...], device: str
 ) -> None:
-    """Decode points on the straight line from the latent of image FIRST to that of image LAST, and show them in a PNG.
+    """Decode points on the straight line from the latent of image FIRST to that of image LAST, into one PNG.
 
     The two images themselves stand at the ends, next to their reconstructions.
     """
