@@ -25,12 +25,12 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.releases.run_folder import load_checkpoint, save_checkpoint, what_is_left
 from zoo_core.torch_state import use_threads_of
-from zoo_core.training.feeding import DatasetSource, read_augmentation
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.logs import open_logs
 from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
+from zoo_core.training.sampler import DatasetSource, read_augmentation
 from zoo_core.training.selection import Selection
 from zoo_core.training.starting import Start, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
@@ -56,7 +56,7 @@ class Run:
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
-        self.offer = registry.model(arguments.model)
+        self.registration = registry.model(arguments.model)
         self.parent = None if arguments.start is None else locate_parent(arguments.start, registry, parent)
         self.model, taken = self._start(dependencies)
         self.model.to(processes.device)
@@ -71,7 +71,7 @@ class Run:
         }
         raw = self.model.signature() if self.has_no_data else data.features
         self.augmentation = read_augmentation(
-            arguments.augment, self.offer, registry, [raw, *(other.features for other in self.others.values())]
+            arguments.augment, self.registration, registry, [raw, *(other.features for other in self.others.values())]
         )
         self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
@@ -116,7 +116,7 @@ class Run:
         """
         if not self.has_no_data:
             return self.data.features
-        if self.registry.model_class(self.offer).source is Model.source:
+        if self.registry.model_class(self.registration).source is Model.source:
             raise UsageError(
                 f"--data is missing: '{self.arguments.model}' learns from a data set",
                 "For example: zoo train pixelrnn --data digits -o runs/mine",

@@ -31,6 +31,7 @@ class Gaussian(VectorDensity):
     """Mean and covariance of the train split."""
 
     Config = GaussianConfig
+    config: GaussianConfig
     optimizer = None  # it has a closed form
 
     def __init__(self, config: GaussianConfig) -> None:
@@ -39,12 +40,12 @@ class Gaussian(VectorDensity):
 
     def standard_log_prob(self, z: Tensor) -> Tensor:
         factor = self.factor.tril()
-        noise = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
+        noise: Tensor = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
         return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(0) - factor.diagonal().abs().log().sum()
 
     def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
-        noise = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
+        noise: Tensor = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
         return self.factor[i, :i] @ noise + self.factor[i, i] * standard_normal(uniforms[:, 0])
 
     def stages(self) -> list[Stage]:
