@@ -28,6 +28,7 @@ from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.selection import MeanLoss
 
@@ -139,10 +140,10 @@ RUNS = {"system-cyclegan": 6, "system-averaged": 3, "system-lbfgs": 6, "system-c
 def run_and_resume(model: str, stop: int, folder: Path, registry: Registry) -> None:
     """The run of a model, whole and resumed, each into a folder."""
     asked = RunArguments(model=model, data="toy-grey", epochs=2, batch=15)
-    whole = Run.start(folder / f"{model}-whole", asked, registry)
+    whole = start_run(folder / f"{model}-whole", asked, registry)
     whole.train()
     finish(whole)
-    part = Run.start(folder / f"{model}-resumed", asked, registry)
+    part = start_run(folder / f"{model}-resumed", asked, registry)
     try:
         part.train(StopAt(part, stop))
     except Interrupted:
@@ -150,7 +151,7 @@ def run_and_resume(model: str, stop: int, folder: Path, registry: Registry) -> N
     else:
         raise AssertionError("it did not stop")
     torch.manual_seed(part.processes.rank + 5)
-    again = Run.resume(part.folder, registry)
+    again = resume_run(part.folder, registry)
     assert again.loop.step_number == stop
     again.train()
     finish(again)

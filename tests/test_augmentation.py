@@ -22,7 +22,7 @@ from zoo_core.steps.augmentation import Cutout, Flip, RandomCrop
 from zoo_core.steps.notation import parse_step, read_steps, step_text
 from zoo_core.training.finishing import finish, training_record
 from zoo_core.training.loop import Loop
-from zoo_core.training.run import Run
+from zoo_core.training.opening import resume_run, start_run
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -174,7 +174,7 @@ def arguments(**more: Any) -> RunArguments:
 
 
 def test_evaluation_never_augments(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run.start(tmp_path / "run", arguments(augment=[{"step": "cutout", "size": 4}]), registry)
+    run = start_run(tmp_path / "run", arguments(augment=[{"step": "cutout", "size": 4}]), registry)
     run.train()
     seen = torch.cat([batch["image"] for batch in evaluation_batches(run.model, run.data, "validation", 25)])
     assert torch.equal(seen, run.data.batch("validation", torch.arange(25))["image"])
@@ -185,19 +185,19 @@ def test_a_model_may_have_its_own_augmentation_that_the_user_replaces(
     registry: Registry, toy_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy_models.TiedClassifier, "augmentation", ("crop:padding=1", "flip"))
-    own = Run.start(tmp_path / "own", arguments(), registry)
+    own = start_run(tmp_path / "own", arguments(), registry)
     assert own.augmentation == (RandomCrop(padding=1), Flip())
     own.train()
     finish(own)
     release = read_release(tmp_path / "own")
     assert release.training["augmentation"] == "crop:padding=1,mode=zero; flip:p=0.5"
     assert "--augment" not in (release.recipe_text or "")
-    asked = Run.start(tmp_path / "asked", arguments(augment=[{"step": "cutout", "size": 2}]), registry)
+    asked = start_run(tmp_path / "asked", arguments(augment=[{"step": "cutout", "size": 2}]), registry)
     assert asked.augmentation == (Cutout(size=2),)
-    none = Run.start(tmp_path / "none", arguments(augment=[]), registry)
+    none = start_run(tmp_path / "none", arguments(augment=[]), registry)
     assert none.augmentation == () and training_record(none)["augmentation"] == "none"
     none.close()
-    assert Run.resume(tmp_path / "none", registry).augmentation == ()
+    assert resume_run(tmp_path / "none", registry).augmentation == ()
 
 
 @pytest.mark.parametrize("words", [(), ("none",), ("flip",), ("crop:padding=4,mode=reflect", "flip", "cutout:size=8")])

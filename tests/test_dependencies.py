@@ -24,6 +24,7 @@ from zoo_core.releases.release import read_release
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.weights.pull import pull
 
@@ -264,12 +265,12 @@ def test_a_run_with_a_dependency_that_is_stopped_and_resumed_ends_with_the_same_
     before = load_file(backbone / "model.safetensors")
     folders = [tmp_path / "whole", tmp_path / "cut"]
     for folder in folders:
-        run = Run.start(folder, arguments(backbone, accumulate=accumulate), registry)
+        run = start_run(folder, arguments(backbone, accumulate=accumulate), registry)
         while folder.name == "cut" and not run.finished:
             try:
                 run.train(Stop(run, run.loop.step_number + 3))
             except Interrupted:
-                run = Run.resume(folder, registry)
+                run = resume_run(folder, registry)
         run.train()
         assert all(torch.equal(before[name], t) for name, t in run.model.backbone.state_dict().items())
         finish(run)
@@ -284,11 +285,11 @@ def test_a_run_is_not_resumed_upon_another_dependency(
     two: tuple[Path, Path], registry: Registry, tmp_path: Path
 ) -> None:
     _, backbone = two
-    Run.start(tmp_path / "run", arguments(backbone), registry)
-    assert Run.resume(tmp_path / "run", registry).loop.step_number == 0
+    start_run(tmp_path / "run", arguments(backbone), registry)
+    assert resume_run(tmp_path / "run", registry).loop.step_number == 0
     other_weights(backbone)
     with pytest.raises(WeightsError, match="that is another release now"):
-        Run.resume(tmp_path / "run", registry)
+        resume_run(tmp_path / "run", registry)
 
 
 # Among people.

@@ -18,7 +18,7 @@ from zoo_core.hub.atomic import write_atomically
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.finishing import finish
-from zoo_core.training.run import Run
+from zoo_core.training.opening import resume_run, start_run
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def reached(folder: Path, step: int) -> bool:
 
 def bring_to_its_end(folder: Path, registry: Registry) -> None:
     """Resume a run, in this process, and bring it to its end."""
-    run = Run.resume(folder, registry)
+    run = resume_run(folder, registry)
     run.train()
     finish(run)
 
@@ -151,7 +151,7 @@ def test_what_a_kill_left_half_written_is_gone_when_the_run_ends(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = RunArguments(model="toy", data="toy-bits", epochs=1)
-    run = Run.start(tmp_path / "run", asked, registry)
+    run = start_run(tmp_path / "run", asked, registry)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process removes nothing
         patch.setattr("zoo_core.hub.atomic.os.fsync", lambda _: 1 / 0)

@@ -26,6 +26,7 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.loop import Loop
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.sampler import DatasetSource
 
@@ -265,16 +266,16 @@ def test_a_run_that_is_interrupted_anywhere_goes_on_bit_by_bit(
     in_chunks: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = RunArguments(model="toy", data="toy-bits", epochs=2, batch=8)
-    whole = Run.start(tmp_path / "whole", arguments, in_chunks)
+    whole = start_run(tmp_path / "whole", arguments, in_chunks)
     whole.train()
     for steps in (1, 5, 8, 9, 13):
         folder = tmp_path / f"cut-{steps}"
-        cut = Run.start(folder, arguments, in_chunks)
+        cut = start_run(folder, arguments, in_chunks)
         for _ in range(steps):
             cut.loop.step()
         cut._save()
         cut.close()
-        again = Run.resume(folder, in_chunks)
+        again = resume_run(folder, in_chunks)
         again.train()
         again.close()
         assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(again).items())

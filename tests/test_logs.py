@@ -14,6 +14,7 @@ from zoo_core.releases.run_folder import RUN
 from zoo_core.training import logs
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 
 ASKED = RunArguments(model="toy", data="toy-bits", epochs=12.0)  # two steps an epoch
@@ -36,8 +37,8 @@ class KilledAfter(Observer):
 
 def killed_and_resumed(folder: Path, registry: Registry, *log: str) -> Run:
     with pytest.raises(Killed):
-        Run.start(folder, ASKED, registry, log=log).train(KilledAfter(8))
-    run = Run.resume(folder, registry)
+        start_run(folder, ASKED, registry, log=log).train(KilledAfter(8))
+    run = resume_run(folder, registry)
     assert run.loop.step_number == 14
     run.train()
     finish(run)
@@ -91,10 +92,10 @@ def test_a_log_that_cannot_be_written_is_told_before_anything_is(
 ) -> None:
     monkeypatch.setattr(logs, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed") as error:
-        Run.start(tmp_path / "run", ASKED, registry, log=["csv", "tensorboard"])
+        start_run(tmp_path / "run", ASKED, registry, log=["csv", "tensorboard"])
     assert error.value.hint == "pip install tensorboard"
     with pytest.raises(UnknownName, match="tensorbord"):
-        Run.start(tmp_path / "run", ASKED, registry, log=["tensorbord"])
+        start_run(tmp_path / "run", ASKED, registry, log=["tensorbord"])
     assert not (tmp_path / "run" / RUN).exists()
 
 

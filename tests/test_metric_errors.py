@@ -18,7 +18,7 @@ from zoo_core.releases.release import read_release
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
-from zoo_core.training.run import Run
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.train import Trained
 
 MODULE = """
@@ -152,14 +152,14 @@ def test_a_run_that_such_a_metric_stopped_before_is_resumed_to_its_end(
         def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
             run.loop.requests["stop"] = True
 
-    run = Run.start(
+    run = start_run(
         tmp_path / "run",
         RunArguments(model="toy", data="toy-bits", epochs=2),
         with_metric("Compute"),
     )
     with pytest.raises(Interrupted):
         run.train(Stop())
-    again = Run.resume(tmp_path / "run", with_metric("Compute"))
+    again = resume_run(tmp_path / "run", with_metric("Compute"))
     again.train()
     with pytest.warns(Unmeasured, match="division by zero"):
         release = finish(again)

@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError
 from zoo_core.measuring import batches
 from zoo_core.releases.release import read_release
 from zoo_core.releases.run_folder import checkpoints
-from zoo_core.training.run import Run
+from zoo_core.training.opening import resume_run
 
 pytestmark = pytest.mark.slow
 
@@ -104,8 +104,8 @@ def test_a_run_of_two_processes_that_was_resumed_ends_with_the_same_bytes(model:
 def test_a_pool_of_two_processes_is_not_resumed_by_one(by_two: Path, registry: Registry, tmp_path: Path) -> None:
     run = shutil.copytree(by_two / "system-cyclegan-resumed", tmp_path / "run")
     with pytest.raises(UsageError, match="begun by 2 processes, and here are 1"):
-        Run.resume(run, registry)
-    Run.resume(by_two / "system-averaged-resumed", registry)  # nothing of its own in each process
+        resume_run(run, registry)
+    resume_run(by_two / "system-averaged-resumed", registry)  # nothing of its own in each process
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc, which Linux alone has")

@@ -9,8 +9,8 @@ from zoo_core import progress
 from zoo_core.discovery.registry import Registry
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.training.interrupt import Interrupted
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.progress import train_and_watch
-from zoo_core.training.run import Run
 
 
 def test_a_line_stands_on_its_own_and_not_behind_the_bar(
@@ -30,7 +30,7 @@ def test_a_second_interrupt_says_what_is_saved(
     steps: int, words: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two steps an epoch, and a checkpoint after each; here they are saved after four epochs only."""
-    run = Run.start(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=9.0), registry)
+    run = start_run(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=9.0), registry)
     step, save = run.loop.step, run._save
 
     def interrupted() -> dict[str, float]:
@@ -48,7 +48,7 @@ def test_a_second_interrupt_says_what_is_saved(
 def test_an_interrupt_while_the_release_is_measured_loses_nothing(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run.start(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=2.0), registry)
+    run = start_run(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=2.0), registry)
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -57,5 +57,5 @@ def test_an_interrupt_while_the_release_is_measured_loses_nothing(
         patch.setattr("zoo_core.training.finishing.write_release", interrupted)
         with pytest.raises(Interrupted, match="step 4 is saved"):
             train_and_watch(run)
-    release = train_and_watch(Run.resume(tmp_path / "run", registry))
+    release = train_and_watch(resume_run(tmp_path / "run", registry))
     assert release.metrics and release.training["steps"] == 4

@@ -15,8 +15,8 @@ from zoo_core.errors import NotComparable, UsageError
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, Protocol, Reproduction, read_release
 from zoo_core.training.finishing import finish
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.reproduce import estimate, recipe_of, reproduce, verdict_of
-from zoo_core.training.run import Run
 from zoo_core.weights.manifest import default_manifest
 from zoo_core.weights.sources import locate
 
@@ -91,9 +91,9 @@ def test_a_run_keeps_the_precision_it_began_with(
     """On another processor too, and whoever reproduces it takes the same."""
     monkeypatch.setattr("zoo_toy.models.IndependentPixels.precision", "bf16")
     monkeypatch.setattr("zoo_core.training.precision.emulates_bfloat16", lambda device: True)
-    Run.start(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=1.0), registry).close()
+    start_run(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=1.0), registry).close()
     monkeypatch.setattr("zoo_core.training.precision.emulates_bfloat16", lambda device: False)
-    run = Run.resume(tmp_path / "run", registry)
+    run = resume_run(tmp_path / "run", registry)
     assert run.loop.precision == "fp32" and run.precision_note == ""
     run.train()
     finish(run)

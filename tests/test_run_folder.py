@@ -19,6 +19,7 @@ from zoo_core.releases.run_folder import LOCK, RUN, checkpoints
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.study import Report, Study
 from zoo_core.weights import unfinished
@@ -73,14 +74,14 @@ def test_a_live_run_has_one_trainer_until_it_is_killed(start: Zoo, registry: Reg
     other = start("train", "--resume", folder)
     _, err = other.communicate(timeout=60)
     assert other.returncode == 1 and err.startswith(f"Error: '{folder}' {BUSY}") and "Traceback" not in err, err
-    for refused in (lambda: Run.resume(folder, registry), lambda: Run.start(folder, asked(), registry)):
+    for refused in (lambda: resume_run(folder, registry), lambda: start_run(folder, asked(), registry)):
         with pytest.raises(ZooError, match=BUSY):
             refused()
     assert live.poll() is None and (folder / RUN).read_bytes() == before  # it has not noticed
     live.kill()
     live.wait()
     assert live.returncode == -signal.SIGKILL
-    again = Run.resume(folder, registry)
+    again = resume_run(folder, registry)
     assert again.loop.step_number > 0 and again.lock is not None
 
 
@@ -102,28 +103,28 @@ def test_a_run_of_a_study_is_held_as_well(registry: Registry, tmp_path: Path) ->
 
     def make_again(run: Run) -> Any:
         with pytest.raises(ZooError, match=BUSY):  # as another process would that makes the same study
-            Run.resume(one, registry)
+            resume_run(one, registry)
         run.train()
         return finish(run)
 
     Report(tmp_path / "report", registry=registry, run_one=make_again).write("one", OneRun())
-    assert Run.resume(one, registry).lock is None
+    assert resume_run(one, registry).lock is None
 
 
 def test_a_run_is_free_when_it_ends_however_it_ends(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run.start(tmp_path / "run", asked(), registry)
+    run = start_run(tmp_path / "run", asked(), registry)
     with monkeypatch.context() as patch:
         patch.setattr(run.loop, "step", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run.train()
-    again = Run.resume(tmp_path / "run", registry)
+    again = resume_run(tmp_path / "run", registry)
     again.train()
     with pytest.raises(ZooError, match=BUSY):  # it is trained, and no release yet
-        Run.resume(tmp_path / "run", registry)
+        resume_run(tmp_path / "run", registry)
     finish(again)
-    assert Run.resume(tmp_path / "run", registry).lock is None  # there is nothing left to hold
+    assert resume_run(tmp_path / "run", registry).lock is None  # there is nothing left to hold
     assert (tmp_path / "run" / LOCK).stat().st_size == 0
 
 
@@ -136,10 +137,10 @@ def test_a_file_system_without_locks_trains_without_one(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    run = Run.start(tmp_path / "run", asked(), registry)
+    run = start_run(tmp_path / "run", asked(), registry)
     assert run.lock is None
     with pytest.raises(UsageError, match="exists and is not empty"):  # nothing tells whether it lives
-        Run.start(tmp_path / "run", asked(), registry)
+        start_run(tmp_path / "run", asked(), registry)
     run.train()
     finish(run)
 
@@ -147,16 +148,16 @@ def test_a_file_system_without_locks_trains_without_one(
 def test_a_run_that_has_trained_nothing_may_be_started_again_with_other_arguments(
     registry: Registry, tmp_path: Path
 ) -> None:
-    Run.start(tmp_path / "run", asked(seed=1), registry).close()
+    start_run(tmp_path / "run", asked(seed=1), registry).close()
     (tmp_path / "run" / ".run.json.x.part").write_text("left by a kill")
-    run = Run.start(tmp_path / "run", asked(seed=2), registry)
+    run = start_run(tmp_path / "run", asked(seed=2), registry)
     run.train()
     run.close()
-    resumed = Run.resume(tmp_path / "run", registry)
+    resumed = resume_run(tmp_path / "run", registry)
     assert resumed.arguments.seed == 2 and resumed.finished
     resumed.close()
     with pytest.raises(UsageError, match="exists and is not empty"):  # now there is something to lose
-        Run.start(tmp_path / "run", asked(seed=3), registry)
+        start_run(tmp_path / "run", asked(seed=3), registry)
 
 
 class StopAfter(Observer):
@@ -171,7 +172,7 @@ class StopAfter(Observer):
 
 
 def interrupted(folder: Path, registry: Registry, at: int, **changes: Any) -> Run:
-    run = Run.start(folder, asked(**{"epochs": 5.0, **changes}), registry)
+    run = start_run(folder, asked(**{"epochs": 5.0, **changes}), registry)
     with pytest.raises(Interrupted):
         run.train(StopAfter(run, at))
     return run
@@ -189,7 +190,7 @@ def test_an_interrupted_run_is_a_model_to_look_at(registry: Registry, tmp_path: 
     assert f"these are the weights of epoch {run.selection.row['epoch']:g}, the best so far" in text
     assert f"zoo train --resume {tmp_path / 'run'}" in text and "\n" not in text
     assert model.load_report is not None and model.load_report.name == "toy"
-    again = Run.resume(tmp_path / "run", registry)  # looking changes nothing
+    again = resume_run(tmp_path / "run", registry)  # looking changes nothing
     with pytest.warns(UnfinishedRun, match=r"is being trained \(step 7, .* It goes on training"):
         zoo_core.load(str(tmp_path / "run"), registry=registry)
     again.train()
@@ -233,11 +234,11 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read_gives_way_to_the_next(
 
 
 def test_a_run_without_weights_that_can_be_read_is_one_clear_line(registry: Registry, tmp_path: Path) -> None:
-    Run.start(tmp_path / "run", asked(epochs=5.0), registry).close()
+    start_run(tmp_path / "run", asked(epochs=5.0), registry).close()
     with pytest.raises(WeightsError, match="has no weights yet") as error:
         zoo_core.load(str(tmp_path / "run"), registry=registry)
     assert f"zoo train --resume {tmp_path / 'run'}" in str(error.value.hint)
-    run = Run.resume(tmp_path / "run", registry)
+    run = resume_run(tmp_path / "run", registry)
     with pytest.raises(Interrupted):
         run.train(StopAfter(run, 5))
     (checkpoint,) = checkpoints(tmp_path / "run")

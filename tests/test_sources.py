@@ -19,7 +19,7 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.releases.run_folder import checkpoints
 from zoo_core.training.loop import Loop
-from zoo_core.training.run import Run
+from zoo_core.training.opening import start_run
 
 Zoo = Callable[..., Any]
 
@@ -37,7 +37,7 @@ def player(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_play_teaches_the_discounted_values_of_both_actions(registry: Registry, tmp_path: Path) -> None:
     """The way to the large prize from each place; stepping off the left end gives the small one."""
-    run = Run.start(tmp_path / "run", RunArguments(model="system-player", steps=400), registry)
+    run = start_run(tmp_path / "run", RunArguments(model="system-player", steps=400), registry)
     run.train()
     left, right = run.model.values.weight.detach()
     assert run.model.act(torch.eye(5)).tolist() == [1] * 5
@@ -174,7 +174,7 @@ def test_two_seeds_play_two_games(registry: Registry, tmp_path: Path) -> None:
     weights = []
     for seed in (0, 0, 1):
         folder = tmp_path / f"run-{len(weights)}"
-        run = Run.start(folder, RunArguments(model="system-player", steps=12, seed=seed), registry)
+        run = start_run(folder, RunArguments(model="system-player", steps=12, seed=seed), registry)
         run.train()
         weights.append(run.loop.sources["x"].state()["observation"])
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])

@@ -26,6 +26,7 @@ from zoo_core.training.few_examples import FewExamples
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.reproduce import reproduce
 from zoo_core.training.run import Run
 
@@ -76,7 +77,7 @@ def parent(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Trai
             asked = RunArguments(
                 model=name, data=SOURCE[name], input=steps, batch=16, seed=3, licence="CC0-1.0", **length(name)
             )
-            run = Run.start(folder, asked, registry)
+            run = start_run(folder, asked, registry)
             run.train()
             finish(run)
         return known[name]
@@ -108,7 +109,7 @@ def test_a_run_begins_with_the_tensors_config_steps_and_artifacts_of_its_parent(
 ) -> None:
     source = zoo_core.load(str(parent(name)), registry=registry)
     arguments = asked(name, parent(name))
-    run = Run.start(tmp_path / "run", arguments, registry)
+    run = start_run(tmp_path / "run", arguments, registry)
     run.loop.enter_stages()  # what a stage fits without gradients is the parent's too
     for key, tensor in run.model.state_dict().items():
         fresh = arguments.head and key.startswith("classify.")
@@ -132,17 +133,17 @@ def test_a_child_that_is_stopped_and_resumed_ends_with_the_same_bytes(
                 self.run.loop.requests["stop"] = True
 
     arguments = asked(name, parent(name))
-    whole = Run.start(tmp_path / "whole", arguments, registry)
+    whole = start_run(tmp_path / "whole", arguments, registry)
     whole.train()
     finish(whole)
     for step in (1, 5):
         folder = tmp_path / f"cut-{step}"
-        run = Run.start(folder, arguments, registry)
+        run = start_run(folder, arguments, registry)
         with pytest.raises(Interrupted):
             run.train(Stop(run, step))
         assert checkpoints(folder)
         torch.manual_seed(step)
-        again = Run.resume(folder, registry)
+        again = resume_run(folder, registry)
         again.train()
         finish(again)
         assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
@@ -170,7 +171,7 @@ def test_what_is_frozen_keeps_its_values_to_the_bit_and_the_rest_learns(
 ) -> None:
     folder = parent("system-averaged")
     frozen = ("hidden", "norm")  # with the running statistics of the norm, which are buffers
-    run = Run.start(tmp_path / "run", asked("system-averaged", folder, batch=8), registry)
+    run = start_run(tmp_path / "run", asked("system-averaged", folder, batch=8), registry)
     run.train()
     finish(run)
     was, now = tensors(folder), tensors(tmp_path / "run")
@@ -181,13 +182,13 @@ def test_what_is_frozen_keeps_its_values_to_the_bit_and_the_rest_learns(
 def test_a_pattern_that_matches_all_leaves_a_new_head_to_train(
     parent: Trained, registry: Registry, tmp_path: Path
 ) -> None:
-    run = Run.start(tmp_path / "run", asked("toy-classifier", parent("toy-classifier"), freeze=["*"]), registry)
+    run = start_run(tmp_path / "run", asked("toy-classifier", parent("toy-classifier"), freeze=["*"]), registry)
     left = [name for name, parameter in run.model.named_parameters() if parameter.requires_grad]
     assert left == ["classify.weight", "classify.bias"]
 
 
 def test_without_frozen_layers_everything_learns(parent: Trained, registry: Registry, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", asked("toy-classifier", parent("toy-classifier"), freeze=[]), registry)
+    run = start_run(tmp_path / "run", asked("toy-classifier", parent("toy-classifier"), freeze=[]), registry)
     run.train()
     was = tensors(parent("toy-classifier"))
     moved = {key for key, tensor in run.model.state_dict().items() if not torch.equal(tensor, was.get(key, tensor))}
@@ -249,7 +250,7 @@ def test_the_weights_have_the_licence_of_their_parent_and_come_of_both_data(
 ) -> None:
     licence = read_release(line[2]).licence
     assert (licence.weights, licence.data) == ("CC0-1.0", "CC0-1.0 AND CC-BY-4.0")
-    run = Run.start(tmp_path / "run", asked("toy", parent("toy"), licence="MIT"), registry)
+    run = start_run(tmp_path / "run", asked("toy", parent("toy"), licence="MIT"), registry)
     run.train()
     assert finish(run).licence.weights == "MIT"
 
@@ -257,7 +258,7 @@ def test_the_weights_have_the_licence_of_their_parent_and_come_of_both_data(
 def test_an_interrupted_child_is_a_model_to_look_at(
     parent: Trained, registry: Registry, tmp_path: Path, zoo: Callable[..., Any]
 ) -> None:
-    run = Run.start(tmp_path / "run", asked("system-texts", parent("system-texts")), registry)
+    run = start_run(tmp_path / "run", asked("system-texts", parent("system-texts")), registry)
     run.loop.step()
     run._save()
     run.close()
@@ -271,7 +272,7 @@ def test_reproducing_verifies_the_parent_before_anything_is_trained(
     parent: Trained, registry: Registry, own: Trained, tmp_path: Path
 ) -> None:
     start = own("toy-classifier")
-    run = Run.start(tmp_path / "run", asked("toy-classifier", start), registry)
+    run = start_run(tmp_path / "run", asked("toy-classifier", start), registry)
     run.train()
     finish(run)
     found = reproduce(str(tmp_path / "run"), registry=registry)
@@ -332,7 +333,7 @@ def test_a_run_whose_parent_is_gone_or_altered_is_not_resumed(
     damage: str, own: Trained, registry: Registry, tmp_path: Path
 ) -> None:
     start = own("toy-classifier")
-    Run.start(tmp_path / "run", asked("toy-classifier", start), registry).close()
+    start_run(tmp_path / "run", asked("toy-classifier", start), registry).close()
     words = "another release now"
     if damage == "gone":
         shutil.rmtree(start)
@@ -346,7 +347,7 @@ def test_a_run_whose_parent_is_gone_or_altered_is_not_resumed(
         shutil.rmtree(start)
         zoo_core.train("toy-classifier", data="toy-grey", epochs=1, output=start, registry=registry)
     with pytest.raises(WeightsError, match=words) as caught:
-        Run.resume(tmp_path / "run", registry)
+        resume_run(tmp_path / "run", registry)
     assert str(start) in caught.value.message and caught.value.hint
 
 
@@ -355,10 +356,10 @@ def test_a_run_is_resumed_from_another_folder_than_it_was_started_in(
 ) -> None:
     own("toy-classifier")
     monkeypatch.chdir(tmp_path)
-    Run.start(tmp_path / "run", asked("toy-classifier", "./own"), registry).close()
+    start_run(tmp_path / "run", asked("toy-classifier", "./own"), registry).close()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    run = Run.resume(tmp_path / "run", registry)
+    run = resume_run(tmp_path / "run", registry)
     run.train()
     (ancestor,) = finish(run).ancestors
     assert ancestor.reference == "./own"  # as it was asked for: a release tells nobody where a home folder is
@@ -387,7 +388,7 @@ def test_what_cannot_be_started_from_is_refused_with_what_to_do(
 ) -> None:
     name, change, words = BAD[case]
     with pytest.raises(ZooError, match=words) as caught:
-        Run.start(tmp_path / "run", asked(name, parent(name), **change), registry)
+        start_run(tmp_path / "run", asked(name, parent(name), **change), registry)
     assert "\n" not in caught.value.message and not (tmp_path / "run").exists()
     if case == "frozen name":
         assert caught.value.hint is not None and "first.weight" in caught.value.hint
@@ -408,7 +409,7 @@ def test_a_model_that_is_fitted_at_once_does_not_start_from_weights(registry: Re
 
 
 def test_a_run_that_has_not_ended_is_no_parent(registry: Registry, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=1), registry)
+    run = start_run(tmp_path / "run", RunArguments(model="toy", data="toy-bits", epochs=1), registry)
     run.loop.step()
     run._save()
     run.close()

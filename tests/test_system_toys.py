@@ -23,7 +23,7 @@ from zoo_core.releases.release import read_release
 from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.observer import Observer
-from zoo_core.training.run import Run
+from zoo_core.training.opening import resume_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub client's own
 
@@ -113,14 +113,14 @@ def trained(system: System, folder: Path, registry: Registry, stop: int | None =
         model=system.model, data=system.data, batch=16, **system.length, input=list(system.input),
         augment=system.augment, config=dict(system.config), licence="CC0-1.0",
     )  # fmt: skip
-    run = Run.start(folder, asked, registry)
+    run = start_run(folder, asked, registry)
     if stop is not None:
         observer = StopAt(stop)
         observer.run = run
         with pytest.raises(Interrupted):
             run.train(observer)
         torch.manual_seed(stop)
-        run = Run.resume(folder, registry)
+        run = resume_run(folder, registry)
         assert 0 < run.loop.step_number < 8
     run.train()
     finish(run)

@@ -27,6 +27,7 @@ from zoo_core.training.finishing import finish
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.selection import MeanLoss
 
@@ -332,17 +333,17 @@ def test_a_run_that_is_stopped_and_resumed_at_any_step_ends_with_the_same_bytes(
     """Parameters, buffers, moving average, optimizers, pool, stages, cursors of both streams, replay buffer, best
     weights, curve."""
     asked = arguments(name, accumulate=accumulate)
-    whole = Run.start(tmp_path / "whole", asked, registry)
+    whole = start_run(tmp_path / "whole", asked, registry)
     whole.train()
     expected, steps = last_checkpoint(whole), whole.loop.step_number
     assert steps == 8
     for step in range(1, steps) if accumulate == 1 else (3,):
         folder = tmp_path / f"cut-{step}"
-        run = Run.start(folder, asked, registry)
+        run = start_run(folder, asked, registry)
         with pytest.raises(Interrupted):
             run.train(CtrlC(run, step))
         torch.manual_seed(step)  # a resumed run has another state of the global generator
-        again = Run.resume(folder, registry)
+        again = resume_run(folder, registry)
         # after the last step of an epoch Ctrl-C comes during the validation, where there is one
         validating = again.selection.metric and step > 1 and (step - 1) % again.steps_a_row == 0
         assert again.loop.step_number == (step - 1 if validating else step)
@@ -361,11 +362,11 @@ def test_a_resumed_run_begins_no_stage_again(
     monkeypatch.setattr(
         toy_systems.Staged, "begin_stage", lambda self, stage, data: begun.append(stage) or begin(self, stage, data)
     )
-    run = Run.start(tmp_path / "run", arguments("system-staged"), registry)
+    run = start_run(tmp_path / "run", arguments("system-staged"), registry)
     for _ in range(8):
         with pytest.raises(Interrupted):
             run.train(CtrlC(run, run.loop.step_number + 1))
-        run = Run.resume(tmp_path / "run", registry)
+        run = resume_run(tmp_path / "run", registry)
     run.train()
     assert begun == ["whiten", "rest", "learn"]
 
@@ -384,25 +385,25 @@ def test_patience_counts_the_validations_since_the_best_one(
     patience: int, scores: list[float], epochs: int, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = arguments("system-calibrated", epochs=6, patience=patience)
-    run = scored(Run.start(tmp_path / "run", asked, registry), scores, monkeypatch)
+    run = scored(start_run(tmp_path / "run", asked, registry), scores, monkeypatch)
     run.train()
     assert len(run.curve) == epochs == run.loop.epochs_done
     run.close()
-    again = Run.resume(tmp_path / "run", registry)
+    again = resume_run(tmp_path / "run", registry)
     again.train()  # it is finished
     assert again.loop.step_number == run.loop.step_number and again.finished
 
 
 def test_patience_needs_something_to_judge_by(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--patience"):
-        Run.start(tmp_path / "run", arguments("system-wgan", patience=2), registry)
+        start_run(tmp_path / "run", arguments("system-wgan", patience=2), registry)
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, [1]), (4, [4]), (6, [4, 6]), (9, [4, 8, 9])])
 def test_a_run_of_so_many_steps_ends_with_a_row_of_the_curve(
     steps: int, rows: list[int], registry: Registry, tmp_path: Path
 ) -> None:
-    run = Run.start(tmp_path / "run", arguments("system-calibrated", epochs=None, steps=steps), registry)
+    run = start_run(tmp_path / "run", arguments("system-calibrated", epochs=None, steps=steps), registry)
     run.train()
     assert [row["step"] for row in run.curve] == rows and run.loop.progress == 1.0
     assert all("validation" in row for row in run.curve)
@@ -411,7 +412,7 @@ def test_a_run_of_so_many_steps_ends_with_a_row_of_the_curve(
 
 @pytest.mark.parametrize("until", [0.5, 1.0, 1.5])
 def test_until_stops_early_on_the_schedule_of_the_whole_run(until: float, registry: Registry, tmp_path: Path) -> None:
-    whole = Run.start(tmp_path / "whole", arguments("system-cyclegan", epochs=2), registry)
+    whole = start_run(tmp_path / "whole", arguments("system-cyclegan", epochs=2), registry)
     seen: dict[int, dict[str, Tensor]] = {}
 
     class Look(Observer):
@@ -419,7 +420,7 @@ def test_until_stops_early_on_the_schedule_of_the_whole_run(until: float, regist
             seen[whole.loop.step_number] = parameters(whole.model)
 
     whole.train(Look())
-    part = Run.start(tmp_path / "part", arguments("system-cyclegan", epochs=2, until=until), registry)
+    part = start_run(tmp_path / "part", arguments("system-cyclegan", epochs=2, until=until), registry)
     part.train()
     assert part.loop.epochs_done == pytest.approx(until, abs=0.3) and part.loop.epochs_done >= until
     assert not changed(part.model, seen[part.loop.step_number])
@@ -435,7 +436,7 @@ def test_what_is_fitted_after_training_is_fitted_on_the_best_weights_and_release
         "fit_posthoc",
         lambda self, batches: at_the_fit.append(parameters(self)) or fit(self, batches),
     )
-    run = Run.start(tmp_path / "run", arguments("system-calibrated", epochs=3), registry)
+    run = start_run(tmp_path / "run", arguments("system-calibrated", epochs=3), registry)
     scored(run, [3.0, 1.0, 2.0], monkeypatch).train()
     last, best = parameters(run.model), dict(run.selection.weights)
     release = finish(run)
@@ -457,7 +458,7 @@ def test_a_moving_average_is_what_a_run_without_validation_releases(
     registry: Registry, toy_models: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy_models.Gan, "ema", ("generator",))
-    run = Run.start(tmp_path / "run", arguments("toy-gan", epochs=1), registry)
+    run = start_run(tmp_path / "run", arguments("toy-gan", epochs=1), registry)
     run.train()
     average = {name: tensor.clone() for name, tensor in run.loop.average.average.items()}
     live = parameters(run.model)
@@ -497,7 +498,7 @@ def test_a_validation_loss_counts_examples_and_not_packed_rows(registry: Registr
 def test_the_curve_averages_an_objective_over_the_steps_in_which_it_had_its_turn(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run.start(tmp_path / "run", arguments("toy-gan", batch=8), registry)  # 8 steps an epoch
+    run = start_run(tmp_path / "run", arguments("toy-gan", batch=8), registry)  # 8 steps an epoch
     reports, step = [], run.loop.step
     monkeypatch.setattr(run.loop, "step", lambda: reports.append(step()) or reports[-1])
     run.train()

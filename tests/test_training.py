@@ -28,6 +28,7 @@ from zoo_core.training.averaging import MovingAverage
 from zoo_core.training.finishing import finish
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.sampler import EpochSampler, derived_seed
 
@@ -362,22 +363,22 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     asked = arguments(model=name, data=data, **options)
     if name == "toy-gan":  # it has no loss that a validation could use
         monkeypatch.setattr(Run, "validate", lambda self, observer: 0.0)
-    whole = Run.start(tmp_path / "whole", asked, registry)
+    whole = start_run(tmp_path / "whole", asked, registry)
     whole.train()
     finish(whole)
     for step, save in ((1, False), (2, True), (6, False), (9, True)):  # an epoch has four steps
         folder = tmp_path / f"cut-{step}"
-        run = Run.start(folder, asked, registry)
+        run = start_run(folder, asked, registry)
         with pytest.raises(Stop):
             run.train(StopAt(run, step, save))
         torch.manual_seed(99)
-        again = Run.resume(folder, registry)
+        again = resume_run(folder, registry)
         assert again.loop.step_number == (step if save else step // 4 * 4)
         again.train()
         finish(again)
         assert (folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
         assert again.curve == whole.curve
-        assert Run.resume(folder, registry).released
+        assert resume_run(folder, registry).released
 
 
 def test_the_best_epoch_is_chosen_on_validation(
@@ -390,7 +391,7 @@ def test_the_best_epoch_is_chosen_on_validation(
         def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
             weights.append((run.model.logit.detach().clone(), is_best))
 
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train(Watch())
     finish(run)
@@ -405,7 +406,7 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([math.nan, 3.0, math.nan])
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     monkeypatch.setattr(run, "validate", lambda observer: next(scores))
     run.train()
     assert run.selection.row is not None and run.selection.row["epoch"] == 2
@@ -427,7 +428,7 @@ def test_the_release_of_a_run_says_how_it_was_made(toy_release: Path) -> None:
 
 def test_what_is_measured_is_what_is_stored(registry: Registry, tmp_path: Path) -> None:
     for storage in (None, "bfloat16"):
-        run = Run.start(tmp_path / str(storage), arguments(storage=storage, lr=0.05), registry)
+        run = start_run(tmp_path / str(storage), arguments(storage=storage, lr=0.05), registry)
         run.train()
         finish(run)
     exact, half = (read_release(tmp_path / storage) for storage in ("None", "bfloat16"))
@@ -450,20 +451,20 @@ def test_training_learns(registry: Registry, tmp_path: Path) -> None:
 
 
 def test_a_run_is_written_down_before_its_first_step(registry: Registry, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["run.json", "run.lock"]
     run.close()
-    again = Run.resume(tmp_path / "run", registry)
+    again = resume_run(tmp_path / "run", registry)
     assert again.loop.step_number == 0 and torch.equal(again.model.logit, run.model.logit)
 
 
 def test_a_half_written_checkpoint_is_never_taken(registry: Registry, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     with pytest.raises(Stop):
         run.train(StopAt(run, 5, False))
     (tmp_path / "run" / ".checkpoint-00000005.part").mkdir()
     (tmp_path / "run" / ".checkpoint-00000005.part" / "model.safetensors").write_bytes(b"half")
-    again = Run.resume(tmp_path / "run", registry)
+    again = resume_run(tmp_path / "run", registry)
     assert again.loop.step_number == 4
     again.train()
     assert [path.name for path in (tmp_path / "run").glob("*checkpoint*")] == ["checkpoint-00000012"]
@@ -474,7 +475,7 @@ def test_a_failed_checkpoint_leaves_the_one_before(
 ) -> None:
     import errno
 
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     with pytest.raises(Stop):
         run.train(StopAt(run, 5, False))
 
@@ -488,42 +489,42 @@ def test_a_failed_checkpoint_leaves_the_one_before(
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "checkpoint-00000004", "curve.json", "run.json", "run.lock",
     ]  # fmt: skip
-    assert Run.resume(tmp_path / "run", registry).loop.step_number == 4
+    assert resume_run(tmp_path / "run", registry).loop.step_number == 4
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"arguments": 3}', '{"arguments": {"model": "toy"}}'])
 def test_a_damaged_run_file_is_one_clear_line(content: str, registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(ZooError) as error:
-        Run.resume(tmp_path, registry)
+        resume_run(tmp_path, registry)
     assert str(tmp_path) in error.value.message and "\n" not in error.value.message
 
 
 def test_a_folder_that_is_no_run_is_told(registry: Registry, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UsageError, match="is not a training run"):
-            Run.resume(folder, registry)
+            resume_run(folder, registry)
 
 
 def test_a_damaged_checkpoint_is_named(registry: Registry, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", arguments(), registry)
+    run = start_run(tmp_path / "run", arguments(), registry)
     with pytest.raises(Stop):
         run.train(StopAt(run, 5, False))
     path = tmp_path / "run" / "checkpoint-00000004" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ZooError, match=r"checkpoint '.*00000004' cannot be read") as error:
-        Run.resume(tmp_path / "run", registry)
+        resume_run(tmp_path / "run", registry)
     assert "\n" not in error.value.message
 
 
 def test_other_data_is_not_trained_on_by_resuming(registry: Registry, tmp_path: Path) -> None:
-    Run.start(tmp_path / "run", arguments(), registry)
+    start_run(tmp_path / "run", arguments(), registry)
     path = tmp_path / "run" / "run.json"
     record = json.loads(path.read_text())
     record["data_sha256"]["train"] = "0" * 64
     path.write_text(json.dumps(record))
     with pytest.raises(UsageError, match="the train split of 'toy-bits'"):
-        Run.resume(tmp_path / "run", registry)
+        resume_run(tmp_path / "run", registry)
 
 
 @pytest.mark.parametrize(
@@ -541,7 +542,7 @@ def test_what_cannot_be_trained_leaves_no_folder(
     options: dict[str, Any], error: type[Exception], words: str, registry: Registry, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=words):
-        Run.start(tmp_path / "run", arguments(**options), registry)
+        start_run(tmp_path / "run", arguments(**options), registry)
     assert not list(tmp_path.iterdir())
 
 
@@ -557,7 +558,7 @@ def test_an_output_folder_that_exists_is_not_touched(registry: Registry, tmp_pat
     (tmp_path / "mine").write_text("precious")
     for place in (tmp_path, tmp_path / "mine"):
         with pytest.raises(UsageError, match="exists and is not empty"):
-            Run.start(place, arguments(), registry)
+            start_run(place, arguments(), registry)
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo_core.discovery.registry import Registry, default_registry
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.exporting.formats import Format, choose_format, quietly
+from zoo_core.exporting.formats import Format, Program, choose_format, quietly
 from zoo_core.exporting.program import choose_method, inputs_of, trace
 from zoo_core.hub.atomic import replacing
 from zoo_core.interfaces.capability_table import CapabilitySpec
@@ -98,13 +98,7 @@ def export(
             expected = recorded
         program = trace(model, spec, inputs)
         with replacing(output) as beside:
-            try:
-                kind.write(program, json.dumps(_description(model, spec, located), ensure_ascii=False), beside)
-                run = kind.open(beside)
-            except (ZooError, OSError):
-                raise
-            except Exception as error:  # of the exporters, of many kinds
-                raise _not_written(error, spec.method, kind) from error
+            run = _write(kind, program, _description(model, spec, located), beside)
             difference = _compared(run, list(inputs.values()), expected, golden, f"{kind.name} file")
     return Exported(
         output,
@@ -137,6 +131,19 @@ def _answer(model: Any, spec: CapabilitySpec, inputs: list[Tensor]) -> Tensor:
     if not isinstance(found, Tensor) or found.shape[:1] != inputs[0].shape[:1]:
         raise UsageError(f"{spec.method} cannot be exported: its answer is no tensor with a row for each example")
     return found
+
+
+def _write(
+    kind: Format, program: Program, description: dict[str, Any], path: Path
+) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Write the program and open it again; what comes back runs the file."""
+    try:
+        kind.write(program, json.dumps(description, ensure_ascii=False), path)
+        return kind.open(path)
+    except (ZooError, OSError):
+        raise
+    except Exception as error:  # of the exporters, of many kinds
+        raise _not_written(error, description["method"], kind) from error
 
 
 def _not_written(error: Exception, method: str, kind: Format) -> ZooError:

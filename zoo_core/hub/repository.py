@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from zoo_core.errors import UnknownName, WeightsError, ZooError
 from zoo_core.hub.endpoint import PUBLIC, Endpoint, is_offline
@@ -148,10 +148,41 @@ def discard(path: Path) -> None:
         ) from error
 
 
+class _Asked(NamedTuple):
+    """What was asked of a hub."""
+
+    endpoint: Endpoint
+    repo: str
+    revision: str | None
+    name: str | None  # of a file
+
+    @property
+    def where(self) -> str:
+        return f"{self.repo} at {self.endpoint.url}"
+
+
 def explained(
     error: Exception, endpoint: Endpoint, repo: str, revision: str | None = None, name: str | None = None
 ) -> ZooError:
     """What a failure of the client means for the user."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    cause = error.__cause__
+    if isinstance(cause, Exception):
+        answered = isinstance(error, LocalEntryNotFoundError) and _status(cause)
+        if isinstance(error, RuntimeError) or answered:  # "Error while uploading …"; "not in the cache"
+            return explained(cause, endpoint, repo, revision, name)
+    asked = _Asked(endpoint, repo, revision, name)
+    return (
+        _by_type(error, asked)
+        or _by_status(error, asked)
+        or _by_system(error, asked)
+        or ZooError(f"{asked.where} gives trouble: {type(error).__name__}: {_first_line(error)}")
+    )
+
+
+def _by_type(error: Exception, asked: _Asked) -> ZooError | None:
+    """Of the kinds that the client tells apart; the first that fits, for some are kinds of others."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -161,60 +192,69 @@ def explained(
         RevisionNotFoundError,
     )
 
-    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "Error while uploading …"
-        return explained(error.__cause__, endpoint, repo, revision, name)
-    status = _status(error)
-    where = f"{repo} at {endpoint.url}"
+    url, repo, where = asked.endpoint.url, asked.repo, asked.where
     if isinstance(error, GatedRepoError):
         return WeightsError(
             f"{where} is gated: its owner asks you to accept terms",
-            f"Open {endpoint.url}/{repo}, then give a token of yours: HF_TOKEN or --token.",
+            f"Open {url}/{repo}, then give a token of yours: HF_TOKEN or --token.",
         )
     if isinstance(error, RevisionNotFoundError):
-        return UnknownName(f"{where} has no branch, tag or commit '{revision}'", f"Look at {endpoint.url}/{repo}")
+        return UnknownName(f"{where} has no branch, tag or commit '{asked.revision}'", f"Look at {url}/{repo}")
     if isinstance(error, LocalEntryNotFoundError):
-        if isinstance(error.__cause__, Exception) and _status(error.__cause__):  # there was an answer
-            return explained(error.__cause__, endpoint, repo, revision, name)
-        reason = "HF_HUB_OFFLINE forbids the download" if is_offline() else f"{endpoint.url} cannot be reached"
-        return NotCached(f"'{name}' of {repo} is not in the cache, and {reason}", f"With a network: zoo pull hf:{repo}")
+        reason = "HF_HUB_OFFLINE forbids the download" if is_offline() else f"{url} cannot be reached"
+        return NotCached(
+            f"'{asked.name}' of {repo} is not in the cache, and {reason}", f"With a network: zoo pull hf:{repo}"
+        )
     if isinstance(error, EntryNotFoundError):
-        return NoSuchFile(f"{where} has no file '{name}'")
-    if status == 401 and "invalid credentials" in str(error).lower():  # a hub says it by no other sign
-        return ZooError(f"{endpoint.url} does not know this token", "Check HF_TOKEN, or run: hf auth login")
-    if isinstance(error, RepositoryNotFoundError) or status == 404:
+        return NoSuchFile(f"{where} has no file '{asked.name}'")
+    if _status(error) == 401 and "invalid credentials" in str(error).lower():  # a hub says it by no other sign
+        return ZooError(f"{url} does not know this token", "Check HF_TOKEN, or run: hf auth login")
+    if isinstance(error, RepositoryNotFoundError) or _status(error) == 404:
         return UnknownName(
             f"there is no {where}, or it is private and this token may not see it",
             "Check the name, and HF_TOKEN or 'hf auth login'.",
         )
     if isinstance(error, HFValidationError):
         return UnknownName(f"'{repo}' cannot be the name of a repository", "It is org/name.")
+    return None
+
+
+def _by_status(error: Exception, asked: _Asked) -> ZooError | None:
+    """Of an answer that says no."""
+    status, url, repo = _status(error), asked.endpoint.url, asked.repo
     if status in (401, 403):
-        if not endpoint.token and endpoint.url != PUBLIC:
-            return ZooError(f"{endpoint.url} wants a token for that ({status})", "Set HF_TOKEN, or give --token.")
+        if not asked.endpoint.token and url != PUBLIC:
+            return ZooError(f"{url} wants a token for that ({status})", "Set HF_TOKEN, or give --token.")
         return ZooError(
-            f"{endpoint.url} does not let this token do that with {repo} ({status})",
+            f"{url} does not let this token do that with {repo} ({status})",
             "It needs the right to write, and you a place in the organisation.",
         )
     if status == 429:
-        return ZooError(f"{endpoint.url} has had too many requests from here (429)", "Wait some minutes.")
+        return ZooError(f"{url} has had too many requests from here (429)", "Wait some minutes.")
     if status >= 500:
-        return ZooError(f"{endpoint.url} is out of order: it answered {status} for {repo}", "Try again later.")
+        return ZooError(f"{url} is out of order: it answered {status} for {repo}", "Try again later.")
     if status:
-        return ZooError(f"{endpoint.url} answered {status} for {repo}: {_first_line(error)}", "Is it a hub at all?")
+        return ZooError(f"{url} answered {status} for {repo}: {_first_line(error)}", "Is it a hub at all?")
+    return None
+
+
+def _by_system(error: Exception, asked: _Asked) -> ZooError | None:
+    """Of the disk, the line, and what came along it."""
+    url = asked.endpoint.url
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return ZooError("the disk is full", "Free some space, or set HF_HOME to another disk.")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ZooError(
-            f"{repo} is not whole in the cache '{endpoint.root}', which cannot be written",
+            f"{asked.repo} is not whole in the cache '{asked.endpoint.root}', which cannot be written",
             "Let its owner run 'zoo pull', or set HF_HOME to a folder of your own.",
         )
     if _is_other_length(error):
-        return WeightsError(f"'{name}' of {where} came in another length than the hub says", "Try again.")
+        return WeightsError(f"'{asked.name}' of {asked.where} came in another length than the hub says", "Try again.")
     if _is_connection(error):
-        return ZooError(f"{endpoint.url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
+        return ZooError(f"{url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
     if isinstance(error, ValueError):  # no JSON
-        return ZooError(f"{endpoint.url} does not answer as a hub does", "Check HF_ENDPOINT or --endpoint.")
-    return ZooError(f"{where} gives trouble: {type(error).__name__}: {_first_line(error)}")
+        return ZooError(f"{url} does not answer as a hub does", "Check HF_ENDPOINT or --endpoint.")
+    return None
 
 
 def _ask_commit(endpoint: Endpoint, repo: str, revision: str | None) -> str:

@@ -87,12 +87,16 @@ def measure(
     for name, why in running.failed.items():
         on_unmeasurable(name, why)
     if pictures is not None and processes.is_main:
-        pictures.mkdir(parents=True, exist_ok=True)
-        for name, metric in running.each():
-            if metric.plotted is not None:
-                title = f"{metric.plotted}: {data.name} {split}, n = {size}"
-                save_plot(metric, model, pictures / f"{name}.png", title=title)
+        _save_plots(running, model, pictures, f"{data.name} {split}, n = {size}")
     return found
+
+
+def _save_plots(running: Running, model: AnyModel, folder: Path, protocol: str) -> None:
+    """What the metrics plot, by their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, metric in running.each():
+        if metric.plotted is not None:
+            save_plot(metric, model, folder / f"{name}.png", title=f"{metric.plotted}: {protocol}")
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def check_startable(folder: Path) -> None:
             lock.release()
 
 
-def start_run(folder: Path, record: RunRecord) -> "BaseFileLock | None":
+def make_run_folder(folder: Path, record: RunRecord) -> "BaseFileLock | None":
     """Make `folder` that of a run, and hold it; raises as `check_startable`."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = hold(folder)

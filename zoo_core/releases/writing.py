@@ -31,6 +31,7 @@ from zoo_core.releases.release import (
     GOLDEN,
     MODEL,
     Ancestor,
+    Golden,
     Maker,
     MetricEntry,
     PinnedRelease,
@@ -76,20 +77,13 @@ def write_release(
     tensors = _stored_tensors(model, storage)
     (folder / CONFIG).unlink(missing_ok=True)  # a half-written release must not look whole
     save_tensors(tensors, folder / MODEL)
-    names = [MODEL, *write_artifacts(model, folder)]
     golden = golden_of(model)
-    if golden is not None:
-        fields = _taken(model, example) if golden.arguments else {}
-        output = run_golden(model, golden, fields)
-        save_tensors(
-            {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
-            | {f"output.{golden.method}": output},
-            folder / GOLDEN,
-        )
-        names.append(GOLDEN)
-    if (samples := _samples(model)) is not None:
-        save_grid(samples, folder / SAMPLES, title=f"{registration.spec.name}: {len(samples)} samples, seed 0")
-        names.append(SAMPLES)
+    names = [
+        MODEL,
+        *write_artifacts(model, folder),
+        *_write_golden(model, golden, example, folder),
+        *_write_samples(model, registration.spec.name, folder),
+    ]
     release = ReleaseConfig(
         zoo=Maker(
             api=API,
@@ -112,10 +106,35 @@ def write_release(
         conditions=model.conditions(),
         files={},
     )
+    return _write_descriptions(release, names, folder)
+
+
+def _write_golden(model: Model, golden: Golden | None, example: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the model answers to the example, and what it takes of it."""
+    if golden is None:
+        return []
+    fields = _taken(model, example) if golden.arguments else {}
+    inputs = {f"input.{name}": tensor for name, tensor in pack_texts(fields).items()}
+    save_tensors(inputs | {f"output.{golden.method}": run_golden(model, golden, fields)}, folder / GOLDEN)
+    return [GOLDEN]
+
+
+def _write_samples(model: Model, name: str, folder: Path) -> list[str]:
+    """A picture of what it draws, if it draws pictures."""
+    if (samples := _samples(model)) is None:
+        return []
+    save_grid(samples, folder / SAMPLES, title=f"{name}: {len(samples)} samples, seed 0")
+    return [SAMPLES]
+
+
+def _write_descriptions(release: ReleaseConfig, names: list[str], folder: Path) -> ReleaseConfig:
+    """The card and config.json, which lists the files `names` and the card with their digests."""
     listed = {name: FileEntry(sha256="0" * 64, bytes=0) for name in names}  # the card needs the names alone
     write_atomically(folder / CARD, model_card(msgspec.structs.replace(release, files=listed)))
-    names.append(CARD)
-    files = {name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size) for name in names}
+    files = {
+        name: FileEntry(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
+        for name in [*names, CARD]
+    }
     release = msgspec.structs.replace(release, files=files)
     write_atomically(folder / CONFIG, msgspec.json.format(msgspec.json.encode(release), indent=1))
     return release

@@ -25,6 +25,7 @@ from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.finishing import finish
 from zoo_core.training.observer import Observer
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.starting import locate_parent
 from zoo_core.weights.manifest import Manifest
@@ -123,10 +124,10 @@ def reproduce(
         for seed in range(arguments.seed, arguments.seed + seeds):
             place = Path(folder) / f"seed-{seed}"
             if (place / RUN).exists():
-                run = Run.resume(place, registry)
+                run = resume_run(place, registry)
             else:
                 asked = msgspec.structs.replace(arguments, seed=seed)
-                run = Run.start(place, asked, registry, data_file=data_file, device=device, **_made_with(located))
+                run = start_run(place, asked, registry, data_file=data_file, device=device, **_made_with(located))
             releases.append((run_one or _run_silently)(run))
     found = []
     for recorded in recorded_metrics(located):

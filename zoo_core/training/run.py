@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +11,28 @@ import torch
 from filelock import BaseFileLock
 from msgspec.structs import replace
 
-from zoo_core.discovery.registry import Registry, split_path
+from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import remove_half_written, write_atomically
 from zoo_core.interfaces.dataset import Dataset, Episodes
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.metric import Measurement, Metric
 from zoo_core.interfaces.model import Model
-from zoo_core.interfaces.record import to_plain
 from zoo_core.measuring.evaluation import check_fields, fitting_metrics, measure
 from zoo_core.processes import Processes
 from zoo_core.releases.artifacts import artifacts_of, load_artifacts
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
-from zoo_core.releases.run_folder import (
-    RunRecord,
-    check_resumable,
-    check_startable,
-    checkpoints,
-    hold,
-    load_checkpoint,
-    read_run,
-    save_checkpoint,
-    start_run,
-    what_is_left,
-)
-from zoo_core.releases.writing import pinned_dependencies
-from zoo_core.steps.notation import plain_step
+from zoo_core.releases.run_folder import load_checkpoint, save_checkpoint, what_is_left
 from zoo_core.torch_state import use_threads_of
-from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
-from zoo_core.training.logs import check_logs, open_logs
+from zoo_core.training.logs import open_logs
 from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
 from zoo_core.training.sampler import DatasetSource, read_augmentation
 from zoo_core.training.selection import Selection
-from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
+from zoo_core.training.starting import Start, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
 
 CHECKPOINT_SECONDS = 240.0
@@ -55,7 +40,7 @@ ROWS = 20  # of the curve of a run without epochs
 
 
 class Run:
-    """One training run in `folder`, which `start` made or `resume` found."""
+    """One training run in `folder`; `zoo_core.training.opening` starts one, or resumes it."""
 
     def __init__(
         self,
@@ -117,79 +102,7 @@ class Run:
         self.means = Means()  # over the epoch so far
         self.told: set[str] = set()  # warnings
 
-    @classmethod
-    def start(
-        cls,
-        folder: Path,
-        arguments: RunArguments,
-        registry: Registry,
-        *,
-        data_file: Path | None = None,
-        device: str = "cpu",
-        dependencies: Mapping[str, PinnedRelease] | None = None,
-        parent: PinnedRelease | None = None,
-        log: Sequence[str] = (),
-    ) -> "Run":
-        """A new run, held by this process. Its folder is absent, empty, or of a run that has trained nothing yet.
-        `dependencies` and `parent` are those that a release recorded, if it is to be made again.
-
-        Args:
-            log: what the curve is written as besides: "csv", "tensorboard".
-
-        Raises:
-            UsageError: the folder holds something else, or a log cannot be written. ZooError: it is being trained.
-        """
-        check_logs(log)
-        processes = Processes(device)
-        if processes.is_main:
-            check_startable(folder)
-        data = for_run(registry.open_dataset(arguments.data, data_file), arguments)
-        data_file = data_file or split_path(arguments.data)[1]
-        run = cls(folder, arguments, registry, data, processes, dependencies, parent)
-        run._choose_precision()
-        record = RunRecord(
-            arguments=run.arguments,
-            data_file=None if data_file is None else str(data_file.expanduser().resolve()),
-            device=processes.device.type if device == "auto" else device,
-            data_sha256=run.digests(),
-            config=to_plain(run.model.config),
-            dependencies=pinned_dependencies(run.model),
-            log=list(log),
-            ancestors=ancestors(run.parent, arguments, from_anywhere=True),
-            input=[plain_step(step) for step in run.model.input],
-        )
-        run.log = record.log
-        if processes.is_main:
-            run.lock = start_run(folder, record)
-        processes.wait()
-        return run
-
-    @classmethod
-    def resume(cls, folder: Path, registry: Registry) -> "Run":
-        """The run in `folder` at its last checkpoint, or at its beginning where there is none yet. This process holds
-        it, unless it is a release already.
-
-        Raises:
-            UsageError: it is no run, or was begun with other data or code. ZooError: it is being trained.
-        """
-        record = read_run(folder)
-        check_logs(record.log)
-        arguments = record.arguments
-        data_file = None if record.data_file is None else Path(record.data_file)
-        name = split_path(arguments.data)[0]  # from wherever it is resumed
-        data = for_run(registry.open_dataset(name, data_file), arguments)
-        processes = Processes(record.device)
-        parent = record.ancestors[0] if record.ancestors else None
-        run = cls(folder, arguments, registry, data, processes, record.dependencies, parent)
-        run.log = record.log
-        check_resumable(folder, record, run.digests(), to_plain(run.model.config))
-        if run.processes.is_main and not run.released:
-            run.lock = hold(folder)
-        if found := checkpoints(folder):
-            run._load(found[-1])
-        return run
-
-    def _choose_precision(self) -> None:
+    def choose_precision(self) -> None:
         """Where nobody asked for one; from now on the run has it, wherever it is resumed."""
         if self.arguments.precision is None:
             self.loop.precision, self.precision_note = precision_here(self.model.precision, self.processes)
@@ -415,7 +328,12 @@ class Run:
             write_atomically(self.folder / "curve.json", json.dumps(self.curve, indent=1))
         self.processes.wait()
 
-    def _load(self, path: Path) -> None:
+    def load(self, path: Path) -> None:
+        """Take the state of a checkpoint.
+
+        Raises:
+            ZooError: it cannot be read.
+        """
         try:
             tensors, state = load_checkpoint(path)
             load_artifacts(self.model, state.get("artifacts", {}), str(path))

@@ -30,6 +30,7 @@ from zoo_core.releases.release import ReleaseConfig, read_release
 from zoo_core.releases.run_folder import RUN
 from zoo_core.torch_state import torch_state_kept
 from zoo_core.training.finishing import finish
+from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
 from zoo_core.training.train import Trained, check_names
 
@@ -145,7 +146,7 @@ class Report:
         check_names(model, arguments, self.registry)
         wanted = RunArguments(model=model, **{"test": False, **arguments})
         if (folder / RUN).exists():
-            run = Run.resume(folder, self.registry)
+            run = resume_run(folder, self.registry)
             if wanted.precision is None:
                 wanted = replace(wanted, precision=run.arguments.precision)  # as it was chosen then
             if run.arguments != wanted:
@@ -154,7 +155,7 @@ class Report:
                     "Choose another output folder.",
                 )
         else:
-            run = Run.start(folder, wanted, self.registry)
+            run = start_run(folder, wanted, self.registry)
         release = read_release(folder) if run.released else self.run_one(run)
         return Trained.of(run, release)
 

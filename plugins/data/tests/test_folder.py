@@ -281,7 +281,7 @@ def test_a_model_trains_resumes_and_is_measured_on_a_folder(
 ) -> None:
     from zoo_core.releases.recipe import RunArguments
     from zoo_core.training.finishing import finish
-    from zoo_core.training.run import Run
+    from zoo_core.training.opening import resume_run, start_run
 
     for i in range(20):
         save(f"Some_Pets/{i}.png", np.full((4 + i, 9), 10 * i, np.uint8))
@@ -289,10 +289,10 @@ def test_a_model_trains_resumes_and_is_measured_on_a_folder(
     asked = RunArguments(
         model="independent", data="folder:Some_Pets,size=4", epochs=1.0, input=[{"step": "binarize"}], licence="CC0-1.0"
     )
-    run = Run.start(tmp_path / "run", asked, registry)
+    run = start_run(tmp_path / "run", asked, registry)
     run.close()
     monkeypatch.chdir(tmp_path)
-    again = Run.resume(tmp_path / "run", registry)  # from another place
+    again = resume_run(tmp_path / "run", registry)  # from another place
     again.train()
     release = finish(again)
     assert release.recipe == msgspec.structs.replace(asked, precision="fp32"), "which it chose"

@@ -110,16 +110,33 @@ def score(
     if output is not None:
         _write(output, rows)
     if as_json:
-        described = ("dataset", "split", "size", "seed")
-        compared = sample and {"n": len(sample.scores)} | {name: getattr(sample, name) for name in described}
-        found = {"reference": scorer.name, "outlier_score": scorer.meaning, "against": compared}
-        print_json(found | {f"{inputs.kind}s": rows})
+        print_json(
+            {
+                "reference": scorer.name,
+                "outlier_score": scorer.meaning,
+                "against": _described(sample),
+                f"{inputs.kind}s": rows,
+            }
+        )
         return
     print_table(
         [inputs.kind, "log p(x), nats", "bits/dim", "outlier score", "more anomalous than"], _cells(rows, sample)
     )
     compared_with = f"compared with {sample}" if sample else f"no rank: {why}"
     talk(f"The outlier score is {scorer.meaning}; larger is more anomalous; {compared_with}.")
+
+
+def _described(sample: "ReferenceSample | None") -> dict[str, Any] | None:
+    """What was compared with, for programs."""
+    if sample is None:
+        return None
+    return {
+        "n": len(sample.scores),
+        "dataset": sample.dataset,
+        "split": sample.split,
+        "size": sample.size,
+        "seed": sample.seed,
+    }
 
 
 def _write(output: Path, rows: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from zoo_core.cli.printing import as_reference, examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry
+    from zoo_core.releases.recipe import RunArguments
     from zoo_core.releases.release import ReleaseConfig
     from zoo_core.training.run import Run
 
@@ -115,20 +116,13 @@ def train(
     /,
     model: str | None,
     start: str | None,
-    freeze: tuple[str, ...],
-    data: str | None,
     data_file: Path | None,
     output: Path | None,
-    input_steps: tuple[str, ...],
-    assignments: tuple[str, ...],
-    augment: tuple[str, ...],
-    size: int | None,
-    epochs: float | None,
     resume: Path | None,
     help_config: bool,
     device: str,
     log: tuple[str, ...],
-    **arguments: Any,
+    **options: Any,
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
@@ -140,13 +134,11 @@ def train(
     --freeze 'convolutions.*' --data letters -o runs/letters. Frozen parameters keep their exact values; a new head is
     never frozen.
     """
-    from zoo_core.discovery.registry import NO_DATA, default_registry
+    from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
-    from zoo_core.releases.recipe import RunArguments, parse_augmentation
-    from zoo_core.steps.notation import parse_step
     from zoo_core.training.memory import keep_freed_memory
+    from zoo_core.training.opening import start_run
     from zoo_core.training.progress import train_and_watch
-    from zoo_core.training.run import Run
     from zoo_core.training.starting import model_of
 
     registry = default_registry()
@@ -156,44 +148,71 @@ def train(
         _show_config(model, start, registry)
         return
     if resume is not None:
-        if given := _given(context):
-            raise UsageError(
-                f"--resume takes nothing else, and there is {', '.join(given)}",
-                "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
-                f"(where nothing was saved yet, -o {resume} will do).",
-            )
-        run = Run.resume(resume, registry)
+        run = _resume(resume, _given(context), registry)
         if run.released:
             talk(f"'{resume}' is finished. Load it: zoo load {as_reference(resume)}")
             return
-        talk(f"Continuing at {run.loop.progress:.1%} of the run.")
     else:
         for name, value in {"MODEL": model, "--output": output}.items():
             if value is None:
                 raise UsageError(f"{name} is missing", "For example: zoo train pixelrnn --data digits -o runs/mine")
         assert model is not None and output is not None
-        data = data or NO_DATA
-        kind = registry.model_class(registry.model(model)).Config
-        data, images = _resized(data, [parse_step(text) for text in input_steps], size)
-        if epochs is not None and arguments["steps"] is not None:
-            raise UsageError("--epochs and --steps exclude each other")
-        if arguments["metrics"] and not arguments["test"]:
-            raise UsageError("--metric and --no-test exclude each other")
-        asked = RunArguments(
-            model=model,
-            start=start,
-            freeze=list(freeze),
-            data=data,
-            epochs=epochs or (10.0 if arguments["steps"] is None else None),
-            config=read_assignments(assignments, kind),
-            input=images,
-            augment=parse_augmentation(augment),
-            **arguments,
-        )
-        run = Run.start(output, asked, registry, data_file=data_file, device=device, log=log)
+        asked = _arguments(registry, model, start=start, **options)
+        run = start_run(output, asked, registry, data_file=data_file, device=device, log=log)
         _say_start(run)
     keep_freed_memory()
     _say_what_next(run, train_and_watch(run))
+
+
+def _resume(folder: Path, given: list[str], registry: "Registry") -> "Run":
+    """The run in `folder`, which keeps its arguments: what is `given` beside it is refused."""
+    from zoo_core.errors import UsageError
+    from zoo_core.training.opening import resume_run
+
+    if given:
+        raise UsageError(
+            f"--resume takes nothing else, and there is {', '.join(given)}",
+            "A run keeps its arguments. For others begin a new one: zoo train MODEL --data DATA … -o FOLDER "
+            f"(where nothing was saved yet, -o {folder} will do).",
+        )
+    run = resume_run(folder, registry)
+    if not run.released:
+        talk(f"Continuing at {run.loop.progress:.1%} of the run.")
+    return run
+
+
+def _arguments(
+    registry: "Registry",
+    model: str,
+    *,
+    data: str | None,
+    epochs: float | None,
+    assignments: tuple[str, ...],
+    input_steps: tuple[str, ...],
+    augment: tuple[str, ...],
+    size: int | None,
+    **others: Any,
+) -> "RunArguments":
+    """What is asked for on the command line, as a run records it."""
+    from zoo_core.discovery.registry import NO_DATA
+    from zoo_core.errors import UsageError
+    from zoo_core.releases.recipe import RunArguments, parse_augmentation
+    from zoo_core.steps.notation import parse_step
+
+    if epochs is not None and others["steps"] is not None:
+        raise UsageError("--epochs and --steps exclude each other")
+    if others["metrics"] and not others["test"]:
+        raise UsageError("--metric and --no-test exclude each other")
+    data, images = _resized(data or NO_DATA, [parse_step(text) for text in input_steps], size)
+    return RunArguments(
+        model=model,
+        data=data,
+        epochs=epochs or (10.0 if others["steps"] is None else None),
+        config=read_assignments(assignments, registry.model_class(registry.model(model)).Config),
+        input=images,
+        augment=parse_augmentation(augment),
+        **others | {"freeze": list(others["freeze"])},
+    )
 
 
 def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:

@@ -189,8 +189,7 @@ class LSTMSweep(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, fed, gates, tanh_c, w_is, w_ss, order = ctx.saved_tensors
         sweep, (directions, h, pixels, batch) = ctx.sweep, grad.shape
-        cells = pixels * batch
-        rows = weight.shape[2]
+        cells, rows = pixels * batch, weight.shape[2]
         o, f, i, g = gates.chunk(4, 1)
 
         # For all steps at once: the factors that turn dh and dc into the gradients of the gates' inputs and of c_prev.
@@ -241,16 +240,22 @@ class LSTMSweep(torch.autograd.Function):
                     target[t - 1].add_(source[t - 1])
 
         dz = dz[:, : 4 * h]
-        d_weight = torch.bmm(dz, fed[:, :rows].transpose(1, 2))
         dx = torch.bmm(w_is.transpose(1, 2), dz).unflatten(2, (pixels, batch))
         dx = _in_order(dx, order if order is None else torch.argsort(order)).sum(0)
+        d_weight = torch.bmm(dz, fed[:, :rows].transpose(1, 2))
         d_others, dw_is, d_own = d_weight.split([ctx.first, w_is.shape[2], h], 2)
-        dw_ss = torch.empty_like(w_ss)
-        own = sweep.neighbours.index(0)
-        dw_ss[own] = d_own
-        for k, tap in enumerate(ctx.others):
-            dw_ss[tap] = d_others[:, :, k * h : (k + 1) * h]
+        dw_ss = _per_tap(d_own, d_others, sweep.neighbours.index(0), ctx.others)
         return dx, dw_is, dz.sum(2, keepdim=True), dw_ss, None, None
+
+
+def _per_tap(own: Tensor, others: Tensor, place: int, places: list[int]) -> Tensor:
+    """Gradients of the weights from each neighbour, [taps, D, 4h, h]: `own` at its place, and those side by side."""
+    h = own.shape[2]
+    found = own.new_empty(1 + len(places), *own.shape)
+    found[place] = own
+    for k, tap in enumerate(places):
+        found[tap] = others[:, :, k * h : (k + 1) * h]
+    return found
 
 
 def _in_order(maps: Tensor, order: Tensor | None) -> Tensor:
