@@ -41,6 +41,7 @@ class RunRecord(Record, kw_only=True):
     device: str
     data_sha256: dict[str, str]
     config: dict[str, Any]
+    method: dict[str, Any] = {}  # loss, optimizers, …, as the release will tell them
     dependencies: dict[str, PinnedRelease] = {}
     log: list[str] = []  # what else the curve is written as
     ancestors: list[Ancestor] = []  # what it starts from, the nearest first, and that by a reference from anywhere

@@ -44,6 +44,7 @@ from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.logs import check_logs, open_logs
 from zoo_core.training.loop import Diverged, Loop
+from zoo_core.training.method import method_of
 from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
 from zoo_core.training.selection import Selection
@@ -153,6 +154,7 @@ class Run:
             device=processes.device.type if device == "auto" else device,
             data_sha256=run.digests(),
             config=to_plain(run.model.config),
+            method=method_of(run),
             dependencies=pinned_dependencies(run.model),
             log=list(log),
             ancestors=ancestors(run.parent, arguments, from_anywhere=True),
