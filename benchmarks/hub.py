@@ -50,8 +50,8 @@ def write(folder: Path) -> None:
     plugin.declared["zoo_models"] = [ModelSpec(name="wide", target="nowhere:Wide", summary="One large tensor")]
     licence = Licence(code="Apache-2.0", weights="CC0-1.0", data="CC0-1.0")
     folder.mkdir()
-    offer = Registry([plugin]).model("wide")
-    write_release(folder, Wide(Record()), offer, summary="Random numbers", licence=licence, example={})
+    registration = Registry([plugin]).model("wide")
+    write_release(folder, Wide(Record()), registration, summary="Random numbers", licence=licence, example={})
 
 
 def by_client() -> None:

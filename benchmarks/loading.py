@@ -127,8 +127,8 @@ def in_fresh_process(way: str, folder: Path) -> dict[str, float]:
 def write(folder: Path) -> None:
     folder.mkdir()
     licence = Licence(code="Apache-2.0", weights="CC0-1.0", data="CC0-1.0")
-    offer = REGISTRY.model("wide")
-    write_release(folder, Wide(WideConfig()), offer, summary="Random numbers", licence=licence, example={})
+    registration = REGISTRY.model("wide")
+    write_release(folder, Wide(WideConfig()), registration, summary="Random numbers", licence=licence, example={})
 
 
 def main() -> None:

@@ -231,8 +231,8 @@ def kind(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Callab
         model = zoo_core.create(f"kind-{name}", registry=registry)
         folder = tmp_path_factory.mktemp(name) / name
         folder.mkdir()
-        offer = registry.model(f"kind-{name}")
-        write_release(folder, model, offer, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
+        registration = registry.model(f"kind-{name}")
+        write_release(folder, model, registration, summary="a toy", licence=LICENCE, example=EXAMPLES[name])
         return folder
 
     return release_of

@@ -64,7 +64,7 @@ def test_a_broken_plugin_is_named_and_the_others_work(kind: str, plugin_of: Writ
     assert broken.label == "zoo-bad 2.1"
     assert broken.error is not None and why in broken.error and "\n" not in broken.error
     assert broken.fix is not None and fix in broken.fix
-    assert [offer.spec.name for offer in registry.models()] == ["good"]
+    assert [registration.spec.name for registration in registry.models()] == ["good"]
     assert not any(broken.declared.values())
 
 
@@ -99,7 +99,7 @@ def test_two_distributions_with_one_plugin_name_are_both_named(plugin_of: Write)
     (broken,) = [plugin for plugin in plugins if plugin.error]
     told = f"{broken.label} {broken.error}"
     assert "zoo-one 1.0" in told and "zoo-two 1.0" in told and "'good'" in told
-    assert [offer.spec.name for offer in Registry(plugins).models()] == ["good"]
+    assert [registration.spec.name for registration in Registry(plugins).models()] == ["good"]
 
 
 def test_one_distribution_that_is_seen_twice_is_one_plugin(plugin_of: Write) -> None:
@@ -226,8 +226,8 @@ def test_a_broken_plugin_disturbs_no_command(plugin_of: Write, tmp_path: Path) -
 
 def test_the_installed_plugins_are_sound(registry: Registry) -> None:
     assert [plugin.error for plugin in registry.plugins] == [None] * len(registry.plugins)
-    for offer in registry.models():
-        capabilities = [PROTOCOLS[name] for name in offer.spec.capabilities]
+    for registration in registry.models():
+        capabilities = [PROTOCOLS[name] for name in registration.spec.capabilities]
         for capability in capabilities:  # what is declared is there
             methods = [name for name in vars(capability) if not name.startswith("_")]
-            assert all(hasattr(registry.model_class(offer), name) for name in methods)
+            assert all(hasattr(registry.model_class(registration), name) for name in methods)

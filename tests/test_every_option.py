@@ -108,7 +108,7 @@ def values_of(info: Any) -> Iterator[Any]:
         yield from ([value] for value in values_of(info.item_type))
 
 
-MODELS = [offer.spec.name for offer in default_registry().models()]
+MODELS = [registration.spec.name for registration in default_registry().models()]
 SMALLEST_OF_CLASS = {
     "alexnet-small", "vgg-small", "googlenet-small", "resnet18", "resnet20", "densenet-bc-40", "densenet121",
 }  # fmt: skip
@@ -117,14 +117,16 @@ SMALLEST_OF_CLASS = {
 def options() -> Iterator[tuple[str, str, Any]]:
     """Of one model of each class, every value of every option."""
     seen: set[str] = set()
-    offers = sorted(default_registry().models(), key=lambda offer: offer.spec.name not in SMALLEST_OF_CLASS)
-    for offer in offers:
-        if offer.spec.target in seen:
+    registrations = sorted(
+        default_registry().models(), key=lambda registration: registration.spec.name not in SMALLEST_OF_CLASS
+    )
+    for registration in registrations:
+        if registration.spec.target in seen:
             continue
-        seen.add(offer.spec.target)
-        for field in msgspec.structs.fields(default_registry().model_class(offer).Config):
+        seen.add(registration.spec.target)
+        for field in msgspec.structs.fields(default_registry().model_class(registration).Config):
             for value in values_of(msgspec.inspect.type_info(field.type)):
-                yield offer.spec.name, field.name, value
+                yield registration.spec.name, field.name, value
 
 
 def is_large(name: str, config: Mapping[str, Any]) -> bool:
@@ -164,3 +166,10 @@ def test_every_value_that_an_option_offers_trains_or_is_refused() -> None:
         except Exception as error:
             broken.append(f"{name} --set {option}={value}: {type(error).__name__}: {error}")
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_says_the_type_of_its_config(name: str) -> None:
+    model = default_registry().model_class(default_registry().model(name))
+    said = next(kind.__annotations__["config"] for kind in model.__mro__ if "config" in kind.__annotations__)
+    assert said is model.Config

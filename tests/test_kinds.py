@@ -96,7 +96,7 @@ def test_rows_are_scored_by_name_and_told_by_line(zoo: Zoo, kind: Kind, desk: Pa
     code, out, err = zoo("score", kind("rows"), "people.csv")
     best = -1.5 * math.log(2 * math.pi)
     assert code == 0 and [line.split("\t") for line in out.splitlines()] == [
-        ["row", "log p(x), nats", "bits/dim", "outlier score", "stranger than"],
+        ["row", "log p(x), nats", "bits/dim", "outlier score", "more anomalous than"],
         ["people.csv:2", f"{best:.5g}", "-", f"{-best:.5g}", "-"],
         ["people.csv:3", f"{best - 0.5:.5g}", "-", f"{0.5 - best:.5g}", "-"],
     ]
@@ -109,7 +109,7 @@ def test_rows_are_ranked_among_those_of_a_data_set(zoo: Zoo, desk: Path) -> None
     code, out, err = zoo("score", "gaussian", "own.csv", "--json", "--histogram", "h.png", "-n", 50)
     found = json.loads(out)
     assert code == 0 and found["against"]["dataset"] == "digits-dequantized" and (desk / "h.png").exists()
-    assert all(0 <= row["stranger_than"] <= 1 and row["bits_per_dim"] is None for row in found["rows"])
+    assert all(0 <= row["more_anomalous_than"] <= 1 and row["bits_per_dim"] is None for row in found["rows"])
     code, _, err = zoo("score", "gaussian", "own.csv", "--map", "m.png")
     assert code == 2 and "--map is for images" in err
 
@@ -121,7 +121,7 @@ def test_scores_are_written_as_a_table(zoo: Zoo, kind: Kind, desk: Path) -> None
     rows = json.loads(zoo("score", kind("rows"), "people.csv", "--json").out)["rows"]
     assert [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()] == rows
     header, first, _ = Path("scores.csv").read_text().splitlines()
-    assert header == "row,log_prob,bits_per_dim,outlier_score,stranger_than"
+    assert header == "row,log_prob,bits_per_dim,outlier_score,more_anomalous_than"
     assert [first.split(",")[k] for k in (0, 2, 4)] == ["people.csv:2", "", ""]
 
 

@@ -22,12 +22,12 @@ from zoo_core.interfaces.dataset import TensorDataset, digest
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.large import LargeDataset, Windows
 from zoo_core.measuring.batches import chosen_examples, evaluation_batches
-from zoo_core.releases.recipe import RunArguments, read_command
+from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
-from zoo_core.training.feeding import DatasetSource
 from zoo_core.training.loop import Loop
 from zoo_core.training.run import Run
+from zoo_core.training.sampler import DatasetSource
 
 Zoo = Callable[..., Any]
 SIZES = [5, 3, 8, 1, 6, 4, 7, 2, 9, 5]  # of chunks
@@ -336,7 +336,7 @@ def test_a_run_measures_by_as_many_as_it_is_told_and_its_recipe_says_so(
     assert measured == [60, 20, 5, 20, 20, 20, 20, 20, 20, 10]
     recipe = read_release(tmp_path / "run").recipe
     assert recipe is not None and recipe.eval_batch == 20
-    assert "--eval-batch 20" in recipe.command() and read_command(recipe.command()) == recipe
+    assert "--eval-batch 20" in recipe.command()
 
 
 WATCHED = """

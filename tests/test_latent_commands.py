@@ -1,4 +1,4 @@
-"""Codes on the command line: reconstruct, interpolate, latents; and which metrics `zoo eval` takes."""
+"""Latents on the command line: reconstruct, interpolate, latents; and which metrics `zoo eval` takes."""
 
 import json
 from collections.abc import Callable
@@ -80,10 +80,10 @@ def test_a_traversal_moves_one_number_and_nothing_else(zoo: Zoo, desk: Path, vae
     )
     (code,) = vae.encode(image(0)[None])
     rows = {unit: [code.clone() for _ in range(3)] for unit in (0, 1)}
-    for unit, codes in rows.items():
-        for z, value in zip(codes, (-2.0, 0.0, 2.0), strict=True):
+    for unit, latents in rows.items():
+        for z, value in zip(latents, (-2.0, 0.0, 2.0), strict=True):
             z[unit] = value
-    decoded = {unit: vae.decode(torch.stack(codes)) for unit, codes in rows.items()}
+    decoded = {unit: vae.decode(torch.stack(latents)) for unit, latents in rows.items()}
     order = sorted(decoded, key=lambda unit: -decoded[unit].var(0).mean().item())
     for row, unit in enumerate(order):
         for k in range(3):
@@ -108,13 +108,13 @@ def maps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     from zoo_core.pictures import plots
 
     drawn: list[dict[str, Any]] = []
-    original = plots.save_code_map
+    original = plots.save_latent_map
 
-    def save(codes: Tensor, path: Path, **options: Any) -> None:
-        drawn.append({"codes": codes, **options})
-        original(codes, path, **options)
+    def save(latents: Tensor, path: Path, **options: Any) -> None:
+        drawn.append({"latents": latents, **options})
+        original(latents, path, **options)
 
-    monkeypatch.setattr(plots, "save_code_map", save)
+    monkeypatch.setattr(plots, "save_latent_map", save)
     return drawn
 
 
@@ -125,12 +125,12 @@ def test_a_map_shows_the_validation_split_by_class(
     data = registry.open_dataset("toy-grey")
     everything = data.batch("validation", torch.arange(data.size("validation")))
     (drawn,) = maps
-    order = drawn["codes"][:, 0].argsort()
-    codes = vae.encode(everything["image"])
-    expected = codes[:, 0].argsort()
-    torch.testing.assert_close(drawn["codes"][order].float(), codes[expected].detach())
+    order = drawn["latents"][:, 0].argsort()
+    latents = vae.encode(everything["image"])
+    expected = latents[:, 0].argsort()
+    torch.testing.assert_close(drawn["latents"][order].float(), latents[expected].detach())
     assert torch.equal(drawn["labels"][order], everything["label"][expected])
-    assert drawn["axes"] == ("code 1", "code 2") and "toy-grey validation" in drawn["title"]
+    assert drawn["axes"] == ("latent 1", "latent 2") and "toy-grey validation" in drawn["title"]
     assert drawn["decoded"][1].shape == (SIDE, SIDE, 1, 4, 4)
     with Image.open(desk / "m.png") as file:
         assert file.format == "PNG" and file.width > file.height
@@ -140,7 +140,7 @@ def test_a_part_of_a_split_is_not_its_first_rows(zoo: Zoo, desk: Path, maps: lis
     for seed in (0, 0, 1):
         options = ("--data", "toy-grey", "--split", "test", "-n", 9, "--seed", seed)
         assert zoo("latents", "./vae", *options, "-o", "m.png").code == 0
-    first, again, other = (drawn["codes"] for drawn in maps)
+    first, again, other = (drawn["latents"] for drawn in maps)
     assert len(first) == 9 and torch.equal(first, again) and not torch.equal(first, other)
     assert "toy-grey test" in maps[0]["title"]
 
@@ -151,19 +151,19 @@ def test_a_map_without_labels_and_with_more_numbers(
     write(zoo_core.create("vae", registry=registry, config={**SIZES, "latent": 6}), "vae", desk / "wide")
     assert zoo("latents", "./wide", "--data", "toy-bits", "-o", "m.png").code == 0
     (drawn,) = maps
-    assert drawn["labels"] is None and drawn["decoded"] is None and drawn["codes"].shape[1] == 2
+    assert drawn["labels"] is None and drawn["decoded"] is None and drawn["latents"].shape[1] == 2
     assert "first two principal components of 6 numbers" in drawn["title"] and "% of the variance" in drawn["axes"][0]
 
 
 def test_principal_components_are_those_of_the_variance() -> None:
     generator = torch.Generator().manual_seed(0)
     turned, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
-    codes = torch.randn(5000, 3, generator=generator, dtype=torch.float64) * torch.tensor([1.0, 3.0, 0.1]) @ turned.T
-    points, (first, second) = principal_components(codes + 7)
+    latents = torch.randn(5000, 3, generator=generator, dtype=torch.float64) * torch.tensor([1.0, 3.0, 0.1]) @ turned.T
+    points, (first, second) = principal_components(latents + 7)
     assert points.std(0).tolist() == pytest.approx([3, 1], rel=0.05)
     assert abs(torch.corrcoef(points.T)[0, 1]) < 1e-9 and points.mean(0).abs().max() < 1e-9
     assert "90%" in first and "10%" in second
-    torch.testing.assert_close(principal_components(-codes)[0], -points, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(principal_components(-latents)[0], -points, rtol=1e-6, atol=1e-9)
 
 
 def test_what_is_decoded_stands_where_its_code_does() -> None:
@@ -175,8 +175,8 @@ def test_what_is_decoded_stands_where_its_code_does() -> None:
         def decode(self, z: Tensor) -> Tensor:
             return z.view(-1, 1, 1, 2)
 
-    codes = torch.tensor([[-1.0, 10.0], [1.0, 30.0]], dtype=torch.float64).repeat_interleave(500, 0)
-    corners, images = decode_region(Identity(), codes)
+    latents = torch.tensor([[-1.0, 10.0], [1.0, 30.0]], dtype=torch.float64).repeat_interleave(500, 0)
+    corners, images = decode_region(Identity(), latents)
     assert corners.tolist() == [[-1, 10], [1, 30]]
     across, up = images[..., 0, 0, 0], images[..., 0, 0, 1]
     assert (across.diff(dim=1) > 0).all() and (across.diff(dim=0) == 0).all()
@@ -226,7 +226,7 @@ def test_a_code_of_one_number_has_no_map(zoo: Zoo, desk: Path, registry: Registr
 
 
 def test_of_a_part_of_a_split_every_code_counts(vae: Model, registry: Registry) -> None:
-    """The part is drawn from the whole split, and so must be the examples whose codes are compared."""
+    """The part is drawn from the whole split, and so must be the examples whose latents are compared."""
     data = registry.open_dataset("toy-grey")
     found = measure(vae, data, "test", fitting_metrics(vae, registry, ["prior_mmd2"]), limit=20)["prior_mmd2"]
     assert found.n == 20

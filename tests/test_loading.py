@@ -343,7 +343,7 @@ def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(surprise=1), ["surprise"]),
+        (lambda d: d.update(surprisal=1), ["surprisal"]),
         (lambda d: d.pop("licence"), ["licence"]),
         (lambda d: d.update(dtype="float8"), ["dtype"]),
         (lambda d: d.update(summary=3), ["summary"]),

@@ -1,5 +1,6 @@
 """What the wheels hold, and what the requirements files say."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -97,3 +98,34 @@ def test_constraints_pin_exact_versions_and_no_build_of_torch() -> None:
     wanted += [line for line in developer if line and not line.startswith(("-", "#"))]
     names = {normal(re.split(r"[<>=!~ \[;]", requirement)[0]) for requirement in wanted} - {"zoo-core"}
     assert names <= pinned, f"constraints.txt does not pin {', '.join(sorted(names - pinned))}"
+
+
+# The name to install, where it is not the name to import.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "markdown_it": "markdown-it-py"}
+WHERE_IT_RUNS = {"IPython"}  # asked for only in a notebook, where it is there
+
+
+@pytest.mark.parametrize("folder", [ROOT, *PLUGINS], ids=lambda folder: folder.name)
+def test_what_is_imported_is_declared(folder: Path) -> None:
+    """That another package happens to bring it along is no promise."""
+    declared = {
+        re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-")
+        for requirement in [
+            *project(folder)["project"]["dependencies"],
+            *(one for extra in project(folder)["project"].get("optional-dependencies", {}).values() for one in extra),
+        ]
+    }
+    package, *others = project(folder)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    known = {*sys.stdlib_module_names, *WHERE_IT_RUNS, package, *others}
+    missing = set()
+    for path in (folder / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names} - known:
+                if DISTRIBUTIONS.get(name, name).lower().replace("_", "-") not in declared:
+                    missing.add(name)
+    assert missing == set(), f"{folder}: {missing}"

@@ -15,7 +15,7 @@ from zoo_core.errors import NotComparable, UsageError
 from zoo_core.releases.recipe import RunArguments, read_command
 from zoo_core.releases.release import MetricEntry, Protocol, Reproduction, read_release
 from zoo_core.training.finishing import finish
-from zoo_core.training.reproduce import estimate, judge, recipe_of, reproduce
+from zoo_core.training.reproduce import estimate, recipe_of, reproduce, verdict_of
 from zoo_core.training.run import Run
 from zoo_core.weights.manifest import default_manifest
 from zoo_core.weights.sources import locate
@@ -48,7 +48,7 @@ SPREAD = msgspec.structs.replace(ENTRY, reproduce=Reproduction(seeds=4, mean=80.
     ],
 )
 def test_the_verdict_goes_by_the_spread_over_seeds(recorded: MetricEntry, values: list[float], verdict: str) -> None:
-    found = judge(recorded, values, list(range(len(values))))
+    found = verdict_of(recorded, values, list(range(len(values))))
     assert found.verdict == verdict
     assert found.mean == pytest.approx(sum(values) / len(values))
     assert (found.std is None) == (len(values) == 1)

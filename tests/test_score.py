@@ -17,7 +17,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import DataError, UsageError
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring import scoring
-from zoo_core.measuring.scoring import ReferenceSample, open_scorer, score, score_sample, surprise
+from zoo_core.measuring.scoring import ReferenceSample, open_scorer, score, score_sample, surprisal
 from zoo_core.pictures.plots import save_histogram, save_maps
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
@@ -135,20 +135,20 @@ def test_the_map_of_surprise_sums_to_the_likelihood_and_looks_only_back(name: st
     if hasattr(model, "fitted"):
         model.fitted.fill_(True)
     x = torch.randint(3, (3, 2, 3, 4)).double() / 2
-    maps = surprise(model, x)
+    maps = surprisal(model, x)
     assert maps.shape == (3, 3, 4) and (maps > 0).all()
     log_prob = score(model, x).log_prob
     assert log_prob is not None
     torch.testing.assert_close(maps.sum((1, 2)), -log_prob, rtol=1e-12, atol=0)
     changed = x.clone()
     changed[:, :, 1, 2] = 1 - changed[:, :, 1, 2].round()
-    same = (surprise(model, changed) == maps).all(0).flatten()
+    same = (surprisal(model, changed) == maps).all(0).flatten()
     assert same[:6].all() and not same[6]  # pixel (1, 2) is the seventh
 
 
 def test_a_model_that_knows_no_pixels_says_so(model: Model) -> None:
     with pytest.raises(UsageError, match="single pixel"):
-        surprise(model, bits(1))
+        surprisal(model, bits(1))
 
 
 # Pictures.
@@ -214,7 +214,7 @@ def test_the_command_says_what_the_model_says(zoo: Zoo, desk: Path, registry: Re
         assert row["image"] == name
         assert row["log_prob"] == pytest.approx(log_prob, rel=1e-6) and row["outlier_score"] == -row["log_prob"]
         assert row["bits_per_dim"] == pytest.approx(-log_prob / (16 * math.log(2)), rel=1e-6)
-        assert row["stranger_than"] == pytest.approx((sample.scores < -log_prob - 1e-5).double().mean().item())
+        assert row["more_anomalous_than"] == pytest.approx((sample.scores < -log_prob - 1e-5).double().mean().item())
 
 
 def test_a_line_a_file_and_the_talk_apart(zoo: Zoo, desk: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_line_a_file_and_the_talk_apart(zoo: Zoo, desk: Path) -> None:
     lines = [line.split("\t") for line in out.splitlines()[1:]]
     assert code == 0 and [line[0] for line in lines] == ["white.png", "ramp.png"]
     assert all(len(line) == 5 and line[4].endswith("% of toy-bits validation") for line in lines)
-    assert "larger is stranger" in err and "toy-bits validation (20 of " in err
+    assert "larger is more anomalous" in err and "toy-bits validation (20 of " in err
 
 
 def test_a_histogram_is_written(zoo: Zoo, desk: Path) -> None:
@@ -252,7 +252,7 @@ def test_without_the_data_there_is_a_score_and_no_rank(zoo: Zoo, desk: Path, mon
     assert code == 0 and out.rstrip().endswith("\t-") and out.startswith("white.png\t-")
     assert err.strip().endswith("no rank: the data went away.") and err.count("\n") == 1
     found = json.loads(zoo("score", "toy", "white.png", "--json").out)
-    assert found["against"] is None and found["images"][0]["stranger_than"] is None
+    assert found["against"] is None and found["images"][0]["more_anomalous_than"] is None
     for asked in (["--data", "toy-bits"], ["--histogram", "h.png"]):
         code, out, err = zoo("score", "toy", "white.png", *asked)
         assert (code, out) == (1, "") and "the data went away" in err

@@ -25,11 +25,11 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.feeding import EpochSampler, derived_seed
 from zoo_core.training.finishing import finish
 from zoo_core.training.loop import Loop, MicroBatch
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
+from zoo_core.training.sampler import EpochSampler, derived_seed
 
 NewLoop = Callable[..., Loop]
 

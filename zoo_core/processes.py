@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from zoo_core.errors import UsageError
 
@@ -32,13 +32,15 @@ class Processes:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.rank, self.count, self.device = 0, 1, check_device(device)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from accelerate import PartialState
             from torch.distributed.nn import functional  # noqa: F401  imported later, its defaults would keep the group
 
-            if not PartialState._shared_state:  # left to Python's end, gloo's thread aborts the process now and then
-                atexit.register(lambda: PartialState().destroy_process_group())
-            state = PartialState(cpu=self.device.type == "cpu")
-            self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
+            if self.device.type == "cuda":
+                self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+                torch.cuda.set_device(self.device)
+            if not distributed.is_initialized():
+                distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+                atexit.register(_leave)
+            self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
 
     @property
     def is_main(self) -> bool:
@@ -58,9 +60,8 @@ class Processes:
         """The sum over all processes."""
         if self.count == 1:
             return tensor
-        from accelerate.utils import reduce
-
-        total: Tensor = reduce(tensor, "sum")
+        total = tensor.clone()
+        distributed.all_reduce(total)
         return total
 
     def sum_gradients(self, gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
@@ -81,20 +82,25 @@ class Processes:
         """The value of each process, in the order of their ranks."""
         if self.count == 1:
             return [value]
-        from accelerate.utils import gather_object
-
-        values: list[T] = gather_object([value])
+        values: list[Any] = [None] * self.count
+        distributed.all_gather_object(values, value)
         return values
 
     def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors with those of the main process."""
         if self.count > 1:
             for tensor in tensors:
-                torch.distributed.broadcast(tensor.detach(), src=0)
+                distributed.broadcast(tensor.detach(), src=0)
 
     def wait(self) -> None:
         """Until all are here."""
         self.gather(None)
+
+
+def _leave() -> None:
+    """Left to Python's end, gloo's thread aborts the process now and then."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def emulates_bfloat16(device: torch.device) -> bool:

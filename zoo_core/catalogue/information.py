@@ -67,8 +67,8 @@ def _folder(reference: Reference) -> tuple[Path, str]:
 
 
 def _model(name: str, registry: Registry, distribution: str | None = None) -> dict[str, Any]:
-    offer = registry.model(name, distribution)
-    spec = offer.spec
+    registration = registry.model(name, distribution)
+    spec = registration.spec
     return {
         "model": spec.name,
         "description": spec.summary,
@@ -78,7 +78,7 @@ def _model(name: str, registry: Registry, distribution: str | None = None) -> di
         "aliases": list(spec.aliases),
         "parameter_count": spec.parameter_count,
         "preset": spec.preset,
-        "plugin": offer.plugin.label,
+        "plugin": registration.plugin.label,
         "class": spec.target,
     }
 

@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from zoo_core.discovery.registry import Offer, Registry, normalise, split_path, unknown
+from zoo_core.discovery.registry import Registration, Registry, normalise, split_path, unknown
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.releases.release import MetricEntry
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, distribution_of, install_hint
@@ -72,10 +72,12 @@ def listings(
     registry = registry or default_registry()
     manifest = manifest or default_manifest(registry)
     rows: list[Listing] = []
-    for offer in registry.models():
-        releases: list[Pinned | None] = [*manifest.of_model(offer.spec.name)]
-        default = manifest.default(offer.spec.name)
-        rows += [_listing(offer, pinned, pinned is not None and pinned is default) for pinned in releases or [None]]
+    for registration in registry.models():
+        releases: list[Pinned | None] = [*manifest.of_model(registration.spec.name)]
+        default = manifest.default(registration.spec.name)
+        rows += [
+            _listing(registration, pinned, pinned is not None and pinned is default) for pinned in releases or [None]
+        ]
     here = {row.model for row in rows}
     rows += [_not_installed(pinned) for pinned in manifest.pinned.values() if pinned.model not in here]
 
@@ -103,7 +105,7 @@ def _check_names(
     tasks = {row.task for row in rows if row.task}  # where the plugin is not installed, it is not known
     if task is not None and normalise(task) not in tasks:
         raise unknown("task", task, tasks)
-    datasets = {offer.spec.name for offer in registry.datasets()}
+    datasets = {registration.spec.name for registration in registry.datasets()}
     datasets |= {entry.protocol.dataset for row in rows for entry in row.metrics}
     if data is not None and split_path(normalise(data))[0] not in datasets:
         raise unknown("data set", data, datasets)
@@ -124,10 +126,10 @@ def _protocol(entry: MetricEntry) -> str:
     )
 
 
-def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> Listing:
-    spec = offer.spec
+def _listing(registration: Registration[ModelSpec], pinned: Pinned | None, default: bool) -> Listing:
+    spec = registration.spec
     return Listing(
-        family=offer.plugin.name,
+        family=registration.plugin.name,
         reference=pinned.name if pinned else spec.name,
         model=spec.name,
         tag=pinned.tag if pinned else None,
@@ -135,7 +137,7 @@ def _listing(offer: Offer[ModelSpec], pinned: Pinned | None, default: bool) -> L
         summary=pinned.entry.summary if pinned else spec.summary,
         task=spec.task,
         capabilities=spec.capabilities,
-        plugin=offer.plugin.distribution,
+        plugin=registration.plugin.distribution,
         install=None,
         metrics=pinned.entry.metrics if pinned else [],
     )

@@ -27,7 +27,7 @@ def search(words: str = "", *, limit: int = 50, registry: Registry | None = None
 
     registry = registry or default_registry()
     endpoint = current_endpoint()
-    names = {offer.spec.name for offer in registry.models()}
+    names = {registration.spec.name for registration in registry.models()}
     distributions = {plugin.distribution for plugin in registry.plugins}
     try:
         api = HfApi(endpoint=endpoint.url, token=endpoint.token)

@@ -19,7 +19,7 @@ SECTIONS = {
         "list": ("use.list:list_command", "List models and their pretrained weights."),
         "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
         "code": ("use.code:code", "Print the file that is the model; --all, every file that runs."),
-        "sample": ("use.sample:sample", "Draw new examples: images, or rows of numbers."),
+        "sample": ("use.sample:sample", "Sample new examples: images, or rows of numbers."),
         "generate": ("use.generate:generate", "Let a language model write on."),
         "translate": ("use.translate:translate", "Texts in another language, or images in another domain."),
         "complete": ("use.complete:complete", "Fill in the unknown part of an image."),
@@ -70,9 +70,9 @@ class LazyGroup(click.Group):
         from zoo_core.discovery.registry import default_registry
 
         registry = default_registry()
-        found = [offer for offer in registry.commands() if offer.spec.name == name]
+        found = [registration for registration in registry.commands() if registration.spec.name == name]
         if len(found) > 1:
-            owners = " and ".join(offer.plugin.label for offer in found)
+            owners = " and ".join(registration.plugin.label for registration in found)
             raise ZooError(f"command '{name}' is added by {owners}", "Disable one: ZOO_DISABLE_PLUGINS=NAME.")
         return _import(found[0].spec.target) if found else None
 

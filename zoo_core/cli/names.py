@@ -136,13 +136,13 @@ def _references(context: click.Context, parameter: click.Parameter, begun: str) 
 def _models(context: click.Context, parameter: click.Parameter, begun: str) -> "list[CompletionItem]":
     from zoo_core.discovery.registry import default_registry
 
-    return _completions([offer.spec.name for offer in default_registry().models()], begun)
+    return _completions([registration.spec.name for registration in default_registry().models()], begun)
 
 
 def _datasets(context: click.Context, parameter: click.Parameter, begun: str) -> "list[CompletionItem]":
     from zoo_core.discovery.registry import default_registry
 
-    return _completions([offer.spec.name for offer in default_registry().datasets()], begun)
+    return _completions([registration.spec.name for registration in default_registry().datasets()], begun)
 
 
 def _completions(names: Sequence[str], begun: str) -> "list[CompletionItem]":

@@ -34,7 +34,7 @@ Spec = TypeVar("Spec", ModelSpec, DatasetSpec, MetricSpec, StudySpec, CommandSpe
 CORE = "core"  # the plugin, as it were, that has the steps of the core
 
 
-class Offer(NamedTuple, Generic[Spec]):
+class Registration(NamedTuple, Generic[Spec]):
     """A spec and the plugin that declares it."""
 
     spec: Spec
@@ -52,95 +52,97 @@ class Registry:
         """The plugins that could not be loaded."""
         return [plugin for plugin in self.plugins if plugin.error]
 
-    def models(self) -> list[Offer[ModelSpec]]:
+    def models(self) -> list[Registration[ModelSpec]]:
         """All models, by name."""
-        return self._offers("zoo_models")
+        return self._registrations("zoo_models")
 
-    def datasets(self) -> list[Offer[DatasetSpec]]:
+    def datasets(self) -> list[Registration[DatasetSpec]]:
         """All data sets, by name."""
-        return self._offers("zoo_datasets")
+        return self._registrations("zoo_datasets")
 
-    def metrics(self) -> list[Offer[MetricSpec]]:
+    def metrics(self) -> list[Registration[MetricSpec]]:
         """All metrics, plugin by plugin, each in the order that it declares."""
-        return [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared["zoo_metrics"]]
+        return [Registration(spec, plugin) for plugin in self.plugins for spec in plugin.declared["zoo_metrics"]]
 
-    def studies(self) -> list[Offer[StudySpec]]:
+    def studies(self) -> list[Registration[StudySpec]]:
         """All studies, by name."""
-        return self._offers("zoo_studies")
+        return self._registrations("zoo_studies")
 
-    def commands(self) -> list[Offer[CommandSpec]]:
+    def commands(self) -> list[Registration[CommandSpec]]:
         """All commands that plugins add, by name."""
-        return self._offers("zoo_commands")
+        return self._registrations("zoo_commands")
 
     def capabilities(self) -> list[CapabilitySpec]:
         """What models can do: the table of the core, then what plugins add."""
         added = [spec for plugin in self.plugins for spec in plugin.declared["zoo_capabilities"]]
         return [*CAPABILITIES, *added]
 
-    def steps(self, option: str | None = None) -> list[Offer[StepSpec]]:
+    def steps(self, option: str | None = None) -> list[Registration[StepSpec]]:
         """All steps, or those of an option ("input", "augment"): the core's, then what plugins add, by name."""
-        offers = [Offer(spec, Plugin(CORE, "zoo-core", "")) for spec in CORE_STEPS] + self._offers("zoo_steps")
-        return [offer for offer in offers if option in (None, offer.spec.option)]
+        registrations = [Registration(spec, Plugin(CORE, "zoo-core", "")) for spec in CORE_STEPS] + self._registrations(
+            "zoo_steps"
+        )
+        return [registration for registration in registrations if option in (None, registration.spec.option)]
 
     def manifests(self) -> list[tuple[Path, Plugin]]:
         """The manifest files that plugins bring along."""
         return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
 
-    def model(self, name: str, distribution: str | None = None) -> Offer[ModelSpec]:
+    def model(self, name: str, distribution: str | None = None) -> Registration[ModelSpec]:
         """The model of this name or alias; `family:name` picks one plugin's, `distribution` is the one to prefer."""
-        offers = self.models()
-        preferred = [o for o in offers if o.spec.name == name and o.plugin.distribution == distribution]
-        return preferred[0] if preferred else self._one("model", name, offers)
+        registrations = self.models()
+        preferred = [o for o in registrations if o.spec.name == name and o.plugin.distribution == distribution]
+        return preferred[0] if preferred else self._one("model", name, registrations)
 
-    def dataset(self, name: str) -> Offer[DatasetSpec]:
+    def dataset(self, name: str) -> Registration[DatasetSpec]:
         """The data set of this name; of `folder:PATH`, the one that is called folder."""
         return self._one("data set", split_path(name)[0], self.datasets())
 
-    def metric(self, name: str) -> Offer[MetricSpec]:
+    def metric(self, name: str) -> Registration[MetricSpec]:
         """The metric of this name."""
         return self._one("metric", name.replace("-", "_"), self.metrics())
 
-    def study(self, name: str) -> Offer[StudySpec]:
+    def study(self, name: str) -> Registration[StudySpec]:
         """The study of this name."""
         return self._one("study", name, self.studies())
 
-    def step(self, name: str, option: str = "input") -> Offer[StepSpec]:
+    def step(self, name: str, option: str = "input") -> Registration[StepSpec]:
         """The step of this name at an option: "input" or "augment"."""
-        offers = self.steps(option)
-        found = [offer for offer in offers if offer.spec.name == name]
+        registrations = self.steps(option)
+        found = [registration for registration in registrations if registration.spec.name == name]
         if not found:
-            raise unknown("step", name, (offer.spec.name for offer in offers))
+            raise unknown("step", name, (registration.spec.name for registration in registrations))
         if len(found) > 1:
-            labels = [offer.plugin.label for offer in found]
+            labels = [registration.plugin.label for registration in found]
             raise UsageError(
                 f"step '{name}' is offered by {' and '.join(labels)}",
                 f"Hide one: ZOO_DISABLE_PLUGINS={found[-1].plugin.name}",
             )
         return found[0]
 
-    def step_class(self, offer: Offer[StepSpec]) -> "type[Step]":
+    def step_class(self, registration: Registration[StepSpec]) -> "type[Step]":
         """The class behind a step's spec; this imports torch.
 
         Raises:
             ZooError: the class is called otherwise than its spec says.
         """
-        step_class: type[Step] = _import_target(offer)
-        if step_class.__struct_config__.tag != offer.spec.name:
+        step_class: type[Step] = _import_target(registration)
+        if step_class.__struct_config__.tag != registration.spec.name:
             raise ZooError(
-                f"{offer.plugin.label}: the step '{offer.spec.name}' is {offer.spec.target}, whose tag is "
-                f"'{step_class.__struct_config__.tag}'"
+                f"{registration.plugin.label}: the step '{registration.spec.name}' is {registration.spec.target}, "
+                f"whose tag is '{step_class.__struct_config__.tag}'"
             )
         return step_class
 
-    def model_class(self, offer: Offer[ModelSpec]) -> "type[AnyModel]":
+    def model_class(self, registration: Registration[ModelSpec]) -> "type[AnyModel]":
         """The class behind a model's spec; this imports torch."""
-        model_class: type[AnyModel] = _import_target(offer)
+        model_class: type[AnyModel] = _import_target(registration)
         return model_class
 
-    def build(self, offer: Offer[ModelSpec], config: "Record") -> "AnyModel":
+    def build(self, registration: Registration[ModelSpec], config: "Record") -> "AnyModel":
         """The model of a spec with these Config values, which knows what its spec declares that it can do."""
-        model = self.model_class(offer)(config)
-        model.declare_capabilities(offer.spec.capabilities)
+        model = self.model_class(registration)(config)
+        model.declare_capabilities(registration.spec.capabilities)
         return model
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
@@ -161,29 +163,32 @@ class Registry:
         metric: Metric = _import_target(self.metric(name))()
         return metric
 
-    def study_class(self, offer: Offer[StudySpec]) -> "type[Study]":
+    def study_class(self, registration: Registration[StudySpec]) -> "type[Study]":
         """The class behind a study's spec; this imports torch."""
-        study_class: type[Study] = _import_target(offer)
+        study_class: type[Study] = _import_target(registration)
         return study_class
 
-    def _offers(self, hook: str) -> list[Offer[Any]]:
-        offers = [Offer(spec, plugin) for plugin in self.plugins for spec in plugin.declared[hook]]
-        return sorted(offers, key=lambda offer: (offer.spec.name, offer.plugin.name))
+    def _registrations(self, hook: str) -> list[Registration[Any]]:
+        registrations = [Registration(spec, plugin) for plugin in self.plugins for spec in plugin.declared[hook]]
+        return sorted(registrations, key=lambda registration: (registration.spec.name, registration.plugin.name))
 
-    def _one(self, kind: str, name: str, offers: list[Offer[Spec]]) -> Offer[Spec]:
+    def _one(self, kind: str, name: str, registrations: list[Registration[Spec]]) -> Registration[Spec]:
         family, _, wanted = normalise(name).rpartition(":")
-        offers = [offer for offer in offers if not family or normalise(offer.plugin.name) == family]
-        found = [offer for offer in offers if offer.spec.name.replace("_", "-") == wanted or wanted in _aliases(offer)]
+        registrations = [r for r in registrations if not family or normalise(r.plugin.name) == family]
+        found = [r for r in registrations if r.spec.name.replace("_", "-") == wanted or wanted in _aliases(r)]
         if not found:
-            raise unknown(kind, name, (offer.spec.name for offer in offers), (a for o in offers for a in _aliases(o)))
+            names, aliases = (r.spec.name for r in registrations), (a for r in registrations for a in _aliases(r))
+            raise unknown(kind, name, names, aliases)
         if len(found) > 1:
-            owners = " and ".join(f"{offer.plugin.label} ({offer.plugin.name}:{wanted})" for offer in found)
+            owners = " and ".join(
+                f"{registration.plugin.label} ({registration.plugin.name}:{wanted})" for registration in found
+            )
             raise UsageError(f"{kind} '{wanted}' is offered by {owners}", "Say which: family:name.")
         return found[0]
 
 
-def _aliases(offer: Offer[Any]) -> tuple[str, ...]:
-    return getattr(offer.spec, "aliases", ())
+def _aliases(registration: Registration[Any]) -> tuple[str, ...]:
+    return getattr(registration.spec, "aliases", ())
 
 
 NO_DATA = "none"  # what a run learns from that needs no data set
@@ -251,11 +256,12 @@ def dataset(name: str, *, data_file: str | Path | None = None, registry: Registr
     return registry.open_dataset(normalise(name), None if data_file is None else Path(data_file))
 
 
-def _import_target(offer: Offer[Any]) -> Any:
-    module, _, attribute = offer.spec.target.partition(":")
+def _import_target(registration: Registration[Any]) -> Any:
+    module, _, attribute = registration.spec.target.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ZooError(
-            f"{offer.plugin.label}: '{offer.spec.name}' cannot be imported from {offer.spec.target}: {error}"
+            f"{registration.plugin.label}: '{registration.spec.name}' cannot be imported from "
+            f"{registration.spec.target}: {error}"
         ) from error

@@ -54,7 +54,7 @@ class Metric(ABC):
     """Fed batch by batch; `merge` joins what several processes saw."""
 
     requires: ClassVar[str]  # the capability a model must have
-    drawing: ClassVar[str | None] = None  # what `draw` shows, if there is something to show: "confusion matrix"
+    plotted: ClassVar[str | None] = None  # what `plot` shows, if there is something to show: "confusion matrix"
     episodes: ClassVar[bool] = False  # about episodes, played from a "seed" [B] int64, not about examples
     on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
 
@@ -80,8 +80,8 @@ class Metric(ABC):
     def compute(self) -> Measurement:
         """The number so far."""
 
-    def draw(self, axes: "Axes", model: AnyModel) -> None:
-        """Draw what stands behind the number on matplotlib's axes; only asked of a metric with a `drawing`."""
+    def plot(self, axes: "Axes", model: AnyModel) -> None:
+        """Plot what stands behind the number on matplotlib's axes; only asked of a metric with a `plotted`."""
         raise NotImplementedError
 
     def examples(self) -> Tensor | None:

@@ -59,7 +59,8 @@ class Model(nn.Module):
         posthoc_split: the split that `fit_posthoc` sees.
         cpu_threads: how many threads it is fastest with; None leaves torch's choice.
         key_maps: by a name, how another library calls the tensors: our name -> the name in its file.
-        config: the values of this model.
+        config: the values of this model. A subclass that reads them says their type, `config: ItsConfig`, below
+            `Config = ItsConfig`.
         input: the preprocessing steps that belong to the weights; `preprocess` applies them.
         load_report: where the weights came from, if they were loaded.
     """
@@ -76,7 +77,7 @@ class Model(nn.Module):
     augmentation: ClassVar[tuple[str, ...]] = ()
     posthoc_split: ClassVar[str] = "train"
     cpu_threads: ClassVar[int | None] = None
-    key_maps: ClassVar[Mapping[str, KeyMap]] = {}
+    key_maps: Mapping[str, KeyMap] = {}
 
     def __init__(self, config: Record) -> None:
         super().__init__()
@@ -240,7 +241,7 @@ class Model(nn.Module):
         once a run."""
         return None
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.
 
         They become part of the batch before it is split among micro-batches and processes, so that a result does not

@@ -30,7 +30,9 @@ def evaluation_batches(
     prepared by the hundred and then cut, so that there are never more at a time.
     """
     batch = batch or BATCH
-    draws = type(model).draw_inputs is not Model.draw_inputs or any(s.evaluation_seed is not None for s in model.input)
+    draws = type(model).random_inputs is not Model.random_inputs or any(
+        s.evaluation_seed is not None for s in model.input
+    )
     packed = packed_fields({**data.features, **model.signature()})
     for prepared in _prepared(model, data, split, size, BATCH if draws else batch):
         n = len(prepared["index"])
@@ -45,5 +47,5 @@ def _prepared(model: Model, data: Dataset, split: str, size: int, batch: int) ->
     draws = torch.Generator().manual_seed(0)
     stream = next(iter(model.streams(0.0)))
     for examples in batches(model, data, split, chosen_examples(data, split, size), size=batch):
-        drawn = {} if isinstance(data, Episodes) else model.draw_inputs(stream, len(examples["index"]), draws)
+        drawn = {} if isinstance(data, Episodes) else model.random_inputs(stream, len(examples["index"]), draws)
         yield examples | to_device(drawn, model.device)

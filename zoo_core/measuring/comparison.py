@@ -119,7 +119,7 @@ def compare(
     registry = registry or default_registry()
     located = [locate(reference, registry, manifest, unfinished=True) for reference in references]
     dataset = registry.open_dataset(normalise(data or _recorded_data(references, located)))
-    every = [offer.spec.name for offer in registry.metrics()]
+    every = [registration.spec.name for registration in registry.metrics()]
     names = metrics or [name for name in every if not registry.new_metric(name).on_request]
     specs = list(dict.fromkeys(registry.metric(name).spec for name in names))
     candidates = []

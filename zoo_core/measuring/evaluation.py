@@ -18,7 +18,7 @@ from zoo_core.interfaces.step import fields_after
 from zoo_core.measuring.batches import evaluation_batches
 from zoo_core.measuring.running import Running, failure
 from zoo_core.notebook import html_table
-from zoo_core.pictures.plots import save_drawing
+from zoo_core.pictures.plots import save_plot
 from zoo_core.processes import Processes
 from zoo_core.releases.release import MetricEntry, Protocol
 from zoo_core.steps.notation import plain_step
@@ -54,7 +54,7 @@ def measure(
         ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
             were asked for.
     """
-    if pictures is not None and not any(metric.drawing for metric in metrics.values()):
+    if pictures is not None and not any(metric.plotted for metric in metrics.values()):
         raise UsageError(f"nothing to draw: of {', '.join(metrics)} there is no picture")
     processes = processes or Processes(str(model.device))
     training = model.training
@@ -89,9 +89,9 @@ def measure(
     if pictures is not None and processes.is_main:
         pictures.mkdir(parents=True, exist_ok=True)
         for name, metric in running.each():
-            if metric.drawing is not None:
-                title = f"{metric.drawing}: {data.name} {split}, n = {size}"
-                save_drawing(metric, model, pictures / f"{name}.png", title=title)
+            if metric.plotted is not None:
+                title = f"{metric.plotted}: {data.name} {split}, n = {size}"
+                save_plot(metric, model, pictures / f"{name}.png", title=title)
     return found
 
 
@@ -140,7 +140,7 @@ def fitting_metrics(
         UsageError: a named metric asks for a capability that the model lacks, or for other data; or none fits.
     """
     chosen = {}
-    for name in names or [offer.spec.name for offer in registry.metrics()]:
+    for name in names or [registration.spec.name for registration in registry.metrics()]:
         spec = registry.metric(name).spec
         if spec.requires not in model.capabilities:
             if names:

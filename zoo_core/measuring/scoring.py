@@ -36,7 +36,7 @@ class Scores(NamedTuple):
     """What a model says of n examples; float64, on the CPU."""
 
     log_prob: Tensor | None  # [n] nats; None where the model has no exact likelihood
-    outlier_score: Tensor  # [n], larger is stranger
+    outlier_score: Tensor  # [n], larger is more anomalous
 
 
 class ReferenceSample(NamedTuple):
@@ -132,7 +132,7 @@ def score_sample(
 
 
 @torch.no_grad()
-def surprise(model: Model, x: Tensor) -> Tensor:
+def surprisal(model: Model, x: Tensor) -> Tensor:
     """Negative log-probability of every pixel given those before it: x [n, C, H, W] -> [n, H, W] float64, nats.
 
     The sum over an image is -log p(x).

@@ -80,12 +80,12 @@ def save_maps(images: Tensor, maps: Tensor, path: Path, *, title: str, labels: S
         figure.colorbar(drawn, ax=grid, label=value_name, shrink=0.7)
 
 
-def save_drawing(metric: Metric, model: AnyModel, path: Path, *, title: str) -> None:
-    """Write what a metric with a `drawing` draws."""
+def save_plot(metric: Metric, model: AnyModel, path: Path, *, title: str) -> None:
+    """Write the plot of a metric that has one."""
     with _figure(path, figsize=(6, 5.5), layout="constrained") as figure:
         axes = figure.add_subplot()
         axes.set_title(title)
-        metric.draw(axes, model)
+        metric.plot(axes, model)
 
 
 @contextmanager
@@ -100,8 +100,8 @@ def _figure(path: Path, **options: Any) -> "Iterator[Figure]":
         figure.savefig(beside, format="png", dpi=120)
 
 
-def save_code_map(
-    codes: Tensor,
+def save_latent_map(
+    latents: Tensor,
     path: Path,
     *,
     title: str,
@@ -110,7 +110,7 @@ def save_code_map(
     classes: Sequence[str] = (),
     decoded: tuple[Tensor, Tensor] | None = None,
 ) -> None:
-    """Write a scatter plot of codes [n, 2], coloured by their labels [n] where there are any.
+    """Write a scatter plot of latents [n, 2], coloured by their labels [n] where there are any.
 
     `decoded` are the corners [2, 2] of a region and images [K, K, C, H, W] of it, shown beside: the first index goes up
     the second axis, the second along the first.
@@ -122,10 +122,10 @@ def save_code_map(
         panels = figure.subplots(1, 1 if decoded is None else 2, squeeze=False)
         plot = panels[0, 0]
         if labels is None:
-            plot.scatter(*codes.T.numpy(), s=4, linewidths=0, color="black", alpha=0.5)
+            plot.scatter(*latents.T.numpy(), s=4, linewidths=0, color="black", alpha=0.5)
         else:
             colours = colormaps["tab10" if len(classes) <= 10 else "gist_ncar"].resampled(max(len(classes), 10))
-            plot.scatter(*codes.T.numpy(), s=4, linewidths=0, color=colours(labels.numpy()))
+            plot.scatter(*latents.T.numpy(), s=4, linewidths=0, color=colours(labels.numpy()))
             for k, name in enumerate(classes):
                 plot.scatter([], [], s=4, linewidths=0, color=colours(k), label=name)
             plot.legend(markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")

@@ -53,7 +53,7 @@ def import_weights(
         WeightsError: not a safetensors file, or tensors that are missing, too many, or of another shape.
     """
     registry = registry or default_registry()
-    offer = registry.model(model)
+    registration = registry.model(model)
     check_new_folder(output)
     check_licence(licence)
     if not file.is_file():
@@ -64,9 +64,9 @@ def import_weights(
     return write_release(
         output,
         built,
-        offer,
-        summary=summary or f"{offer.spec.summary}; weights of {file.name}",
-        licence=Licence(code=code_licence(offer.plugin.distribution), weights=licence, data=UNKNOWN),
+        registration,
+        summary=summary or f"{registration.spec.summary}; weights of {file.name}",
+        licence=Licence(code=code_licence(registration.plugin.distribution), weights=licence, data=UNKNOWN),
         example=_example(built),
         registry=registry,
         training={"imported": file.name, "imported_sha256": sha256_of(file), "names": names},

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Offer, Registry
+from zoo_core.discovery.registry import Registration, Registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.hub.atomic import write_atomically
@@ -46,7 +46,7 @@ SAMPLES = "samples.png"
 def write_release(
     folder: Path,
     model: Model,
-    offer: Offer[ModelSpec],
+    registration: Registration[ModelSpec],
     *,
     summary: str,
     licence: Licence,
@@ -88,14 +88,14 @@ def write_release(
         )
         names.append(GOLDEN)
     if (samples := _samples(model)) is not None:
-        save_grid(samples, folder / SAMPLES, title=f"{offer.spec.name}: {len(samples)} samples, seed 0")
+        save_grid(samples, folder / SAMPLES, title=f"{registration.spec.name}: {len(samples)} samples, seed 0")
         names.append(SAMPLES)
     release = ReleaseConfig(
         zoo=Maker(
             api=API,
-            model=offer.spec.name,
-            plugin=offer.plugin.distribution,
-            plugin_version=offer.plugin.version,
+            model=registration.spec.name,
+            plugin=registration.plugin.distribution,
+            plugin_version=registration.plugin.version,
             steps=step_plugins(model.input, registry),
         ),
         config=to_plain(model.config),

@@ -48,7 +48,7 @@ class RandomCrop(GeometricStep, kw_only=True, tag="crop"):
             raise UsageError(f"--augment crop cannot reflect {self.padding} of {smallest} pixels")
         return size
 
-    def draw(self, n: int, generator: Generator | None) -> Tensor:
+    def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
         """Row and column of the window, in the image with its border, [n, 2]."""
         return torch.randint(2 * self.padding + 1, (2, n), generator=generator).T
 
@@ -81,7 +81,7 @@ class Flip(GeometricStep, kw_only=True, tag="flip"):
 
     p: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
-    def draw(self, n: int, generator: Generator | None) -> Tensor:
+    def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
         """Which are flipped, bool [n]."""
         return torch.rand(n, generator=generator) < self.p
 

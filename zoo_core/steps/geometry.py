@@ -56,7 +56,7 @@ class GeometricStep(Step, kw_only=True):
         """
         return size
 
-    def draw(self, n: int, generator: Generator | None) -> Tensor:
+    def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
         """What is random, for each of n images: [n, …]."""
         return torch.empty(n, 0)
 
@@ -114,7 +114,7 @@ class GeometricStep(Step, kw_only=True):
     ) -> dict[str, Any]:
         image = batch["image"]
         height, width = image.shape[-2:]
-        drawn = self.draw(len(image), generator).to(image.device)
+        drawn = self.random_parameters(len(image), generator).to(image.device)
         after = dict(batch)
         after["image"] = self.move_pixels(image, drawn, nearest=False, fill=0)
         stays: dict[str, Tensor] = {}  # by index, which rows: bool [N]

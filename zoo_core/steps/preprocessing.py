@@ -210,7 +210,7 @@ class Rotate(GeometricStep, kw_only=True, tag="rotate"):
     def size_after(self, size: Size) -> Size:
         return size[::-1] if (self._quarters or 0) % 2 else size
 
-    def draw(self, n: int, generator: Generator | None) -> Tensor:
+    def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
         """Degrees [n]."""
         if self.range is None:
             return torch.tensor([self.degrees]).expand(n)

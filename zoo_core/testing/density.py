@@ -185,7 +185,7 @@ def check_noise(model: Model, steps: int = 200, batch: int = 64, lr: float = 1e-
     for step in range(1, steps + 1):
         copied.train()
         optimizer.zero_grad()
-        (-_log_prob(copied, _examples(model, batch, generator, dtype)).mean()).backward()  # type: ignore[no-untyped-call]
+        (-_log_prob(copied, _examples(model, batch, generator, dtype)).mean()).backward()
         optimizer.step()
         if step % 50 == 0 or step == steps:
             with torch.no_grad():

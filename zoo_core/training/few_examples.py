@@ -6,7 +6,7 @@ from torch import Tensor
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.dataset import Dataset, digest
 from zoo_core.releases.recipe import RunArguments
-from zoo_core.training.feeding import derived_generator
+from zoo_core.training.sampler import derived_generator
 
 AT_ONCE = 10_000  # examples that are decoded to see their labels
 

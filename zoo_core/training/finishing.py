@@ -34,7 +34,7 @@ def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:
 
 
 def _released(run: Run, observer: Observer) -> ReleaseConfig:
-    arguments, model, spec = run.arguments, run.model, run.offer.spec
+    arguments, model, spec = run.arguments, run.model, run.registration.spec
     _take_best_weights(run)
     model.eval()
     torch.manual_seed(arguments.seed)
@@ -51,7 +51,7 @@ def _released(run: Run, observer: Observer) -> ReleaseConfig:
     release = write_release(
         run.folder,
         model,
-        run.offer,
+        run.registration,
         summary=arguments.summary or f"{spec.summary}; trained on {run.data.name}{_origin(run)}",
         licence=licence_of(run),
         example=_example(run, split),
@@ -73,7 +73,7 @@ def _origin(run: Run) -> str:
 def licence_of(run: Run) -> Licence:
     """The licences of what a run makes. Weights that come of others have theirs, unless another one was asked for, and
     are made of both data."""
-    code = code_licence(run.offer.plugin.distribution)
+    code = code_licence(run.registration.plugin.distribution)
     weights = run.arguments.licence
     data = "NONE" if run.has_no_data else run.registry.dataset(run.arguments.data).spec.licence
     if run.parent is not None:

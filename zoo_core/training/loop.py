@@ -27,8 +27,8 @@ from zoo_core.interfaces.objectives import Loss, Objective, Stream
 from zoo_core.interfaces.step import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
-from zoo_core.training.feeding import DatasetSource, derived_generator, derived_seed, open_source, seed_device
 from zoo_core.training.optimizers import LiveOptimizer
+from zoo_core.training.sampler import DatasetSource, derived_generator, derived_seed, open_source, seed_device
 from zoo_core.training.starting import held
 
 
@@ -204,7 +204,7 @@ class Loop:
         generator = derived_generator(self.seed, "input", name, self.step_number)
         batch = self.model.preprocess(batch, fields, generator=generator)
         generator = derived_generator(self.seed, "draw", name, self.step_number)
-        return batch | self.model.draw_inputs(name, size, generator)
+        return batch | self.model.random_inputs(name, size, generator)
 
     def _own_part(self, batches: Mapping[str, Batch]) -> dict[str, Batch]:
         """What this process takes of the batches; where a batch has fewer examples than there are processes, the last

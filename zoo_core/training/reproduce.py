@@ -111,13 +111,13 @@ def reproduce(
             if entry.metric == recorded.metric and entry.protocol == recorded.protocol
         ]
         if len(values) == seeds:
-            found.append(judge(recorded, values, list(range(arguments.seed, arguments.seed + seeds))))
+            found.append(verdict_of(recorded, values, list(range(arguments.seed, arguments.seed + seeds))))
     if not found:
         raise NotComparable(f"the runs were measured by other protocols than '{reference}'")
     return found
 
 
-def judge(recorded: MetricEntry, values: list[float], seeds: list[int]) -> Reproduced:
+def verdict_of(recorded: MetricEntry, values: list[float], seeds: list[int]) -> Reproduced:
     """Compare numbers of new runs, the first with the recorded seed, with the recorded one."""
     spread = stdev(values) if len(values) > 1 else None
     verdict: Verdict

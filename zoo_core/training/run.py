@@ -39,7 +39,6 @@ from zoo_core.releases.run_folder import (
 from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.notation import plain_step
 from zoo_core.torch_state import use_threads_of
-from zoo_core.training.feeding import DatasetSource, read_augmentation
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.logs import check_logs, open_logs
@@ -47,6 +46,7 @@ from zoo_core.training.loop import Diverged, Loop
 from zoo_core.training.method import method_of
 from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
+from zoo_core.training.sampler import DatasetSource, read_augmentation
 from zoo_core.training.selection import Selection
 from zoo_core.training.starting import Start, ancestors, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
@@ -72,7 +72,7 @@ class Run:
         self.folder, self.arguments, self.registry, self.data = folder, arguments, registry, data
         self.processes = processes
         torch.manual_seed(arguments.seed)
-        self.offer = registry.model(arguments.model)
+        self.registration = registry.model(arguments.model)
         self.parent = None if arguments.start is None else locate_parent(arguments.start, registry, parent)
         self.model, taken = self._start(dependencies)
         self.model.to(processes.device)
@@ -87,7 +87,7 @@ class Run:
         }
         raw = self.model.signature() if self.has_no_data else data.features
         self.augmentation = read_augmentation(
-            arguments.augment, self.offer, registry, [raw, *(other.features for other in self.others.values())]
+            arguments.augment, self.registration, registry, [raw, *(other.features for other in self.others.values())]
         )
         self.selection = Selection(self.model, data, registry, asked=arguments.select, patience=arguments.patience)
         if arguments.metrics:
@@ -205,7 +205,7 @@ class Run:
         """
         if not self.has_no_data:
             return self.data.features
-        if self.registry.model_class(self.offer).source is Model.source:
+        if self.registry.model_class(self.registration).source is Model.source:
             raise UsageError(
                 f"--data is missing: '{self.arguments.model}' learns from a data set",
                 "For example: zoo train pixelrnn --data digits -o runs/mine",

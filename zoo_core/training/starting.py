@@ -26,7 +26,7 @@ from zoo_core.steps.notation import plain_step
 from zoo_core.training.optimizers import match_names
 from zoo_core.weights.create import create
 from zoo_core.weights.dependencies import absolute, locate_for, locate_pinned, pin
-from zoo_core.weights.loading import load_located, offer_of
+from zoo_core.weights.loading import load_located, registration_of
 from zoo_core.weights.sources import Located
 
 SHOWN = 5  # classes in a message
@@ -76,10 +76,10 @@ def model_from(
             steps, or would be frozen altogether.
     """
     reference, release = str(arguments.start), parent.release
-    offer = registry.model(arguments.model)
-    if offer != offer_of(parent, registry):
+    registration = registry.model(arguments.model)
+    if registration != registration_of(parent, registry):
         raise UsageError(
-            f"'{reference}' is a release of {release.zoo.model}, not of {offer.spec.name}",
+            f"'{reference}' is a release of {release.zoo.model}, not of {registration.spec.name}",
             "Leave the name of the model out: it is that of the release.",
         )
     source = load_located(parent, reference, registry=registry)
@@ -247,4 +247,4 @@ def describe(model: Model, parent: Located, arguments: RunArguments) -> str:
 
 def model_of(reference: str, registry: Registry) -> str:
     """The name of the model that a release is of."""
-    return offer_of(locate_parent(reference, registry), registry).spec.name
+    return registration_of(locate_parent(reference, registry), registry).spec.name

@@ -45,10 +45,10 @@ def create(
     if unknown:
         raise UsageError(f"create has no argument '{next(iter(unknown))}'", f"Config values: config={unknown!r}.")
     registry = registry or default_registry()
-    offer = registry.model(name)
-    model_class = registry.model_class(offer)
+    registration = registry.model(name)
+    model_class = registry.model_class(registration)
     steps = read_steps(input, name, registry)
-    values = dict(offer.spec.preset if base is None else base)
+    values = dict(registration.spec.preset if base is None else base)
     if features is not None:
         values |= model_class.config_for(fields_after(steps, features))
     values |= config or {}
@@ -56,7 +56,7 @@ def create(
     for key in values:
         if key not in known:
             raise UsageError(f"{name} has no config value '{key}'", f"It has: {', '.join(known)}.")
-    model = registry.build(offer, read_record(model_class.Config, values, f"config of {name}"))
+    model = registry.build(registration, read_record(model_class.Config, values, f"config of {name}"))
     model.input = steps
     default = str(torch.get_default_dtype()).removeprefix("torch.")
     attach_dependencies(model, name, registry, manifest, recorded=dependencies, dtype=default)

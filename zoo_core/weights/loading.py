@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.discovery.hookspecs import API
-from zoo_core.discovery.registry import Offer, Registry, default_registry
+from zoo_core.discovery.registry import Registration, Registry, default_registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import RecordError, UnfinishedRun, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
@@ -193,7 +193,7 @@ def skip_initialisation() -> Iterator[None]:
         yield
 
 
-def offer_of(located: Located, registry: Registry) -> Offer[ModelSpec]:
+def registration_of(located: Located, registry: Registry) -> Registration[ModelSpec]:
     """The model that a release is of.
 
     Raises:
@@ -214,8 +214,8 @@ def _build(located: Located, registry: Registry) -> AnyModel:
     release, where = located.release, str(located.folder / CONFIG)
     if release.zoo.api != API:
         raise WeightsError(f"'{where}' is for zoo API {release.zoo.api}, and this zoo has API {API}")
-    offer = offer_of(located, registry)
-    model_class = registry.model_class(offer)
+    registration = registration_of(located, registry)
+    model_class = registry.model_class(registration)
     try:
         config = read_record(model_class.Config, release.config, f"{where}: config")
         _check_steps(release, where, registry)
@@ -223,14 +223,14 @@ def _build(located: Located, registry: Registry) -> AnyModel:
     except RecordError as error:
         raise WeightsError(error.message, error.hint) from None
     with skip_initialisation():
-        model = registry.build(offer, config)
+        model = registry.build(registration, config)
     model.input = steps
     return model
 
 
 def _check_steps(release: ReleaseConfig, where: str, registry: Registry) -> None:
     """The steps that the release takes from plugins must be here."""
-    here = {offer.spec.name for offer in registry.steps("input")}
+    here = {registration.spec.name for registration in registry.steps("input")}
     for name, plugin in release.zoo.steps.items():
         if name not in here:
             raise WeightsError(

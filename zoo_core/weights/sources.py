@@ -85,13 +85,13 @@ def find_pinned(reference: NameReference, registry: Registry, manifest: Manifest
     """The manifest entry that a name refers to. The plugin must be here, unless only the manifest knows the name."""
     model = reference.model
     try:
-        offer = registry.model(f"{reference.family}:{model}" if reference.family else model)
+        registration = registry.model(f"{reference.family}:{model}" if reference.family else model)
     except UnknownName:
-        here = any(offer.spec.name == model for offer in registry.models())  # then the family is wrong
+        here = any(registration.spec.name == model for registration in registry.models())  # then the family is wrong
         if not here and (pinned := manifest.of_model(model)):
             raise missing_plugin(pinned[0]) from None
         raise
-    return manifest.find(offer.spec.name, reference.tag)
+    return manifest.find(registration.spec.name, reference.tag)
 
 
 def missing_plugin(pinned: Pinned) -> WeightsError:

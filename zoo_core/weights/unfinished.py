@@ -51,7 +51,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
         WeightsError: it has no checkpoint yet, or a damaged one.
     """
     record = read_run(folder)
-    arguments, offer = record.arguments, registry.model(record.arguments.model)
+    arguments, registration = record.arguments, registry.model(record.arguments.model)
     live = is_held(folder)
     go_on = "It goes on training." if live else f"Go on with: zoo train --resume {folder}"
     state, dtype = _from_last_checkpoint(folder, go_on, _look)
@@ -59,14 +59,17 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
     done = f"step {step}" if part is None else f"step {step}, {part:.1%} of the run"
     release = ReleaseConfig(
         zoo=Maker(
-            api=API, model=offer.spec.name, plugin=offer.plugin.distribution, plugin_version=offer.plugin.version
+            api=API,
+            model=registration.spec.name,
+            plugin=registration.plugin.distribution,
+            plugin_version=registration.plugin.version,
         ),
         config=record.config,
         input=arguments.input if record.input is None else record.input,
         dtype=dtype,
-        summary=arguments.summary or f"{offer.spec.summary}; in training",
+        summary=arguments.summary or f"{registration.spec.summary}; in training",
         licence=Licence(
-            code=code_licence(offer.plugin.distribution),
+            code=code_licence(registration.plugin.distribution),
             weights=arguments.licence,
             data="NONE" if arguments.data == NO_DATA else registry.dataset(arguments.data).spec.licence,
         ),

@@ -131,7 +131,7 @@ def test_training_begins_at_the_frequencies_of_the_train_split(levels):
 
 
 def test_training_draws_sets_of_every_size_alike():
-    seen = small().draw_inputs("x", 60_000, torch.Generator().manual_seed(0))["seen"]
+    seen = small().random_inputs("x", 60_000, torch.Generator().manual_seed(0))["seen"]
     sizes = torch.bincount(seen.sum(1), minlength=7) / len(seen)
     torch.testing.assert_close(sizes, torch.tensor([1.0] * 6 + [0.0]) / 6, rtol=0, atol=0.01)
     torch.testing.assert_close(seen.double().mean(0), torch.full((6,), 2.5 / 6).double(), rtol=0, atol=0.01)

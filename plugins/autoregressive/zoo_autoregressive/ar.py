@@ -35,6 +35,7 @@ class AR(SequenceDensity):
     """Weights [L, D, n], the one for the value just before in the last place; no weight is shared between values."""
 
     Config = ARConfig
+    config: ARConfig
     batch = 100
     optimizer = Optimizer(kind="adam", lr=1e-2, decay=linear_to_zero)
     ema = ("",)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo_autoregressive.pixel_density import PixelConfig
 from zoo_autoregressive.sequence_density import SequenceDensity
 from zoo_core import Dataset, Stage, UsageError
 
@@ -52,7 +53,7 @@ class CountedDensity(SequenceDensity):
     batch = BATCH
     optimizer = None  # it counts
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: PixelConfig) -> None:
         super().__init__(config)
         self.register_buffer("fitted", torch.tensor(False))
 

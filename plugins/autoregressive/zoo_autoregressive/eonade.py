@@ -51,6 +51,7 @@ class EoNADE(SequenceDensity):
     """`order` is the ordering that forward passes and samples follow: the first of `orders`, unless `along` another."""
 
     Config = EoNADEConfig
+    config: EoNADEConfig
     batch = 100
     optimizer = Optimizer(kind="adamw", lr=3e-3, options={"weight_decay": 0.01}, decay=linear_to_zero)
     ema = ("",)
@@ -91,7 +92,7 @@ class EoNADE(SequenceDensity):
         if stage == "marginals":  # as in AR: from zero, the biases of pixels that are nearly always black take long
             self.c[self.order] = marginal_logits(self, data).T.to(self.c)
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Which values each example shows, [n, D] bool: the first d of a random ordering, d uniform in 0 … D - 1."""
         d = len(self.order)
         rank = torch.rand(n, d, generator=generator).argsort(1)
@@ -120,7 +121,7 @@ class EoNADE(SequenceDensity):
                 each.append(-self.value_losses(self(x), x).flatten(1).sum(1))
         return torch.stack(each).logsumexp(0) - math.log(len(self.orders))
 
-    conditional_log_prob = None  # a mixture of orderings is no product of such factors
+    conditional_log_prob = None  # type: ignore[assignment]  # a mixture of orderings is no product of such factors
 
     def sequence_logits(self, x: Tensor) -> Tensor:
         """Along the ordering in use."""

@@ -31,6 +31,7 @@ class Gaussian(VectorDensity):
     """Mean and covariance of the train split."""
 
     Config = GaussianConfig
+    config: GaussianConfig
     optimizer = None  # it has a closed form
 
     def __init__(self, config: GaussianConfig) -> None:
@@ -62,7 +63,8 @@ class Gaussian(VectorDensity):
 def noise_of(z: Tensor, factor: Tensor) -> Tensor:
     """L^-1 z, the noise that numbers follow from: z [B, D], the lower triangle L [D, D] -> [D, B]."""
     if not torch.compiler.is_compiling():
-        return torch.linalg.solve_triangular(factor, z.T, upper=False)
+        solved: Tensor = torch.linalg.solve_triangular(factor, z.T, upper=False)
+        return solved
     noise = z.new_zeros(0, z.shape[0])  # a program is made of operations that every format has: number after number
     for i in range(factor.shape[0]):
         rest = z[:, i] - factor[i, :i] @ noise  # [B], what the noise before it leaves of number i

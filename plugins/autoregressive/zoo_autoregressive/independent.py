@@ -31,6 +31,7 @@ class Independent(CountedDensity):
     """One Bernoulli, or one categorical distribution, a value."""
 
     Config = IndependentConfig
+    config: IndependentConfig
 
     def __init__(self, config: IndependentConfig) -> None:
         super().__init__(config)

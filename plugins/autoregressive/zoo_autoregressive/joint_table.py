@@ -48,6 +48,7 @@ class JointTable(CountedDensity):
     """p(x) is the softmax of one logit a cell."""
 
     Config = JointTableConfig
+    config: JointTableConfig
     occupied: Tensor
 
     def __init__(self, config: JointTableConfig) -> None:
@@ -57,7 +58,7 @@ class JointTable(CountedDensity):
 
     def cells(self, x: Tensor) -> Tensor:
         """The cell of each sequence of level numbers: [B, D] -> [B]."""
-        digits = self.config.levels ** torch.arange(x.shape[1] - 1, -1, -1, device=x.device)
+        digits: Tensor = self.config.levels ** torch.arange(x.shape[1] - 1, -1, -1, device=x.device)
         return (x * digits).sum(1)
 
     def fit(self, batches: Iterable[Tensor]) -> None:

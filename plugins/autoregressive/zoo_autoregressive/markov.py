@@ -49,6 +49,7 @@ class Markov(CountedDensity):
     """
 
     Config = MarkovConfig
+    config: MarkovConfig
     start: Tensor
 
     def __init__(self, config: MarkovConfig) -> None:

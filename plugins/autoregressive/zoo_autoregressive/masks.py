@@ -29,6 +29,7 @@ class MaskedConv2d(nn.Conv2d):
     """
 
     mask: Tensor
+    bias: Tensor  # it always has one
 
     def __init__(self, n_in: int, n_out: int, kernel: int, *, groups: int, mask: Mask) -> None:
         super().__init__(n_in, n_out, kernel, padding=kernel // 2)
@@ -48,7 +49,8 @@ class MaskedConv2d(nn.Conv2d):
         _init_weights(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.masked_weight(), self.bias)
+        maps: Tensor = self._conv_forward(x, self.masked_weight(), self.bias)
+        return maps
 
 
 class MaskedLinear(nn.Linear):
@@ -74,7 +76,8 @@ class MaskedLinear(nn.Linear):
         _init_weights(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias[:, None], self.masked_weight(), x.flatten(1)).unflatten(1, x.shape[1:])
+        maps = torch.addmm(self.bias[:, None], self.masked_weight(), x.flatten(1))
+        return torch.unflatten(maps, 1, x.shape[1:])
 
 
 @torch.no_grad()

@@ -47,6 +47,7 @@ class NADE(SequenceDensity):
     """One hidden layer, one ordering ([1], figure 1)."""
 
     Config = NADEConfig
+    config: NADEConfig
     batch = 100
     # Without weight decay it learns the bits of the train split by heart.
     optimizer = Optimizer(kind="adamw", lr=1e-2, options={"weight_decay": 0.03}, decay=linear_to_zero)
@@ -101,4 +102,4 @@ class NADE(SequenceDensity):
         sequence = thresholds.permute(1, 2, 0, 3).flatten(0, 2)[self.order] - self.c  # [D, B]
         bits = sample_bits(self, sequence, progress)[torch.argsort(self.order)]
         c = self.config
-        return bits.unflatten(0, (c.height, c.width, c.channels)).permute(2, 0, 1, 3)
+        return torch.unflatten(bits, 0, (c.height, c.width, c.channels)).permute(2, 0, 1, 3)

@@ -81,7 +81,8 @@ class PlainState:
         self.model, self.x = model, like.new_zeros(n, c.channels, c.height, c.width)
 
     def logits(self, row: int, column: int, channel: int) -> Tensor:
-        return self.model(self.x)[:, :, channel, row, column].T
+        every: Tensor = self.model(self.x)
+        return every[:, :, channel, row, column].T
 
     def put(self, row: int, column: int, channel: int, value: Tensor) -> None:
         self.x[:, channel, row, column] = value
@@ -96,9 +97,9 @@ class PixelDensity(Model):
     """
 
     Config = PixelConfig
+    config: PixelConfig
     select_by = "nll"
 
-    config: Any
     plain = False
 
     @classmethod
@@ -232,11 +233,10 @@ class PixelDensity(Model):
             return uniforms
         parameter = next(self.parameters())
         uniforms = uniforms.to(parameter.device, parameter.dtype).permute(1, 2, 3, 0).contiguous()  # [C, H, W, B]
+        given: Tensor | None = None
         if x is not None and known is not None:
             given = torch.where(known, x, torch.zeros_like(x)).to(uniforms).permute(1, 2, 3, 0).contiguous()
             known = known.to(uniforms.device).permute(1, 2, 3, 0)
-        else:
-            given = known = None
         values = self.sample_values(uniforms, given, known, temperature, progress or (lambda done: None))
         return values.permute(3, 0, 1, 2).contiguous()
 

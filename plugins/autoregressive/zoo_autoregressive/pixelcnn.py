@@ -58,13 +58,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.down(torch.relu(x))
-        return x + self.up(self.conv(inner.relu_()).relu_())
+        new: Tensor = self.up(self.conv(inner.relu_()).relu_())
+        return x + new
 
 
 class PixelCNN(PixelDensity):
     """7x7 convolution with mask A, residual blocks, two 1x1 layers with ReLU, logits."""
 
     Config = PixelCNNConfig
+    config: PixelCNNConfig
     ema = ("",)
     precision = "bf16"
     channels_last = True
@@ -74,12 +76,13 @@ class PixelCNN(PixelDensity):
         self.optimizer = pixel_optimizer(config.optimizer, adam_lr=5e-3)
         c, width = config.channels, 2 * config.hidden
         self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
-        self.layers = nn.ModuleList(ResidualBlock(config) for _ in range(config.layers))
+        blocks = [ResidualBlock(config) for _ in range(config.layers)]
+        self.layers = nn.ModuleList(blocks)
         self.head1 = MaskedConv2d(width, config.head, 1, groups=c, mask="B")
         self.head2 = MaskedConv2d(config.head, config.head, 1, groups=c, mask="B")
         self.output = MaskedConv2d(config.head, c * logits_per_value(config.levels), 1, groups=c, mask="B")
-        for layer in self.layers:
-            for conv, gain in ((layer.down, 2), (layer.conv, 2), (layer.up, 2 / config.layers)):
+        for block in blocks:
+            for conv, gain in ((block.down, 2), (block.conv, 2), (block.up, 2 / config.layers)):
                 conv.init_weights(gain)  # the sum of all blocks is then as large as what comes in
         for conv, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
             conv.init_weights(gain)
@@ -89,8 +92,9 @@ class PixelCNN(PixelDensity):
         for layer in self.layers:
             maps = layer(maps)
         maps = self.head1(torch.relu(maps))
-        logits = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
-        return logits.unflatten(1, (self.config.channels, -1)).transpose(1, 2)  # [B, levels, C, H, W]
+        logits: Tensor = self.output(self.head2(maps.relu_()).relu_())  # [B, C * levels, H, W]
+        logits = torch.unflatten(logits, 1, (self.config.channels, -1))
+        return logits.transpose(1, 2)  # [B, levels, C, H, W]
 
     def begin_sampling(self, n: int) -> PixelCNNState:
         return PixelCNNState(self, n)

@@ -159,12 +159,13 @@ class DiagonalBiLSTM(nn.Module):
         to_left, to_up = self.state_to_state[:, direction]
         inputs = torch.einsum("oi,ihwb->hwob", self.masked_weight()[direction], x) + self.bias[direction]
         border = x.new_zeros(to_up.shape[1], x.shape[3])  # [h, B]
-        h, c = {}, {}
+        h: dict[tuple[int, int], Tensor] = {}
+        c: dict[tuple[int, int], Tensor] = {}
         for i, j in product(range(self.height), range(self.width)):
             left, up = (i, j - 1), (i - 1, j)
             gates = inputs[i, j] + to_left @ h.get(left, border) + to_up @ h.get(up, border)  # [4h, B]
             h[i, j], c[i, j] = lstm_cell(gates, c.get(left, border))
-        return torch.stack(list(h.values()), 1).unflatten(1, (self.height, self.width))
+        return torch.unflatten(torch.stack(list(h.values()), 1), 1, (self.height, self.width))
 
 
 def _initialise(lstm: RowLSTM | DiagonalBiLSTM, fan_in: int) -> None:
@@ -193,7 +194,7 @@ class ResidualLayer(nn.Module):
         self.up = MaskedLinear(config.hidden, 2 * config.hidden, groups=config.channels)
 
     def forward(self, x: Tensor, plain: bool = False) -> Tensor:
-        new = self.up(self.lstm(x, plain))
+        new: Tensor = self.up(self.lstm(x, plain))
         return x + new if self.residual else new
 
 
@@ -201,6 +202,7 @@ class PixelRNN(PixelDensity):
     """7x7 convolution with mask A, residual LSTM layers, two 1x1 layers with ReLU, logits."""
 
     Config = PixelRNNConfig
+    config: PixelRNNConfig
     LSTM: type[RowLSTM] | type[DiagonalBiLSTM]
     ema = ("",)
     cpu_threads = 1  # many small operations: a second thread costs more than it gives
@@ -210,26 +212,29 @@ class PixelRNN(PixelDensity):
         self.optimizer = pixel_optimizer(config.optimizer, adam_lr=3e-3)
         c, width = config.channels, 2 * config.hidden
         self.input_conv = MaskedConv2d(c, width, 7, groups=c, mask="A")
-        self.layers = nn.ModuleList(ResidualLayer(self.LSTM(config), config) for _ in range(config.layers))
+        blocks = [ResidualLayer(self.LSTM(config), config) for _ in range(config.layers)]
+        self.layers = nn.ModuleList(blocks)
         self.head1 = MaskedLinear(width, config.head, groups=c)
         self.head2 = MaskedLinear(config.head, config.head, groups=c)
         self.output = MaskedLinear(config.head, c * logits_per_value(config.levels), groups=c)
         for layer, gain in ((self.input_conv, 1), (self.head1, 2), (self.head2, 2), (self.output, 1)):
             layer.init_weights(gain)  # 2 after a ReLU, which halves the mean square
-        for layer in self.layers:
-            layer.up.init_weights(1)
+        for block in blocks:
+            block.up.init_weights(1)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.input_conv(x).flatten(2).permute(1, 2, 0).contiguous()  # [2h, P, B]
         for layer in self.layers:
             maps = layer(maps, self.plain)
         logits, c = self.read_out(maps), self.config  # [C * levels, P, B]
-        logits = logits.unflatten(1, (c.height, c.width)).unflatten(0, (c.channels, -1))
+        logits = torch.unflatten(logits, 1, (c.height, c.width))
+        logits = torch.unflatten(logits, 0, (c.channels, -1))  # [C, levels, H, W, B]
         return logits.permute(4, 1, 0, 2, 3)  # [B, levels, C, H, W]
 
     def read_out(self, maps: Tensor) -> Tensor:
         """Logits from the last layer's features: [2h, P, B] -> [C * (1 or levels), P, B]."""
-        return self.output(torch.relu(self.head2(torch.relu(self.head1(torch.relu(maps))))))
+        logits: Tensor = self.output(torch.relu(self.head2(torch.relu(self.head1(torch.relu(maps))))))
+        return logits
 
 
 class DiagonalPixelRNN(PixelRNN):

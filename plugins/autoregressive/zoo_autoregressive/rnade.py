@@ -59,6 +59,7 @@ class RNADE(VectorDensity):
     """One hidden layer, the order of the columns."""
 
     Config = RNADEConfig
+    config: RNADEConfig
     batch = 50
     ema = ("",)
 

@@ -4,12 +4,11 @@ Axes: B batch, D = H * W * C values in the model's order, L logits a value: 1 fo
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo_autoregressive.pixel_density import PixelDensity
+from zoo_autoregressive.pixel_density import PixelConfig, PixelDensity
 
 
 class SequenceState(ABC):
@@ -39,7 +38,7 @@ class SequenceDensity(PixelDensity):
     order: Tensor
     cpu_threads = 1  # many small operations: a second thread costs more than it gives
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: PixelConfig) -> None:
         super().__init__(config)
         d = config.height * config.width * config.channels
         self.register_buffer("order", torch.arange(d), persistent=False)  # the value that comes k-th, raster numbers
@@ -59,7 +58,8 @@ class SequenceDensity(PixelDensity):
     def forward(self, x: Tensor) -> Tensor:
         c = self.config
         logits = self.sequence_logits(self.to_sequence(x)).index_select(2, torch.argsort(self.order))  # [B, L, D]
-        return logits.unflatten(2, (c.height, c.width, c.channels)).permute(0, 1, 4, 2, 3)  # [B, L, C, H, W]
+        logits = torch.unflatten(logits, 2, (c.height, c.width, c.channels))
+        return logits.permute(0, 1, 4, 2, 3)  # [B, L, C, H, W]
 
     def generation_order(self) -> list[tuple[int, int, int]]:
         raster = super().generation_order()

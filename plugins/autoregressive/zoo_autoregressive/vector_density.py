@@ -28,8 +28,8 @@ class VectorDensity(Model):
     """Writes `standard_log_prob` and `sample_next`; a Density, a Sampler and a Completer once it is fitted."""
 
     Config = VectorConfig
+    config: VectorConfig
     batch = 50
-    config: Any
     cpu_threads = 1
     mean: Tensor
     std: Tensor
@@ -126,4 +126,5 @@ class VectorDensity(Model):
 def standard_normal(uniforms: Tensor) -> Tensor:
     """The normal numbers at these values of their distribution function."""
     edge = torch.finfo(uniforms.dtype).eps / 2
-    return torch.special.ndtri(uniforms.clamp(edge, 1 - edge))
+    numbers: Tensor = torch.special.ndtri(uniforms.clamp(edge, 1 - edge))
+    return numbers

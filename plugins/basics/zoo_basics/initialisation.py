@@ -4,10 +4,13 @@ Glorot and Bengio, "Understanding the difficulty of training deep feedforward ne
 He et al., "Delving Deep into Rectifiers", 2015, arXiv:1502.01852 [2] (he).
 """
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from zoo_basics.mlp import MLP
 
 Initialisation = Literal["xavier", "he", "std1", "std001", "constant"]
 CONSTANT = 0.01
@@ -40,7 +43,7 @@ class Activation(NamedTuple):
 
 
 @torch.no_grad()
-def activation_statistics(model: nn.Module, x: Tensor) -> list[Activation]:
+def activation_statistics(model: "MLP", x: Tensor) -> list[Activation]:
     """What every hidden layer of an MLP gives for rows x [B, D]."""
     found = []
     for layer in model.layers[:-1]:

@@ -36,6 +36,7 @@ class LinearRegression(RowRegressor):
     """A Regressor."""
 
     Config = LinearRegressionConfig
+    config: LinearRegressionConfig
     select_by = "mse"
 
     def __init__(self, config: LinearRegressionConfig) -> None:
@@ -48,15 +49,17 @@ class LinearRegression(RowRegressor):
         self.linear = nn.Linear(config.inputs, config.targets)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.register_statistics()
+        self.register_statistics(config.inputs, config.targets)
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardised targets for standardised inputs: [B, D] -> [B, T]."""
-        return self.linear(x)
+        y: Tensor = self.linear(x)
+        return y
 
     def predict(self, x: Tensor) -> Tensor:
         """The targets for inputs in the data's units: [B, D] -> [B, T]."""
-        return self(self.standard_inputs(x)) * self.target_std + self.target_mean
+        y: Tensor = self(self.standard_inputs(x))
+        return y * self.target_std + self.target_mean
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Squared error of the standardised targets."""

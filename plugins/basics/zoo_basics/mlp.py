@@ -11,7 +11,7 @@ Axes: B batch, D inputs, K classes, T targets.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -35,7 +35,12 @@ from zoo_core import (
     linear_to_zero,
 )
 
-ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+ActivationName = Literal["sigmoid", "tanh", "relu"]
+ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
 LOG_STD_RANGE = (-7.0, 7.0)  # of a predicted Gaussian, so that one wild row cannot overflow
 
 # Learning rates that suit an MLP of a few hundred units on standardised or [0, 1] inputs.
@@ -52,7 +57,7 @@ class MLPConfig(Record, kw_only=True):
     """The network, and how it is trained."""
 
     hidden: tuple[Annotated[int, Meta(ge=1)], ...] = (256, 256)  # units of each hidden layer
-    activation: Literal["sigmoid", "tanh", "relu"] = "relu"
+    activation: ActivationName = "relu"
     init: Initialisation = "he"
     optimizer: Literal["sgd", "sgd-decay", "momentum", "adam", "muon"] = "adam"
 
@@ -61,24 +66,25 @@ class MLP(Model):
     """The network, without a use."""
 
     Config = MLPConfig
+    config: MLPConfig
     batch = 128
-
-    config: Any
 
     def __init__(self, config: MLPConfig, inputs: int, outputs: int) -> None:
         super().__init__(config)
         self.optimizer = OPTIMIZERS[config.optimizer]
         sizes = (inputs, *config.hidden, outputs)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        for layer in self.layers:
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        for layer in layers:
             initialise(layer, config.init)
+        self.layers = nn.ModuleList(layers)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows [B, D] to outputs [B, n]."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
-        return self.layers[-1](x)
+        outputs: Tensor = self.layers[-1](x)
+        return outputs
 
 
 # --- classification -------------------------------------------------------------------------------------------------
@@ -104,6 +110,7 @@ class MLPClassifier(MLP):
     """A Classifier of images, each as one row of its pixels."""
 
     Config = MLPClassifierConfig
+    config: MLPClassifierConfig
     select_by = "accuracy"
 
     def __init__(self, config: MLPClassifierConfig) -> None:
@@ -122,7 +129,8 @@ class MLPClassifier(MLP):
 
     def logits(self, x: Tensor) -> Tensor:
         """Class scores before the softmax: [B, C, H, W] -> [B, K]. Trained with mse or l1, they are one-hot guesses."""
-        return self(x.flatten(1))
+        logits: Tensor = self(x.flatten(1))
+        return logits
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Cross-entropy of the softmax in nats; or the squared or absolute distance from the label's one-hot row."""
@@ -160,11 +168,12 @@ class MLPRegressor(RowRegressor, MLP):
     """A Regressor of rows of numbers; Uncertain where it predicts its variance."""
 
     Config = MLPRegressorConfig
+    config: MLPRegressorConfig
     select_by = "mse"
 
     def __init__(self, config: MLPRegressorConfig) -> None:
         super().__init__(config, config.inputs, config.targets * (2 if config.variance == "predicted" else 1))
-        self.register_statistics()
+        self.register_statistics(config.inputs, config.targets)
 
     def lacks(self) -> tuple[str, ...]:
         """Without a predicted variance it is not Uncertain."""

@@ -16,17 +16,16 @@ from zoo_core import Dataset, Field, Model, Stage, UsageError
 
 
 class RowRegressor(Model):
-    """Base of the Regressors; the config has `inputs` (D) and `targets` (T)."""
+    """Base of the Regressors."""
 
-    config: Any
     input_mean: Tensor
     input_std: Tensor
     target_mean: Tensor
     target_std: Tensor
 
-    def register_statistics(self) -> None:
-        """The buffers of means and standard deviations: 0 and 1 until training begins."""
-        for name, size in (("input", self.config.inputs), ("target", self.config.targets)):
+    def register_statistics(self, inputs: int, targets: int) -> None:
+        """The buffers of means and standard deviations, [D] and [T]: 0 and 1 until training begins."""
+        for name, size in (("input", inputs), ("target", targets)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
 
@@ -35,8 +34,10 @@ class RowRegressor(Model):
         return {"inputs": _size(features, "vector", cls), "targets": _size(features, "target", cls)}
 
     def signature(self) -> dict[str, Field]:
-        c = self.config
-        return {"vector": Field(kind="vector", shape=(c.inputs,)), "target": Field(kind="vector", shape=(c.targets,))}
+        return {
+            "vector": Field(kind="vector", shape=tuple(self.input_mean.shape)),
+            "target": Field(kind="vector", shape=tuple(self.target_mean.shape)),
+        }
 
     def standard_inputs(self, x: Tensor) -> Tensor:
         """Inputs in the data's units to standardised ones, [B, D]."""

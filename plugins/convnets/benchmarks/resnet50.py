@@ -145,8 +145,8 @@ def write(folder: Path) -> None:
     folder.mkdir()
     example = {"image": torch.rand(1, 3, SIZE, SIZE), "label": torch.tensor([0])}
     licence = Licence(code="Apache-2.0", weights="CC0-1.0", data="CC0-1.0")
-    offer = default_registry().model("resnet50")
-    write_release(folder, create("resnet50"), offer, summary="Random numbers", licence=licence, example=example)
+    registration = default_registry().model("resnet50")
+    write_release(folder, create("resnet50"), registration, summary="Random numbers", licence=licence, example=example)
 
 
 SECTIONS = {"loading": loading, "forward": forward}

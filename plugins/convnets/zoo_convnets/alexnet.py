@@ -84,6 +84,7 @@ class AlexNet(ImageClassifier):
     """Layers by the paper's names, for features: conv1 … conv5, fc6, fc7."""
 
     Config = AlexNetConfig
+    config: AlexNetConfig
     key_maps = {"torchvision": {}}
     head_module = "classifier.6"
 
@@ -113,22 +114,24 @@ class AlexNet(ImageClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.avgpool(self.features(x))  # [B, 256, 6, 6]
-        return self.classifier(maps.flatten(1))
+        logits: Tensor = self.classifier(maps.flatten(1))
+        return logits
 
     def _initialise(self) -> None:
         paper = self.config.variant == "2012"
-        convolutions = [module for module in self.features if isinstance(module, nn.Conv2d)]
-        linears = [module for module in self.classifier if isinstance(module, nn.Linear)]
-        for module in convolutions + linears:
+        convolutions = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
+        linears = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
+        weighted: list[nn.Conv2d | nn.Linear] = [*convolutions, *linears]
+        for module in weighted:
             if paper:
                 nn.init.normal_(module.weight, std=0.01)
             else:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.get_parameter("bias"))
         nn.init.normal_(linears[-1].weight, std=0.01 if paper else 0.001)
         if paper:  # ones feed the ReLUs with positive inputs from the start ([1], 5)
-            for module in (convolutions[1], *convolutions[3:], *linears[:2]):
-                nn.init.ones_(module.bias)
+            for layer in (convolutions[1], *convolutions[3:], *linears[:2]):
+                nn.init.ones_(layer.get_parameter("bias"))
 
 
 def stage(c_in: int, convolution: Convolution) -> list[nn.Module]:

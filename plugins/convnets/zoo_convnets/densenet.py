@@ -47,6 +47,7 @@ class DenseNet(ImageClassifier):
     """Layers for features: features.denseblock1, features.transition1, … features.norm5."""
 
     Config = DenseNetConfig
+    config: DenseNetConfig
     head_module = "classifier"
 
     def __init__(self, config: DenseNetConfig) -> None:
@@ -80,7 +81,8 @@ class DenseNet(ImageClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.features(x), inplace=True)
-        return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        logits: Tensor = self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits
 
 
 class DenseBlock(nn.Module):

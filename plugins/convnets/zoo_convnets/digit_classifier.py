@@ -36,6 +36,7 @@ class DigitClassifier(ImageClassifier):
     """Images in [0, 1]; the layer named "features" gives [B, 64]."""
 
     Config = DigitClassifierConfig
+    config: DigitClassifierConfig
     augmentation = ()
     head_module = "classifier"
 
@@ -53,7 +54,8 @@ class DigitClassifier(ImageClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.convolutions(x)  # [B, 2f, H/8, W/8]
-        return self.classifier(self.features(maps))
+        logits: Tensor = self.classifier(self.features(maps))
+        return logits
 
 
 def halving(c_in: int, c_out: int) -> list[nn.Module]:

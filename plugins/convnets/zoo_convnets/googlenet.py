@@ -84,6 +84,7 @@ class GoogLeNet(ImageClassifier):
     """Layers for features: conv1, conv3, inception3a … inception5b."""
 
     Config = GoogLeNetConfig
+    config: GoogLeNetConfig
     key_maps = {"torchvision": {}}
     head_module = "fc"
 
@@ -162,7 +163,7 @@ class GoogLeNet(ImageClassifier):
         if self.config.auxiliary:
             for name in self.taps.values():
                 auxiliary = self.get_submodule(name)
-                auxiliary.fc2 = fresh(auxiliary.fc2, n)
+                auxiliary.fc2 = fresh(auxiliary.get_submodule("fc2"), n)
 
 
 class Inception(nn.Module):
@@ -193,7 +194,8 @@ class AuxiliaryClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(F.adaptive_avg_pool2d(x, 4)).flatten(1)  # [B, 2 width]
-        return self.fc2(self.dropout(F.relu(self.fc1(x))))
+        logits: Tensor = self.fc2(self.dropout(F.relu(self.fc1(x))))
+        return logits
 
 
 class Convolution(nn.Module):

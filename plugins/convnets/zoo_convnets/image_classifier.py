@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch.nn.functional as F
@@ -51,15 +51,18 @@ class ImageClassifier(Model):
     """Base of the convolutional networks; a Classifier and a FeatureExtractor."""
 
     Config = ImageClassifierConfig
+    config: ImageClassifierConfig
     batch = 128
     head_module: str
-    augmentation = ("crop:padding=4", "flip")  # for small photographs, as in He et al., 2015, section 4.2
+    augmentation: ClassVar[tuple[str, ...]] = (
+        "crop:padding=4",
+        "flip",
+    )  # for small photographs, as in He et al., 2015, section 4.2
     select_by = "accuracy"
     precision = "bf16"
     channels_last = True
     sgd_lr = OPTIMIZERS["sgd"].lr  # the highest of the cycle; some networks have a lower one
 
-    config: Any
     aliases: Mapping[str, str] = {}  # the paper's names of layers -> ours
 
     def __init__(self, config: ImageClassifierConfig, *, smallest: int = 1) -> None:
@@ -89,7 +92,8 @@ class ImageClassifier(Model):
 
     def logits(self, x: Tensor) -> Tensor:
         """Class scores before the softmax: [B, C, H, W] -> [B, K]."""
-        return self(x)
+        logits: Tensor = self(x)
+        return logits
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
         """Cross-entropy of the softmax of the logits, in nats."""
@@ -138,7 +142,7 @@ class ImageClassifier(Model):
         return {name: found[name] for name in names}
 
     def _layer(self, name: str) -> nn.Module:
-        layers = dict(self.named_modules())
+        layers: dict[str, nn.Module] = dict(self.named_modules())
         layer = layers.get(self.aliases.get(name, name))
         if layer is None or not name:
             known = [PENULTIMATE, *self.aliases, *filter(None, layers)]

@@ -140,7 +140,7 @@ def _resnets() -> list[ModelSpec]:
         )
     narrow = {"bottleneck": False, "filters": 16, "small_images": True, **_SMALL}
     for depth, parameters in ((20, "269,722"), (32, "464,154"), (44, "658,586"), (56, "853,018"), (110, "1,727,962")):
-        blocks = ((depth - 2) // 6,) * 3
+        each = ((depth - 2) // 6,) * 3
         models.append(
             _model(
                 f"resnet{depth}",
@@ -149,7 +149,7 @@ def _resnets() -> list[ModelSpec]:
                 _RESNET,
                 f"{parameters} for RGB and 10 classes",
                 f"resnet-{depth}",
-                blocks=blocks,
+                blocks=each,
                 shortcut="padding",
                 **narrow,
             )
@@ -163,7 +163,7 @@ def _resnets() -> list[ModelSpec]:
                     _RESNET,
                     f"{parameters} for RGB and 10 classes",
                     f"plain-{depth}",
-                    blocks=blocks,
+                    blocks=each,
                     shortcut="none",
                     **narrow,
                 )

@@ -59,6 +59,7 @@ class ResNet(ImageClassifier):
     """Layers for features: layer1 … layer4, and each block: layer3.5."""
 
     Config = ResNetConfig
+    config: ResNetConfig
     key_maps = {"torchvision": {}, "timm": {}}
     head_module = "fc"
 
@@ -92,7 +93,8 @@ class ResNet(ImageClassifier):
             x = F.max_pool2d(x, 3, 2, 1)  # [B, 64, H/4, W/4]
         for number in range(1, len(self.config.blocks) + 1):
             x = self.get_submodule(f"layer{number}")(x)
-        return self.fc(self.avgpool(x).flatten(1))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits
 
 
 class Block(nn.Module):
@@ -117,7 +119,8 @@ class Block(nn.Module):
     def shortcut(self, x: Tensor) -> Tensor:
         """The input in the shape of the result."""
         if self.downsample is not None:
-            return self.downsample(x)
+            projected: Tensor = self.downsample(x)
+            return projected
         if self.stride == 1 and x.shape[1] == self.channels:
             return x
         x = F.avg_pool2d(x, 1, self.stride)  # every second pixel; slicing would give up channels last going back
@@ -138,7 +141,8 @@ class Basic(Block):
 
     def residual(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return self.bn2(self.conv2(x))
+        x = self.bn2(self.conv2(x))
+        return x
 
 
 class Bottleneck(Block):
@@ -160,4 +164,5 @@ class Bottleneck(Block):
     def residual(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        return self.bn3(self.conv3(x))
+        x = self.bn3(self.conv3(x))
+        return x

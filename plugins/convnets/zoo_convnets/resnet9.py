@@ -39,6 +39,7 @@ class ResNet9(ImageClassifier):
     """Layers for features: prep, layer1, layer2, layer3."""
 
     Config = ResNet9Config
+    config: ResNet9Config
     head_module = "linear"
     augmentation = ("crop:padding=4,mode=reflect", "flip", "cutout:size=8")
 
@@ -54,7 +55,8 @@ class ResNet9(ImageClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layer3(self.layer2(self.layer1(self.prep(x))))
-        return self.config.logit_scale * self.linear(self.pool(x).flatten(1))
+        logits: Tensor = self.config.logit_scale * self.linear(self.pool(x).flatten(1))
+        return logits
 
 
 class Residual(nn.Module):
@@ -65,7 +67,8 @@ class Residual(nn.Module):
         self.convolutions = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.convolutions(x)
+        residual: Tensor = self.convolutions(x)
+        return x + residual
 
 
 def convolution(c_in: int, c_out: int) -> nn.Sequential:

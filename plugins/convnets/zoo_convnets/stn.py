@@ -19,7 +19,8 @@ Departs from [1]:
 Axes: B batch, C channels, H height, W width, K classes. Coordinates are (x, y), from -1 to 1 over the image.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, cast
 
 import torch
 from msgspec import Meta
@@ -55,6 +56,7 @@ class STN(ImageClassifier):
     """Layers for features: transformer (the transformed images, or maps), first, second, hidden."""
 
     Config = STNConfig
+    config: STNConfig
     augmentation = ()
     head_module = "fc"
 
@@ -80,7 +82,8 @@ class STN(ImageClassifier):
         x = self.first(x)  # [B, f, H/2, W/2]
         if placement == "inner":
             x = self.transformer(x)
-        return self.fc(self.hidden(self.second(x)))
+        logits: Tensor = self.fc(self.hidden(self.second(x)))
+        return logits
 
     def theta(self, x: Tensor) -> Tensor:
         """The transformations of x [B, C, H, W]: [B, transformers, 2, 3], from places of the result to places of x.
@@ -91,7 +94,8 @@ class STN(ImageClassifier):
         if self.config.placement == "none":
             raise UsageError("this model has no spatial transformer: its placement is none")
         x = self.first(x) if self.config.placement == "inner" else x
-        return torch.stack([transformer.theta(x) for transformer in self.transformer], 1)
+        transformers = cast(Iterable[SpatialTransformer], self.transformer)
+        return torch.stack([transformer.theta(x) for transformer in transformers], 1)
 
     def transform(self, x: Tensor) -> Tensor:
         """What the classifier sees in place of x, [B, C, H, W]; of parallel transformers the results side by side,
@@ -128,14 +132,14 @@ class SpatialTransformer(nn.Module):
             nn.Linear(128, 6 if affine else 3),
         )
         last = self.localise[-1]
-        nn.init.zeros_(last.weight)  # it begins with the identity
+        nn.init.zeros_(last.get_parameter("weight"))  # it begins with the identity
         identity = torch.tensor([1.0, 0, 0, 0, 1, 0] if affine else [1.0, 0, 0])
         with torch.no_grad():
-            last.bias.copy_(identity)
+            last.get_parameter("bias").copy_(identity)
 
     def theta(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 2, 3]."""
-        numbers = self.localise(x).float()
+        numbers: Tensor = self.localise(x).float()
         if numbers.shape[1] == 6:
             return numbers.view(-1, 2, 3)
         scale, shift = numbers[:, :1, None], numbers[:, 1:, None]

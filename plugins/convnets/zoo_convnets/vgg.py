@@ -42,6 +42,7 @@ class VGG(ImageClassifier):
     """Layers by the papers' names, for features and styles: conv1_1, relu1_1, … pool5."""
 
     Config = VGGConfig
+    config: VGGConfig
     key_maps = {
         "torchvision": {},
         "timm": {
@@ -77,7 +78,7 @@ class VGG(ImageClassifier):
             dropout = 0.5 if config.dropout is None else config.dropout
             self.avgpool = nn.AdaptiveAvgPool2d(PLACES)
             self.head_module = "classifier.6"
-            self.classifier = nn.Sequential(
+            self.classifier: nn.Module = nn.Sequential(
                 nn.Linear(channels * PLACES**2, config.hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
@@ -93,11 +94,12 @@ class VGG(ImageClassifier):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.get_parameter("bias"))
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.avgpool(self.features(x))  # [B, 512, 7, 7], or [B, 512, 1, 1]
-        return self.classifier(maps.flatten(1))
+        logits: Tensor = self.classifier(maps.flatten(1))
+        return logits

@@ -4,27 +4,32 @@ The packages are large: recipes run on small stand-ins here, and on the packages
 which verifies what they make.
 """
 
+import io
 import lzma
 import os
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import zoo_core
 from zoo_core.errors import DataError
 from zoo_core.interfaces.dataset import digest
+from zoo_data.pictures import Photos, Pictures, hashed_share
 from zoo_data.plugin import zoo_datasets
-from zoo_data.recipes import regression
+from zoo_data.recipes import photos, regression, stamps, svg
+from zoo_data.recipes.debian import files_of
 from zoo_data.recipes.frames import read_frame
 from zoo_data.regression import described
 
 SPECS = {spec.name: spec for spec in zoo_datasets()}
 MADE = [name for name, spec in SPECS.items() if spec.recipe]
-NEEDS_NO_FILES = [name for name, spec in SPECS.items() if not spec.files and name != "folder"]
+NEEDS_NO_FILES = [name for name, spec in SPECS.items() if spec.sizes and not spec.files]
 MIRROR = os.environ.get("ZOO_MIRROR")
 IN_MIRROR = [name for name, spec in SPECS.items() if spec.files and name != "cifar10"]
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="ZOO_MIRROR is not set")
@@ -46,7 +51,7 @@ def test_what_the_list_says_is_what_a_data_set_holds(name):
     for field, words in spec.fields.items():
         kind = data.features[field]
         if kind.kind == "label":
-            assert words.startswith(f"{len(kind.classes)} ")
+            assert not kind.classes or words.startswith(f"{len(kind.classes)} ")
         elif kind.kind == "text":
             assert "text" in words
         else:
@@ -56,7 +61,7 @@ def test_what_the_list_says_is_what_a_data_set_holds(name):
 
 
 @needs_mirror
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", [*MADE, "avatars"])
 def test_what_is_made_has_the_pinned_digests_in_the_mirror_too(name):
     data = zoo_core.dataset(name)
     for split in data.splits:
@@ -153,3 +158,108 @@ def test_the_recipe_reads_its_tables_from_the_wheel(tmp_path, monkeypatch):
     rows = parquet.read_table(made)
     assert rows.column_names == ["a", "b=x", "c"]
     assert rows.column("b=x").to_pylist() == [1.0, 0.0, 1.0] and rows.column("c").to_pylist() == [3.0, 4.0, 5.0]
+
+
+# Pictures.
+
+
+@needs_mirror
+@pytest.mark.parametrize("name", ["letters", "sprites"])
+def test_what_belongs_together_is_never_in_train_and_validation(name):
+    data = zoo_core.dataset(name)
+    groups = {split: set(data.tensors(split)[data.key]) for split in data.splits}
+    assert groups["train"].isdisjoint(groups["validation"])
+    if name == "letters":  # a name of the sprites may be in two groups
+        assert groups["test"].isdisjoint(groups["train"] | groups["validation"])
+
+
+@needs_mirror
+def test_the_halves_of_emoji_share_no_name_and_the_pairs_of_avatars_differ_in_what_they_say():
+    emoji = zoo_core.dataset("emoji").tensors("train")
+    halves = [{word for word, half in zip(emoji["emoji"], emoji["half"], strict=True) if half == k} for k in (0, 1)]
+    assert halves[0].isdisjoint(halves[1]) and min(map(len, halves)) > 700
+    avatars = zoo_core.dataset("avatars").tensors("test")
+    one = avatars["face"] == 3
+    assert one.sum() == 10  # five colours of hair, with and without glasses
+    for field in ("skin", "mouth", "beard", "background"):
+        assert len(avatars[field][one].unique()) == 1
+    told = zip(avatars["hair_color"][one].tolist(), avatars["glasses"][one].tolist(), strict=True)
+    assert len(set(told)) == 10
+
+
+def test_texts_come_out_of_the_cache_as_they_went_in(tmp_path, monkeypatch):
+    from pyarrow import parquet, table
+
+    class Small(Pictures):
+        name, shape, classes, texts, key = "small", (1, 2, 2), {"label": ("a", "b")}, ("caption",), "caption"
+        sha256 = dict.fromkeys(("train", "validation", "test"))
+
+    words = ["", "ä b", "c\nd", *(str(k) for k in range(40))]
+    picture = io.BytesIO()
+    Image.new("L", (2, 2), 7).save(picture, "PNG")
+    (tmp_path / "datasets" / "small").mkdir(parents=True)
+    for file in ("train", "test"):
+        images = [{"bytes": picture.getvalue(), "path": None}] * len(words)
+        columns = {"image": images, "label": [k % 2 for k in range(len(words))], "caption": words}
+        parquet.write_table(table(columns), tmp_path / "datasets" / "small" / f"{file}.parquet")
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    first = Small().tensors("test")
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path / "gone"))
+    again = Small().tensors("test")
+    assert again["caption"] == first["caption"] and sorted(again["caption"]) == sorted(words)
+    assert torch.equal(again["image"], first["image"])
+    for word, label in zip(again["caption"], again["label"].tolist(), strict=True):
+        assert label == words.index(word) % 2
+
+
+def test_a_share_is_uniform_and_follows_from_the_key():
+    shares = [hashed_share(f"key {k}") for k in range(2000)]
+    assert hashed_share("key 7") == shares[7] and all(0 <= share < 1 for share in shares)
+    assert 0.08 < sum(share < 0.1 for share in shares) / 2000 < 0.12
+
+
+def debian_package(path, files):
+    """A package of Debian with these files."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:xz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    with open(path, "wb") as package:
+        package.write(b"!<arch>\n")
+        for name, data in {"debian-binary": b"2.0", "data.tar.xz": content.getvalue()}.items():
+            package.write(f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode())
+            package.write(data + b"\n" * (len(data) % 2))
+    return path
+
+
+def test_a_debian_package_gives_its_files_and_others_are_refused(tmp_path):
+    package = debian_package(tmp_path / "a.deb", {"usr/a.txt": b"one", "usr/b.txt": b"two"})
+    assert dict(files_of(package, lambda name: name != "usr/a.txt")) == {"usr/b.txt": b"two"}
+    for content in (b"", b"!<arch>\n", package.read_bytes()[:150], b"PK and more"):
+        (tmp_path / "b.deb").write_bytes(content)
+        with pytest.raises(DataError, match="Debian package"):
+            list(files_of(tmp_path / "b.deb", lambda name: True))
+
+
+def test_authors_and_sources_are_read_as_the_files_name_them():
+    readme = (
+        "Copyright: A\nLicense: CC0-1.0\nSource: https://a\nFiles:\nx/one.webp\nx/two.webp\n\n"
+        "Copyright: B\nLicense: CC-BY 4.0\nthree.webp\nComment: based on a photo by C, source at https://c\n\n"
+        "Copyright: D\nLicense: Public domain\nFiles: four.webp\nComment: based on an original painting"
+    )
+    origins = photos._origins(readme)
+    assert origins["x/two.webp"] == {"author": "A", "licence": "CC0-1.0", "source": "https://a"}
+    assert origins["three.webp"]["source"] == "https://c"
+    assert origins["four.webp"]["source"] == "based on an original painting" and len(origins) == 4
+    assert Photos.classes["label"] == ("photo", "painting")
+
+
+def test_stamps_need_node_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="node, which draws them, is missing"):
+        stamps.make({}, {}, lambda done: None)
+    with pytest.raises(DataError, match="node"):
+        svg.draw([b"<svg/>"], tmp_path / "absent.tgz")

@@ -3,8 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from zoo_core import DataError, Field, TensorDataset, UsageError, cached_tensors, digest
@@ -30,11 +31,11 @@ class PinnedDataset(TensorDataset):
         super().__init__(features, {})
         self.splits = tuple(self.sha256)
         self.data_file = data_file
-        self._loaded: dict[str, dict[str, Tensor]] = {}
+        self._loaded: dict[str, dict[str, Any]] = {}
 
     @abstractmethod
-    def decode(self, split: str) -> dict[str, Tensor]:
-        """The split from its source, by field name; images uint8 levels [N, C, H, W], labels int64 [N]."""
+    def decode(self, split: str) -> dict[str, Any]:
+        """The split from its source, by field name; images uint8 levels [N, C, H, W], labels int64 [N], texts."""
 
     def decode_data_file(self, split: str, data_file: Path) -> dict[str, Tensor] | None:
         """As `decode`, from the user's own copy; None where that copy holds other splits only."""
@@ -45,7 +46,7 @@ class PinnedDataset(TensorDataset):
         tensors = self._split(split)
         return self.sha256[split] or digest(tensors)
 
-    def verified(self, split: str, decoded: dict[str, Tensor], source: str = "its source") -> dict[str, Tensor]:
+    def verified(self, split: str, decoded: dict[str, Any], source: str = "its source") -> dict[str, Any]:
         """`decoded` itself; DataError where it is not the split that is pinned."""
         pinned = self.sha256[split]
         if pinned is not None and (found := digest(decoded)) != pinned:
@@ -55,14 +56,14 @@ class PinnedDataset(TensorDataset):
             )
         return decoded
 
-    def _split(self, split: str) -> Mapping[str, Tensor]:
+    def _split(self, split: str) -> Mapping[str, Any]:
         if split not in self.splits:
             raise UsageError(f"data set '{self.name}' has no split '{split}'", f"It has: {', '.join(self.splits)}.")
         if split not in self._loaded:
             self._loaded[split] = self._load(split)
         return self._loaded[split]
 
-    def _load(self, split: str) -> dict[str, Tensor]:
+    def _load(self, split: str) -> dict[str, Any]:
         content = self.sha256[split] or "checked"
         key = f"{self.name}.{split}.{content[:16]}"  # names the content: other data is another file
         if self.data_file is not None:  # read and checked even where the cache could answer
@@ -70,4 +71,29 @@ class PinnedDataset(TensorDataset):
             if given is not None:
                 self.verified(split, given, f"'{self.data_file}'")
                 return cached_tensors(key, lambda: given)
-        return cached_tensors(key, lambda: self.verified(split, self.decode(split)))
+        return _unpacked(cached_tensors(key, lambda: _packed(self.verified(split, self.decode(split)))))
+
+
+_TEXTS = ":texts"  # at the end of a name in the cache: the bytes of all texts in UTF-8, each with a 0 behind it
+
+
+def _packed(fields: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Fields as tensors, as the cache takes them."""
+    packed = {}
+    for name, values in fields.items():
+        if isinstance(values, Tensor):
+            packed[name] = values
+        else:
+            content = "".join(f"{text}\0" for text in values).encode()
+            packed[name + _TEXTS] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return packed
+
+
+def _unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Fields as they were before `_packed`."""
+    return {
+        name.removesuffix(_TEXTS): values.numpy().tobytes().decode().split("\0")[:-1]
+        if name.endswith(_TEXTS)
+        else values
+        for name, values in tensors.items()
+    }

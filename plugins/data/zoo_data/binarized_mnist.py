@@ -45,7 +45,7 @@ class BinarizedMnist(PinnedDataset):
     _test; amat text or MATLAB v5 (.amat, .mat), or parquet as in a mirror.
     """
 
-    name: ClassVar[str] = "binarized-mnist"
+    name = "binarized-mnist"
     takes_data_file: ClassVar[bool] = True
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "63bb7067e55ada3f69e766356c07a988e2e4b812d2ec7c26f5663ddbb0dfc577",

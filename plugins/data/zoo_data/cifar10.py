@@ -43,7 +43,7 @@ LEVEL_SUMS = {
 class Cifar10(PinnedDataset):
     """45,000 / 5,000 / 10,000 examples of "image" [B, 3, 32, 32] in [0, 1] (256 levels) and "label" [B] int64."""
 
-    name: ClassVar[str] = "cifar10"
+    name = "cifar10"
     sha256: ClassVar[Mapping[str, str | None]] = {"train": None, "validation": None, "test": None}
 
     def __init__(self, *, data_file: Path | None = None) -> None:
@@ -67,7 +67,7 @@ class Cifar10(PinnedDataset):
 class Cifar10Jpeg75(PinnedDataset):
     """As `Cifar10`, with each image JPEG-compressed."""
 
-    name: ClassVar[str] = "cifar10-jpeg75"
+    name = "cifar10-jpeg75"
     sha256: ClassVar[Mapping[str, str | None]] = {
         "train": "f080e05e378104f36d58848c939a0e86695b653ea6888c7c94fb2f72c996fa95",
         "validation": "c88d33ae1ac1b15e3bf2dbfbaf18888acff6ca7b7da6563ee1b48b3a924ccbe0",

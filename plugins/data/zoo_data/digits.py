@@ -25,7 +25,7 @@ ROWS = {"train": slice(0, 1197), "validation": slice(1197, 1497), "test": slice(
 class Digits(PinnedDataset):
     """1,197 / 300 / 300 examples of "image" [B, 1, 8, 8] in [0, 1] (17 levels) and "label" [B] int64."""
 
-    name: ClassVar[str] = "digits"
+    name = "digits"
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "02b32986b86eca8125b1dc9646450cfd38ead7b900042a8bdeb440664039da79",
         "validation": "f945158287851d7d3c238e1228ac0893ebc65f189d09652110cc72fdb257d301",

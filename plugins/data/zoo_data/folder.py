@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import torch
 from msgspec import Meta
@@ -78,12 +78,12 @@ def read_reference(reference: Path, kind: str = "folder") -> tuple[Path, FolderO
     Raises:
         UsageError: there is no such folder or option.
     """
-    path, words = str(reference.expanduser()), ""
+    path, after = str(reference.expanduser()), ""
     if not Path(path).is_dir() and (match := re.fullmatch(r"(.*?)((?:,\w+=[^,/]*)+)", path)):
-        path, words = match.groups()
+        path, after = match.groups()
     root = Path(path)
-    pairs = [word.split("=") for word in words.split(",")[1:]]
-    values = {key: int(value) if value.isdigit() else value for key, value in pairs}
+    pairs = [word.split("=") for word in after.split(",")[1:]]
+    values: dict[str, Any] = {key: int(value) if value.isdigit() else value for key, value in pairs}
     if len(values) < len(pairs):
         raise UsageError(f"'{kind}:{reference}' says something twice", "--size N adds size=N.")
     try:

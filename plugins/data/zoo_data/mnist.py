@@ -27,7 +27,7 @@ VALIDATION = 10_000
 class Mnist(PinnedDataset):
     """50,000 / 10,000 / 10,000 examples of "image" [B, 1, 28, 28] in [0, 1] (256 levels) and "label" [B] int64."""
 
-    name: ClassVar[str] = "mnist"
+    name = "mnist"
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "df1e1a19af5df25da207a638bd4250c64a98e3e4948d7bb5a207c51b3636a256",
         "validation": "1433ed84288b773a7c0f91e483c57394f2a966d147d94496c0d6ce99bac332c4",

@@ -50,7 +50,7 @@ FEATURES = {
 class Omniglot(PinnedDataset):
     """2,448 / 272 / 2,120 examples of "image" [B, 1, 105, 105], ink 0.0 on 1.0, and "label" [B] int64."""
 
-    name: ClassVar[str] = "omniglot"
+    name = "omniglot"
     sha256: ClassVar[Mapping[str, str | None]] = {
         "train": "f3e02c288044ecdd508fbad001e602510d27b120ec4d77f54cad41a8000b8fe0",
         "validation": "79d35067717d12eca8536ec3d70bfc21aa1de1e47d9c474892b16d6cf4452ede",

@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pyarrow as arrow
 import pyarrow.parquet
@@ -137,7 +137,7 @@ class Parquet(LargeDataset):
 
     def _images(self, encoded: Sequence[bytes], group: RowGroup) -> Tensor:
         """[N, C, H, W] uint8."""
-        channels, height, width = self.features[IMAGE].shape
+        channels, height, width = cast(tuple[int, int, int], self.features[IMAGE].shape)
         images = torch.empty(len(encoded), channels, height, width, dtype=torch.uint8)
         for row, content in enumerate(encoded):
             where = f"row {row} of row group {group.number} of '{group.file}'"

@@ -79,7 +79,7 @@ class RegressionTable(Table):
 class Concrete(RegressionTable):
     """688 / 171 / 171 examples of "vector" [B, 8]; the target is compressive_strength."""
 
-    name: ClassVar[str] = "concrete"
+    name = "concrete"
     columns = 8
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "7bf028e37a9dc539b648bf79e28d8be6225675e862665e65486ca5289d530f98",
@@ -91,7 +91,7 @@ class Concrete(RegressionTable):
 class Boston(RegressionTable):
     """338 / 84 / 84 examples of "vector" [B, 13]; the target is medv."""
 
-    name: ClassVar[str] = "boston"
+    name = "boston"
     columns = 13
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "9631a6db59892d1f19b52f844482060d869cfe1e2d42d7983d76dcba176c49a9",
@@ -103,7 +103,7 @@ class Boston(RegressionTable):
 class AutoMpg(RegressionTable):
     """262 / 65 / 65 examples of "vector" [B, 7]; the target is mpg."""
 
-    name: ClassVar[str] = "auto-mpg"
+    name = "auto-mpg"
     columns = 7
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "d93d311108517ab0aaf77b75869e7837379e5f12d4ae7406e0bd7b433cae58ab",
@@ -115,7 +115,7 @@ class AutoMpg(RegressionTable):
 class Diamonds(RegressionTable):
     """6,668 / 1,666 / 1,666 examples of "vector" [B, 23]; the target is price."""
 
-    name: ClassVar[str] = "diamonds"
+    name = "diamonds"
     columns = 23
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "9e703adfe82d7de4bea1e79f78b7662fe716005da875ce8140837e1602404804",
@@ -127,7 +127,7 @@ class Diamonds(RegressionTable):
 class Ames(RegressionTable):
     """1,954 / 488 / 488 examples of "vector" [B, 243]; the target is Sale_Price."""
 
-    name: ClassVar[str] = "ames"
+    name = "ames"
     columns = 243
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "43bf934a124ff3e2154457a8c18141fe19009c5300e2fc06b19e4b911ccf091d",
@@ -139,7 +139,7 @@ class Ames(RegressionTable):
 class Sacramento(RegressionTable):
     """622 / 155 / 155 examples of "vector" [B, 18]; the target is price."""
 
-    name: ClassVar[str] = "sacramento"
+    name = "sacramento"
     columns = 18
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "0cff1ca9c158c859600f40f5d5d8472f9930b230388aff7073a3567f601f317c",
@@ -151,7 +151,7 @@ class Sacramento(RegressionTable):
 class CaSchools(RegressionTable):
     """280 / 70 / 70 examples of "vector" [B, 9]; the target is read."""
 
-    name: ClassVar[str] = "caschools"
+    name = "caschools"
     columns = 9
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "981c76b65466bae6f36bae9789f3de01a6412645639de7208216c7fa995cef72",
@@ -163,7 +163,7 @@ class CaSchools(RegressionTable):
 class Wage(RegressionTable):
     """2,000 / 500 / 500 examples of "vector" [B, 16]; the target is logwage."""
 
-    name: ClassVar[str] = "wage"
+    name = "wage"
     columns = 16
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "834d213426449d0b608769e98c176cfe90d7065ef4d106937eafeb3411c499f8",

@@ -61,7 +61,7 @@ class Table(PinnedDataset):
 class Wine(Table):
     """120 / 29 / 29 examples of "vector" [B, 13]."""
 
-    name: ClassVar[str] = "wine"
+    name = "wine"
     columns = 13
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "4e90edfc4f5c1c4b985bd60886ecb0dd344438237c94fa1b3d11aaf029319b41",
@@ -78,7 +78,7 @@ class Wine(Table):
 class BreastCancer(Table):
     """381 / 94 / 94 examples of "vector" [B, 30]."""
 
-    name: ClassVar[str] = "breast-cancer"
+    name = "breast-cancer"
     columns = 30
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "3f3180add251d901e95d3cbaeffc519d57ba50eae8dcce839c13f392c2ccf9c5",
@@ -95,7 +95,7 @@ class BreastCancer(Table):
 class DigitsDequantized(Table):
     """1,199 / 299 / 299 examples of "vector" [B, 64] in [0, 1), row by row."""
 
-    name: ClassVar[str] = "digits-dequantized"
+    name = "digits-dequantized"
     columns = 64
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "f76bf7ae1ee13afb980fb8c90de83169ba4795fb5cfff54f12bccdb50c088c1c",
@@ -113,7 +113,7 @@ class DigitsDequantized(Table):
 class Diabetes(Table):
     """296 / 73 / 73 examples of "vector" [B, 10] and "target" [B, 1]; sex is 1 or 2, all else a measurement."""
 
-    name: ClassVar[str] = "diabetes"
+    name = "diabetes"
     columns = 10
     targets = 1
     sha256: ClassVar[Mapping[str, str]] = {

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from dulwich.attrs import GitAttributes
 from dulwich.index import commit_tree
 from dulwich.object_store import MemoryObjectStore
 from dulwich.objects import Blob, ObjectID, ShaFile
@@ -11,7 +12,7 @@ from dulwich.repo import Repo
 
 from zoo_hub_server.errors import Refusal, bad_request, too_large
 from zoo_hub_server.git_objects import utf8
-from zoo_hub_server.lfs import Objects, Pointer, Receiving, attribute_line, is_lfs_path, lfs_patterns, parse_pointer
+from zoo_hub_server.lfs import Objects, Pointer, Receiving, attribute_line, is_lfs_path, parse_pointer, read_attributes
 from zoo_hub_server.names import checked_path
 
 IN_GIT_UP_TO = 1 << 20  # bytes; a larger file is kept as LFS
@@ -63,19 +64,19 @@ def apply(
         entries[path] = (_FILE, blob.id)
 
     attributes = _attributes(git, entries, operations)
-    patterns = lfs_patterns(attributes)
+    rules = read_attributes(attributes)
     lines = ""
     for operation in operations:
         path = checked_path(operation.path)
         if isinstance(operation, Delete):
             _delete(entries, path, folder=operation.folder)
-        elif isinstance(operation, Add) and not _goes_to_lfs(operation, patterns):
+        elif isinstance(operation, Add) and not _goes_to_lfs(operation, rules):
             _check_no_false_pointer(operation, objects)
             put(path, operation.content)
         else:
             pointer = _take(operation, objects, tmp)
             put(path, pointer.encode())
-            if not is_lfs_path(path, patterns):
+            if not is_lfs_path(path, rules):
                 lines += attribute_line(path)
     if lines:  # so that a clone finds the large files too
         put(
@@ -129,10 +130,10 @@ def _attributes(git: Repo, entries: dict[str, tuple[int, ObjectID]], operations:
     return git.object_store.get_raw(entries[".gitattributes"][1])[1]
 
 
-def _goes_to_lfs(operation: Add, patterns: list[tuple[str, bool]]) -> bool:
+def _goes_to_lfs(operation: Add, attributes: GitAttributes) -> bool:
     if operation.path.startswith(".git") or not operation.content:
         return False
-    return len(operation.content) > IN_GIT_UP_TO or is_lfs_path(operation.path, patterns)
+    return len(operation.content) > IN_GIT_UP_TO or is_lfs_path(operation.path, attributes)
 
 
 def _delete(entries: dict[str, tuple[int, ObjectID]], path: str, *, folder: bool) -> None:

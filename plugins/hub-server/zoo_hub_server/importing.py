@@ -18,7 +18,7 @@ from zoo_core import UsageError, ZooError, replacing
 from zoo_hub_server.changes import IN_GIT_UP_TO, Add, AddLarge, Operation
 from zoo_hub_server.errors import Refusal
 from zoo_hub_server.folder import HubFolder
-from zoo_hub_server.lfs import Receiving, is_lfs_path, lfs_patterns
+from zoo_hub_server.lfs import Receiving, is_lfs_path, read_attributes
 from zoo_hub_server.names import Kind, RepoId, repo_id
 from zoo_hub_server.repository import MAIN, About, Repository
 from zoo_hub_server.simple_index import project_of
@@ -125,14 +125,14 @@ def _import_repository(folder: HubFolder, repo: RepoId, place: Path, say: Callab
 
 def _operations(folder: HubFolder, repository: Repository, place: Path, say: Callable[[str], None]) -> list[Operation]:
     commit = repository.resolve(MAIN)
-    patterns = lfs_patterns(repository.read_text(commit, ".gitattributes").encode())
+    attributes = read_attributes(repository.read_text(commit, ".gitattributes").encode())
     operations: list[Operation] = []
     for path in sorted(place.rglob("*")):
         name = path.relative_to(place).as_posix()
         if path.is_symlink():
             say(f"left out: '{path}' is a link")
         elif path.is_file() and not any(part.startswith(".") for part in name.split("/")):
-            if path.stat().st_size > IN_GIT_UP_TO or is_lfs_path(name, patterns):
+            if path.stat().st_size > IN_GIT_UP_TO or is_lfs_path(name, attributes):
                 operations.append(_large(folder, repository, path, name))
             else:
                 operations.append(Add(name, path.read_bytes()))

@@ -4,12 +4,14 @@ Pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md. The layout i
 folder finds the objects.
 """
 
-import fnmatch
 import hashlib
 import os
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+
+from dulwich.attrs import GitAttributes, compile_gitattributes_patterns, parse_git_attributes
 
 from zoo_core import sync_folder
 from zoo_hub_server.errors import Refusal
@@ -123,28 +125,14 @@ def check_received(found: Pointer, expected: Pointer) -> None:
         )
 
 
-def lfs_patterns(attributes: bytes) -> list[tuple[str, bool]]:
-    """The lines of a .gitattributes file that speak of LFS: pattern, whether to use it; a later line wins."""
-    patterns = []
-    for line in attributes.decode("utf-8", "replace").split("\n"):
-        pattern, *words = re.split(r"[ \t\r]+", line.strip(" \t\r"))
-        if pattern.startswith("#"):
-            continue
-        if "filter=lfs" in words:
-            patterns.append((pattern.replace("[[:space:]]", "?"), True))
-        elif {"-filter", "!filter"} & set(words):
-            patterns.append((pattern.replace("[[:space:]]", "?"), False))
-    return patterns
+def read_attributes(text: bytes) -> GitAttributes:
+    """What a .gitattributes file says of paths; a pattern that git would not understand is left out."""
+    return GitAttributes(compile_gitattributes_patterns(parse_git_attributes(BytesIO(text)), ".gitattributes"))
 
 
-def is_lfs_path(path: str, patterns: list[tuple[str, bool]]) -> bool:
-    """Whether .gitattributes sends `path` to LFS. A pattern without a slash is one of the last part, as git has it."""
-    verdict = False
-    for pattern, use in patterns:
-        subject = path if "/" in pattern else path.rsplit("/", 1)[-1]
-        if fnmatch.fnmatchcase(subject, pattern.removeprefix("/")):
-            verdict = use
-    return verdict
+def is_lfs_path(path: str, attributes: GitAttributes) -> bool:
+    """Whether .gitattributes sends `path` to LFS."""
+    return attributes.match_path(path.encode()).get(b"filter") == b"lfs"
 
 
 def attribute_line(path: str) -> str:

@@ -3,7 +3,7 @@
 It imports torch and pythae and nothing of ours. What is measured is pythae's own: `BaseTrainer.train_step`, which is an
 epoch over a DataLoader, and `VAE.get_nll`. The networks are those that a user of pythae writes, with its interfaces.
 
-Axes: B batch, D values of an image, H hidden features, Z numbers of a code.
+Axes: B batch, D values of an image, H hidden features, Z latent dimensions.
 """
 
 import json
@@ -37,7 +37,7 @@ class Encoder(BaseEncoder):
 
 
 class Decoder(BaseDecoder):
-    """Codes [B, Z] -> probabilities [B, *shape]."""
+    """Latents [B, Z] -> probabilities [B, *shape]."""
 
     def __init__(self, sizes: list[int], shape: tuple[int, ...]) -> None:
         BaseDecoder.__init__(self)

@@ -1,4 +1,4 @@
-"""The autoencoder: PCA as its linear special case, codes and images, and a distribution fitted to codes."""
+"""The autoencoder: PCA as its linear special case, latents and images, and a distribution fitted to latents."""
 
 import pytest
 import torch
@@ -71,13 +71,13 @@ def test_without_a_fitted_distribution_there_is_nothing_to_draw_from():
 def test_after_fitting_it_draws_codes_like_those_it_was_shown(monkeypatch):
     model = small(components=1)
     scale = torch.tensor([[1.0, 0, 0], [0.8, 0.5, 0], [-0.3, 0.2, 2.0]])
-    codes = torch.randn(5000, 3, generator=generator()) @ scale.T + torch.tensor([1.0, -2.0, 0.5])
-    model.fit_prior(codes)
+    latents = torch.randn(5000, 3, generator=generator()) @ scale.T + torch.tensor([1.0, -2.0, 0.5])
+    model.fit_prior(latents)
     drawn = []
     monkeypatch.setattr(model, "decode", lambda z: drawn.append(z) or z)
     model.sample(20_000, generator=generator(1))
-    assert (drawn[0].mean(0) - codes.mean(0)).abs().max() < 0.06
-    assert (torch.cov(drawn[0].T) - torch.cov(codes.T)).abs().max() < 0.15
+    assert (drawn[0].mean(0) - latents.mean(0)).abs().max() < 0.06
+    assert (torch.cov(drawn[0].T) - torch.cov(latents.T)).abs().max() < 0.15
     monkeypatch.undo()
     images = model.sample(4, generator=generator())
     assert images.shape == (4, 1, 8, 8)
@@ -98,10 +98,10 @@ def test_a_mixture_finds_clusters_with_their_weights():
 
 
 def test_fitting_twice_gives_the_same_and_the_seed_decides():
-    codes, scales = torch.randn(60, 3, generator=generator()), []
+    latents, scales = torch.randn(60, 3, generator=generator()), []
     for seed in (0, 0, 1):
         model = small(components=5)
-        model.fit_prior(codes, seed=seed)
+        model.fit_prior(latents, seed=seed)
         scales.append(model.mixture_scales)
     assert torch.equal(scales[0], scales[1])
     assert not torch.equal(scales[0], scales[2])
@@ -109,16 +109,16 @@ def test_fitting_twice_gives_the_same_and_the_seed_decides():
 
 def test_codes_that_lie_on_a_line_or_all_in_one_place_can_be_fitted():
     line = torch.randn(100, 1, generator=generator()) @ torch.ones(1, 3)
-    for codes in (line, 1e-3 * line, torch.ones(20, 3)):
+    for latents in (line, 1e-3 * line, torch.ones(20, 3)):
         model = small(components=3)
-        model.fit_prior(codes)
+        model.fit_prior(latents)
         assert torch.isfinite(model.sample(50, generator=generator())).all()
 
 
-@pytest.mark.parametrize("codes", [torch.zeros(1, 3), torch.zeros(10, 4), torch.zeros(10)])
-def test_codes_that_nothing_can_be_fitted_to_are_refused(codes):
-    with pytest.raises(UsageError, match="needs codes"):
-        small().fit_prior(codes)
+@pytest.mark.parametrize("latents", [torch.zeros(1, 3), torch.zeros(10, 4), torch.zeros(10)])
+def test_codes_that_nothing_can_be_fitted_to_are_refused(latents):
+    with pytest.raises(UsageError, match="needs latents"):
+        small().fit_prior(latents)
 
 
 def test_a_trained_one_can_draw_and_comes_back_from_its_folder(tmp_path):

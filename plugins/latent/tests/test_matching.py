@@ -1,4 +1,4 @@
-"""AAE and WAE: the distance between codes and prior, and gradients that reach only what they should."""
+"""AAE and WAE: the distance between latents and prior, and gradients that reach only what they should."""
 
 import math
 from collections import defaultdict
@@ -12,7 +12,7 @@ from zoo_core.interfaces import capabilities
 from zoo_core.interfaces.objectives import Loss
 from zoo_latent.aae import AAE, AAEConfig
 from zoo_latent.autoencoder import Autoencoder, AutoencoderConfig
-from zoo_latent.matched_codes import fool, judge
+from zoo_latent.matched_latents import discriminator_loss, generator_loss
 from zoo_latent.wae import SCALES, WAEGAN, WAEMMD, WAEGANConfig, WAEMMDConfig, imq_mmd2
 
 SMALL = {"height": 8, "width": 8, "convolutions": (4, 4), "hidden": (8,), "latent": 2}
@@ -34,23 +34,23 @@ def made(name: str, **config):
 
 def batch_for(model, n: int = 6) -> dict[str, torch.Tensor]:
     x = torch.rand(n, 1, 8, 8, generator=generator())
-    return {"image": x, "label": torch.arange(n) % 5} | model.draw_inputs("x", n, generator())
+    return {"image": x, "label": torch.arange(n) % 5} | model.random_inputs("x", n, generator())
 
 
 # --- the maximum mean discrepancy ---
 
 
 def test_the_distance_of_a_case_computed_by_hand():
-    codes, draws = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [2.0]])
+    latents, draws = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [2.0]])
     expected = 0.0
     for scale in SCALES:
         c = 2 * scale  # Z = 1
         k = lambda d, c=c: c / (c + d * d)  # noqa: E731
-        within_codes = (k(1) + k(3) + k(2)) * 2 / (3 * 2)
+        within_latents = (k(1) + k(3) + k(2)) * 2 / (3 * 2)
         within_draws = k(2) * 2 / (2 * 1)
         between = (k(0) + k(2) + k(1) + k(1) + k(3) + k(1)) / 6
-        expected += within_codes + within_draws - 2 * between
-    assert imq_mmd2(codes, draws).item() == pytest.approx(expected, rel=1e-5)
+        expected += within_latents + within_draws - 2 * between
+    assert imq_mmd2(latents, draws).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_it_is_zero_on_average_where_both_are_the_same_and_the_biased_estimate_is_not():
@@ -127,10 +127,10 @@ def test_the_encoder_is_pushed_towards_what_the_discriminator_takes_for_real():
     weights = list(model.encoder.parameters())
     gradients = torch.autograd.grad(regularise.loss({"x": batch}, shared), weights)
     with torch.no_grad():
-        before = model.judgement(model.encode(batch["image"]), None).mean()
+        before = model.discriminate(model.encode(batch["image"]), None).mean()
         for weight, gradient in zip(weights, gradients, strict=True):
             weight -= 0.01 * gradient
-        assert model.judgement(model.encode(batch["image"]), None).mean() > before
+        assert model.discriminate(model.encode(batch["image"]), None).mean() > before
 
 
 def test_the_penalty_is_the_squared_slope_where_the_prior_is():
@@ -141,7 +141,7 @@ def test_the_penalty_is_the_squared_slope_where_the_prior_is():
     values = [model.objectives()[1].loss({"x": batch}, {}) for model in (steep, plain)]
     z = batch["prior"]
     nudges = 1e-6 * torch.eye(z.shape[1], dtype=torch.float64)
-    slopes = [(steep.judgement(z + nudge, None) - steep.judgement(z - nudge, None)) / 2e-6 for nudge in nudges]
+    slopes = [(steep.discriminate(z + nudge, None) - steep.discriminate(z - nudge, None)) / 2e-6 for nudge in nudges]
     squared = torch.cat(slopes, 1).square().sum(1).mean()
     assert (values[0] - values[1]).item() == pytest.approx(1.5 * squared.item(), rel=1e-5)
     weights = list(steep.discriminator.parameters())
@@ -179,13 +179,13 @@ def test_the_loss_of_wae_mmd_is_its_two_terms():
 
 def test_a_discriminator_that_is_right_has_a_small_loss_and_a_fooled_one_a_large_one():
     right, wrong, unsure = torch.full((3, 1), 5.0), torch.full((3, 1), -5.0), torch.zeros(3, 1)
-    assert judge(right, wrong) < 0.02
-    assert judge(wrong, right) > 9
-    assert judge(unsure, unsure).item() == pytest.approx(2 * math.log(2))
-    assert fool(right) < 0.01
-    assert fool(wrong) > 4.9
+    assert discriminator_loss(right, wrong) < 0.02
+    assert discriminator_loss(wrong, right) > 9
+    assert discriminator_loss(unsure, unsure).item() == pytest.approx(2 * math.log(2))
+    assert generator_loss(right) < 0.01
+    assert generator_loss(wrong) > 4.9
     logit = torch.tensor([[-20.0]], requires_grad=True)  # found out, and the gradient does not vanish
-    assert torch.autograd.grad(fool(logit), logit)[0].item() == pytest.approx(-1)
+    assert torch.autograd.grad(generator_loss(logit), logit)[0].item() == pytest.approx(-1)
 
 
 def test_codes_come_to_follow_the_prior(monkeypatch):

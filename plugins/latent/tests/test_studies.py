@@ -74,8 +74,8 @@ def test_estimators_of_the_gradient_agree_on_its_mean_and_not_in_variance(tmp_pa
 @pytest.mark.slow
 @pytest.mark.skipif("ZOO_MIRROR" not in os.environ, reason="ZOO_MIRROR is not set: no MNIST here")
 def test_the_prior_of_an_autoencoder_is_not_where_its_codes_are(tmp_path):
-    codes, samples = made(WhyNotAnAutoencoder(epochs=0.2, images=200, components=2), tmp_path)
-    mmd2 = {row[0]: row[3] for row in codes["rows"]}
+    latents, samples = made(WhyNotAnAutoencoder(epochs=0.2, images=200, components=2), tmp_path)
+    mmd2 = {row[0]: row[3] for row in latents["rows"]}
     assert mmd2["autoencoder"] > mmd2["VAE"] > abs(mmd2["N(0, I)"])
     distance = {row[0]: row[1] for row in samples["rows"]}
     assert distance["autoencoder, N(0, I)"] > distance["autoencoder, mixture"]

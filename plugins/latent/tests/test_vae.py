@@ -186,7 +186,7 @@ def test_the_gradient_flows_through_mean_and_variance():
 def test_the_loss_is_the_negative_elbo_and_beta_weighs_its_divergence():
     x = bits(400)
     model = small()
-    batch = {"image": x} | model.draw_inputs("x", 400, generator())
+    batch = {"image": x} | model.random_inputs("x", 400, generator())
     loss = model.loss(batch)
     assert loss.value.item() == pytest.approx(loss.parts["reconstruction"].item() + loss.parts["kl"].item(), rel=1e-5)
     elbo = model.elbo(x, generator=generator()).sum()

@@ -1,4 +1,4 @@
-"""The adversarial autoencoder: codes that a discriminator cannot tell from draws of a prior.
+"""The adversarial autoencoder: latents that a discriminator cannot tell from samples of a prior.
 
 Published weights, and what each measures; hours of training on CPUs:
 
@@ -13,11 +13,11 @@ Follows Makhzani et al., "Adversarial autoencoders", 2015 (arXiv:1511.05644) [1]
 ([1], section 2):
 
     1. reconstruction: encoder and decoder lower the squared error of decode(encode(x));
-    2. discrimination: the discriminator learns to say "real" to draws of the prior and "fake" to codes;
-    3. regularisation: the encoder alone learns to make it say "real" to codes (the non-saturating loss).
+    2. discrimination: the discriminator learns to say "real" to samples of the prior and "fake" to latents;
+    3. regularisation: the encoder alone learns to make it say "real" to latents (the non-saturating loss).
 
 The prior need not have a density: it is only drawn from. With `conditioned`, the discriminator also sees a label, one
-hot: of a code that of its image, of a draw the mode that it comes from, so that each class gets a mode of its own
+hot: of a latent that of its image, of a draw the mode that it comes from, so that each class gets a mode of its own
 ([1], section 2.3).
 
 Departs from [1]:
@@ -25,9 +25,9 @@ Departs from [1]:
     * the encoder is deterministic
     * Adam in place of stochastic gradients
     * the discriminator pays for being steep where the prior is (Mescheder, Geiger and Nowozin, 2018, arXiv:1801.04406,
-      equation 9) [2], without which the codes run in circles around the prior
+      equation 9) [2], without which the latents run in circles around the prior
 
-Axes: B batch, Z numbers of a code, K modes.
+Axes: B batch, Z latent dimensions, K modes.
 """
 
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core import Field, Objective, Optimizer, UsageError, linear_to_zero
-from zoo_latent.image_codes import Count, squared_error
-from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
+from zoo_latent.image_latents import Count, squared_error
+from zoo_latent.matched_latents import MatchedAutoencoder, MatchedConfig, discriminator_loss, generator_loss
 from zoo_latent.networks import perceptron
 
 Batches = Mapping[str, Mapping[str, Tensor]]
@@ -50,16 +50,17 @@ class AAEConfig(MatchedConfig, kw_only=True):
     """The networks are fully connected, as in the paper; and the discriminator."""
 
     convolutions: tuple[Count, ...] = ()  # features of each, stride 2; [] for none
-    hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and code
+    hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and latent
     critic: tuple[Count, ...] = (256, 256)  # features of the discriminator's hidden layers
     penalty: Annotated[float, Meta(ge=0)] = 0.1  # gamma of [2]; 0 for none, as in [1]
     conditioned: bool = False  # whether it is told which mode a draw, and which class an image is of
 
 
-class AAE(MatchedCodes):
+class AAE(MatchedAutoencoder):
     """Makhzani et al., section 2."""
 
     Config = AAEConfig
+    config: AAEConfig
 
     def __init__(self, config: AAEConfig) -> None:
         super().__init__(config)
@@ -72,15 +73,15 @@ class AAE(MatchedCodes):
         label = {"label": Field(kind="label", dtype="int64")} if self.config.conditioned else {}
         return super().signature() | label
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """Draws of the prior, [n, Z], and where the discriminator is told, their modes [n]."""
         if not self.config.conditioned:
-            return super().draw_inputs(stream, n, generator)
+            return super().random_inputs(stream, n, generator)
         mode = torch.randint(self.prior.modes, (n,), generator=generator)
         return {"prior": self.prior.sample(n, mode=mode, generator=generator), "mode": mode}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # The discriminator must be faster than the encoder: else the codes run in circles around the prior.
+        # The discriminator must be faster than the encoder: else the latents run in circles around the prior.
         lr, betas = 5e-4, {"betas": (0.5, 0.999)}
         return {
             "autoencoder": Optimizer(modules=("encoder", "decoder"), lr=lr, decay=linear_to_zero),
@@ -95,15 +96,15 @@ class AAE(MatchedCodes):
 
         def discriminate(batches: Batches, shared: dict[str, Any]) -> Tensor:
             batch = batches["x"]
-            shared["code"] = self.encode(batch["image"])  # by the encoder as the first objective left it
+            shared["latent"] = self.encode(batch["image"])  # by the encoder as the first objective left it
             drawn = batch["prior"].detach().requires_grad_()
             with torch.autocast(drawn.device.type, enabled=False):  # slopes of slopes
-                real = self.judgement(drawn, batch.get("mode"))
-            loss = judge(real, self.judgement(shared["code"].detach(), batch.get("label")))
+                real = self.discriminate(drawn, batch.get("mode"))
+            loss = discriminator_loss(real, self.discriminate(shared["latent"].detach(), batch.get("label")))
             return loss + self.config.penalty / 2 * squared_slope(real, drawn) if self.config.penalty else loss
 
         def regularise(batches: Batches, shared: dict[str, Any]) -> Tensor:
-            return fool(self.judgement(shared["code"], batches["x"].get("label")))
+            return generator_loss(self.discriminate(shared["latent"], batches["x"].get("label")))
 
         return [
             Objective(name="reconstruct", optimizer="autoencoder", loss=reconstruct),
@@ -111,20 +112,22 @@ class AAE(MatchedCodes):
             Objective(name="regularise", optimizer="encoder", loss=regularise),
         ]
 
-    def judgement(self, z: Tensor, mode: Tensor | None) -> Tensor:
-        """How much the discriminator takes codes for draws of the prior: z [B, Z], mode [B] -> logits [B, 1].
+    def discriminate(self, z: Tensor, mode: Tensor | None) -> Tensor:
+        """How much the discriminator takes latents for samples of the prior: z [B, Z], mode [B] -> logits [B, 1].
 
         Raises:
             UsageError: a mode, or the label of an image, that the prior does not have.
         """
         if self.config.conditioned:
+            assert mode is not None  # samples of the prior have one, and images a label
             if mode.max() >= self.prior.modes:
                 raise UsageError(
                     f"the prior has {self.prior.modes} modes, and there is a label {mode.max().item()}",
                     "Set modes to the number of classes.",
                 )
             z = torch.cat([z, F.one_hot(mode, self.prior.modes).to(z)], 1)
-        return self.discriminator(z)
+        logits: Tensor = self.discriminator(z)
+        return logits
 
 
 def squared_slope(judged: Tensor, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The autoencoder: a code that images can be reconstructed from.
+"""The autoencoder: a latent that images can be reconstructed from.
 
 Published weights, and what each measures; hours of training on CPUs:
 
@@ -10,11 +10,11 @@ Salakhutdinov, "Reducing the dimensionality of data with neural networks", Scien
 
     E ||x - decode(encode(x))||^2
 
-and nothing else: no distribution of codes is part of it. With linear networks (`convolutions=[] hidden=[]
+and nothing else: no distribution of latents is part of it. With linear networks (`convolutions=[] hidden=[]
 output=linear`) it finds the space that PCA finds.
 
-To draw images, a distribution is fitted to the codes of the train split after training: a Gaussian, or a mixture of
-several. Axes: B batch, Z numbers of a code, K components.
+To draw images, a distribution is fitted to the latents of the train split after training: a Gaussian, or a mixture of
+several. Axes: B batch, Z latent dimensions, K components.
 """
 
 import warnings
@@ -26,22 +26,23 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core import Loss, Optimizer, UsageError, linear_to_zero
-from zoo_latent.image_codes import CodesConfig, ImageCodes, squared_error
+from zoo_latent.image_latents import CodesConfig, ImageAutoencoder, squared_error
 
-FLOOR = 1e-4  # added to the variances of a component, relative to the codes': it may not collapse onto a point
+FLOOR = 1e-4  # added to the variances of a component, relative to the latents': it may not collapse onto a point
 
 
 class AutoencoderConfig(CodesConfig, kw_only=True):
-    """The size of a code, and what is fitted to codes after training."""
+    """The size of a latent, and what is fitted to latents after training."""
 
-    latent: Annotated[int, Meta(ge=1, le=4096)] = 32  # Z, numbers of a code
-    components: Annotated[int, Meta(ge=1, le=1000)] = 10  # of the mixture fitted to codes; 1 is a single Gaussian
+    latent: Annotated[int, Meta(ge=1, le=4096)] = 32  # Z, latent dimensions
+    components: Annotated[int, Meta(ge=1, le=1000)] = 10  # of the mixture fitted to latents; 1 is a single Gaussian
 
 
-class Autoencoder(ImageCodes):
+class Autoencoder(ImageAutoencoder):
     """An Encoder, Decoder and Reconstructor; a Sampler after `fit_prior`, which training ends with."""
 
     Config = AutoencoderConfig
+    config: AutoencoderConfig
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
     fitted: Tensor
@@ -65,24 +66,26 @@ class Autoencoder(ImageCodes):
     # --- drawing images ---
 
     def fit_posthoc(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """`fit_prior` with the codes of all images."""
+        """`fit_prior` with the latents of all images."""
         with torch.no_grad():
             self.fit_prior(torch.cat([self.encode(batch["image"]) for batch in batches]))
 
     @torch.no_grad()
-    def fit_prior(self, codes: Tensor, *, seed: int = 0) -> None:
-        """Fit the distribution that `sample` draws codes from: codes [N, Z], such as those of a train split.
+    def fit_prior(self, latents: Tensor, *, seed: int = 0) -> None:
+        """Fit the distribution that `sample` draws latents from: latents [N, Z], such as those of a train split.
 
         Raises:
-            UsageError: fewer codes than components, or codes of another size.
+            UsageError: fewer latents than components, or latents of another size.
         """
         k, z = self.config.components, self.config.latent
-        if codes.ndim != 2 or codes.shape[1] != z or len(codes) < max(k, 2):
-            raise UsageError(f"a prior of {k} components needs codes [N, {z}], N >= {max(k, 2)}: {list(codes.shape)}")
+        if latents.ndim != 2 or latents.shape[1] != z or len(latents) < max(k, 2):
+            raise UsageError(
+                f"a prior of {k} components needs latents [N, {z}], N >= {max(k, 2)}: {list(latents.shape)}"
+            )
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
-        x = codes.double().cpu().numpy()
+        x = latents.double().cpu().numpy()
         floor = FLOOR * float(x.var(0).mean()) + 1e-12
         mixture = GaussianMixture(k, reg_covar=floor, random_state=seed)
         with warnings.catch_warnings():  # of two kinds: EM could go on a little, or there are fewer clusters than k
@@ -94,14 +97,14 @@ class Autoencoder(ImageCodes):
         self.fitted.fill_(True)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n images decoded from draws of the fitted distribution of codes, [n, C, H, W].
+        """n images decoded from draws of the fitted distribution of latents, [n, C, H, W].
 
         Raises:
             UsageError: nothing was fitted.
         """
         if not self.fitted:
             raise UsageError(
-                "an autoencoder has no distribution of codes to draw from, and none was fitted to this one",
+                "an autoencoder has no distribution of latents to draw from, and none was fitted to this one",
                 "Fit one: model.fit_prior(model.encode(images)); 'zoo train' does when it ends.",
             )
         which = torch.multinomial(self.mixture_weights.cpu(), n, replacement=True, generator=generator)

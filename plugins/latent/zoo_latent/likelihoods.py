@@ -1,6 +1,6 @@
-"""Log-likelihoods of images given what a decoder says of them, and the divergence of the codes.
+"""Log-likelihoods of images given what a decoder says of them, and the divergence of the latents.
 
-Axes: D values of an image, Z numbers of a code; what stands before them may be anything that broadcasts.
+Axes: D values of an image, Z latent dimensions; what stands before them may be anything that broadcasts.
 """
 
 import math
@@ -40,7 +40,8 @@ class _BernoulliLogLikelihood(torch.autograd.Function):
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     """sum over d of log Bernoulli(x_d; sigmoid(l_d)): logits [..., D], x [..., D] in [0, 1] -> [...] nats."""
-    return _BernoulliLogLikelihood.apply(logits, x)
+    nats: Tensor = _BernoulliLogLikelihood.apply(logits, x)  # type: ignore[no-untyped-call]  # torch does not annotate it
+    return nats
 
 
 def gaussian_log_likelihood(mean: Tensor, log_sigma: Tensor, x: Tensor) -> Tensor:

@@ -31,13 +31,13 @@ def encoder(shape: tuple[int, int, int], convolutions: Sequence[int], hidden: Se
 
 
 def decoder(
-    shape: tuple[int, int, int], convolutions: Sequence[int], hidden: Sequence[int], code: int
+    shape: tuple[int, int, int], convolutions: Sequence[int], hidden: Sequence[int], latent: int
 ) -> nn.Sequential:
-    """Codes [B, code] -> [B, *shape]: the mirror image of the encoder with the same `hidden` and `convolutions`."""
+    """Latents [B, latent] -> [B, *shape]: the mirror image of the encoder with the same `hidden` and `convolutions`."""
     height, width = smallest_map(shape, convolutions)
     features = [shape[0], *convolutions][::-1]
     layers: list[nn.Module] = [
-        *perceptron([code, *reversed(hidden), features[0] * height * width]),
+        *perceptron([latent, *reversed(hidden), features[0] * height * width]),
         nn.Unflatten(1, (features[0], height, width)),
     ]
     for before, after in itertools.pairwise(features):

@@ -17,7 +17,7 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="autoencoder",
             target="zoo_latent.autoencoder:Autoencoder",
-            summary="Autoencoder: a short code that the image can be reconstructed from",
+            summary="Autoencoder: a short latent that the image can be reconstructed from",
             task=_TASK,
             paper="Hinton and Salakhutdinov, 2006, Reducing the dimensionality of data with neural networks, Science",
             capabilities=_CODES,
@@ -27,7 +27,7 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="vae",
             target="zoo_latent.vae:VAE",
-            summary="Variational autoencoder: a distribution of codes for each image, and a bound on its likelihood",
+            summary="Variational autoencoder: a distribution of latents for each image, and a bound on its likelihood",
             task=_TASK,
             paper="Kingma and Welling, 2014, Auto-encoding variational Bayes, arXiv:1312.6114",
             capabilities=(*_MATCHED, "LowerBound"),
@@ -36,7 +36,7 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="aae",
             target="zoo_latent.aae:AAE",
-            summary="Adversarial autoencoder: a discriminator makes codes follow any prior that can be drawn from",
+            summary="Adversarial autoencoder: a discriminator makes latents follow any prior that can be drawn from",
             task=_TASK,
             paper="Makhzani et al., 2015, Adversarial autoencoders, arXiv:1511.05644",
             capabilities=_MATCHED,
@@ -46,7 +46,7 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="wae-mmd",
             target="zoo_latent.wae:WAEMMD",
-            summary="Wasserstein autoencoder whose codes follow the prior by maximum mean discrepancy",
+            summary="Wasserstein autoencoder whose latents follow the prior by maximum mean discrepancy",
             task=_TASK,
             paper=_WAE,
             capabilities=_MATCHED,
@@ -56,7 +56,7 @@ def zoo_models() -> list[ModelSpec]:
         ModelSpec(
             name="wae-gan",
             target="zoo_latent.wae:WAEGAN",
-            summary="Wasserstein autoencoder whose codes follow the prior by a discriminator",
+            summary="Wasserstein autoencoder whose latents follow the prior by a discriminator",
             task=_TASK,
             paper=_WAE,
             capabilities=_MATCHED,
@@ -71,13 +71,13 @@ def zoo_studies() -> list[StudySpec]:
         StudySpec(
             name="why-not-an-autoencoder",
             target="zoo_latent.studies.why_not_an_autoencoder:WhyNotAnAutoencoder",
-            summary="what an autoencoder and a VAE make of draws of N(0, I), and where their codes lie",
+            summary="what an autoencoder and a VAE make of samples of N(0, I), and where their latents lie",
             minutes=3,
         ),
         StudySpec(
             name="latent-size",
             target="zoo_latent.studies.latent_size:LatentSize",
-            summary="VAEs with codes of 2, 5, 10 and 20 numbers",
+            summary="VAEs with latents of 2, 5, 10 and 20 numbers",
             minutes=4,
         ),
         StudySpec(
@@ -89,7 +89,7 @@ def zoo_studies() -> list[StudySpec]:
         StudySpec(
             name="posterior-collapse",
             target="zoo_latent.studies.posterior_collapse:PosteriorCollapse",
-            summary="how units of a VAE's code come to carry nothing, with and without warm-up",
+            summary="how units of a VAE's latent come to carry nothing, with and without warm-up",
             minutes=5,
         ),
     ]

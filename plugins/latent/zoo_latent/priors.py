@@ -1,8 +1,8 @@
-"""Priors: distributions of codes that can be drawn from.
+"""Priors: distributions of latents that can be drawn from.
 
-A prior has `size` (Z, how many numbers a code has) and `modes` (how many numbered parts it consists of; 1 if it is one
-piece), and `sample`. A density, `log_prob`, is optional: to match a prior, an adversarial or a Wasserstein autoencoder
-only ever draws from it (Makhzani et al., 2015, arXiv:1511.05644, section 2).
+A prior has `size` (Z, how many dimensions a latent has) and `modes` (how many numbered parts it consists of; 1 if it is
+one piece), and `sample`. A density, `log_prob`, is optional: to match a prior, an adversarial or a Wasserstein
+autoencoder only ever samples from it (Makhzani et al., 2015, arXiv:1511.05644, section 2).
 """
 
 import math
@@ -17,13 +17,13 @@ PriorName = Literal["gaussian", "uniform", "ring", "swiss-roll"]
 
 
 class Prior(Protocol):
-    """What a model needs to know of the distribution that its codes should follow."""
+    """What a model needs to know of the distribution that its latents should follow."""
 
     size: int  # Z
     modes: int
 
     def sample(self, n: int, *, mode: Tensor | None = None, generator: Generator | None = None) -> Tensor:
-        """n codes, [n, Z]; `mode` [n] int64 says from which part each comes, by default from any, all alike."""
+        """n latents, [n, Z]; `mode` [n] int64 says from which part each comes, by default from any, all alike."""
 
 
 class Gaussian:
@@ -106,10 +106,10 @@ class SwissRoll:
 
 
 def make_prior(name: PriorName, size: int, modes: int) -> Prior:
-    """The prior of that name over codes of `size` numbers.
+    """The prior of that name over latents of `size` numbers.
 
     Raises:
-        UsageError: a prior of the plane for codes of another size.
+        UsageError: a prior of the plane for latents of another size.
     """
     if name == "gaussian":
         return Gaussian(size)

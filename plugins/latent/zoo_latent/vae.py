@@ -2,7 +2,7 @@
 
 Published weights, and what each measures; hours of training on CPUs:
 
-    vae.binarized-mnist: elbo -93.12 ± 0.25 nats/example (binarized-mnist test), n = 10,000, one code drawn for each
+    vae.binarized-mnist: elbo -93.12 ± 0.25 nats/example (binarized-mnist test), n = 10,000, one latent drawn for each
         example, seed 0; 1 run, 1.1 h
 
 Follows Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.6114) [1]:
@@ -24,7 +24,7 @@ Departs from [1]:
     * any networks
     * `beta` weighs the KL term (Higgins et al., 2017), and its weight may rise from zero at the beginning of training
 
-Axes: B batch, D values of an image, Z numbers of a code, K draws.
+Axes: B batch, D values of an image, Z latent dimensions, K draws.
 """
 
 import math
@@ -36,7 +36,7 @@ from msgspec import Meta
 from torch import Generator, Tensor, nn
 
 from zoo_core import Loss, Optimizer, UsageError, linear_to_zero
-from zoo_latent.image_codes import CodesConfig, Count, ImageCodes
+from zoo_latent.image_latents import CodesConfig, Count, ImageAutoencoder
 from zoo_latent.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood, kl_to_standard_normal
 from zoo_latent.priors import Gaussian
 
@@ -46,20 +46,21 @@ ROWS = 4000  # draws that are decoded at a time; no result depends on it
 class VAEConfig(CodesConfig, kw_only=True):
     """The decoder's distribution and the weight of the KL term."""
 
-    latent: Annotated[int, Meta(ge=1, le=4096)] = 50  # Z, numbers of a code
+    latent: Annotated[int, Meta(ge=1, le=4096)] = 50  # Z, latent dimensions
     convolutions: tuple[Count, ...] = ()  # features of each, stride 2; [] for none
-    hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and code
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  # of a value given the code
+    hidden: tuple[Count, ...] = (500, 500)  # features of the fully connected layers between image or maps and latent
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  # of a value given the latent
     sigma: Annotated[float, Meta(gt=0)] | None = None  # of a Gaussian decoder, in units of pixel values; null: learned
     beta: Annotated[float, Meta(ge=0)] = 1.0  # weight of the KL term
     warm_up: Annotated[float, Meta(ge=0, le=1)] = 0.0  # part of training in which that weight rises from 0
 
 
-class VAE(ImageCodes):
+class VAE(ImageAutoencoder):
     """An Encoder (of means), Decoder, Reconstructor, Prior, Sampler and LowerBound. It is no Density: its likelihood is
     only known from below."""
 
     Config = VAEConfig
+    config: VAEConfig
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 
@@ -101,11 +102,11 @@ class VAE(ImageCodes):
         mean, log_variance = self.posterior(x)
         z = mean + (0.5 * log_variance).exp() * batch["noise"]
         kl = kl_to_standard_normal(mean, log_variance).sum()
-        surprise = -self.log_likelihood(x, z[:, None]).sum()
+        surprisal = -self.log_likelihood(x, z[:, None]).sum()
         weight = self.kl_weight if self.training else self.config.beta  # epochs are compared with the full weight
-        return Loss(surprise + weight * kl, weight=len(x), parts={"reconstruction": surprise, "kl": kl})
+        return Loss(surprisal + weight * kl, weight=len(x), parts={"reconstruction": surprisal, "kl": kl})
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         """The noise of each image's draw, [n, Z]."""
         return {"noise": torch.randn(n, self.config.latent, generator=generator)}
 
@@ -145,7 +146,7 @@ class VAE(ImageCodes):
             total = torch.logaddexp(total, (log_likelihood + log_ratio).logsumexp(1))
         return total - math.log(samples)
 
-    # --- codes and images ---
+    # --- latents and images ---
 
     def encode(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
         """The mean of q(z|x), or with a generator a draw from it: x [B, C, H, W] -> [B, Z]."""
@@ -155,7 +156,7 @@ class VAE(ImageCodes):
         return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator).to(mean)
 
     def sample_prior(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n codes from N(0, I), [n, Z]."""
+        """n latents from N(0, I), [n, Z]."""
         return self.prior.sample(n, generator=generator).to(self.device)
 
     def sample(self, n: int, *, generator: Generator | None = None, temperature: float = 1.0) -> Tensor:

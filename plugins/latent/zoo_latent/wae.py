@@ -1,4 +1,4 @@
-"""Wasserstein autoencoders: small reconstruction error, under the constraint that codes follow a prior.
+"""Wasserstein autoencoders: small reconstruction error, under the constraint that latents follow a prior.
 
 Published weights, and what each measures; hours of training on CPUs:
 
@@ -10,21 +10,21 @@ Published weights, and what each measures; hours of training on CPUs:
 Follows Tolstikhin, Bousquet, Gelly and Schoelkopf, "Wasserstein auto-encoders", 2018 (arXiv:1711.01558) [1]. Both
 minimise ([1], equation 4)
 
-    E ||x - decode(encode(x))||^2 + weight * D(codes, prior)
+    E ||x - decode(encode(x))||^2 + weight * D(latents, prior)
 
-in which the squares are summed over an image. Unlike in a VAE it is all codes together that must follow the prior, not
-those of each image. D is for
+in which the squares are summed over an image. Unlike in a VAE it is all latents together that must follow the prior,
+not those of each image. D is for
 
     wae-mmd  the squared maximum mean discrepancy, estimated from the batch ([1], algorithm 2);
-    wae-gan  what a discriminator between codes and draws of the prior makes of it ([1], algorithm 1).
+    wae-gan  what a discriminator between latents and samples of the prior makes of it ([1], algorithm 1).
 
 Departs from [1]:
     * ReLU networks without batch normalisation
     * wae-mmd keeps the average of the weights
-    * the prior of wae-mmd counts more, for with weight 10 codes are still far from it when images are well
+    * the prior of wae-mmd counts more, for with weight 10 latents are still far from it when images are well
       reconstructed
 
-Axes: B batch, Z numbers of a code.
+Axes: B batch, Z latent dimensions.
 """
 
 from collections.abc import Mapping
@@ -35,30 +35,30 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo_core import Loss, Objective, Optimizer, linear_to_zero
-from zoo_latent.image_codes import Count, squared_error
-from zoo_latent.matched_codes import MatchedCodes, MatchedConfig, fool, judge
+from zoo_latent.image_latents import Count, squared_error
+from zoo_latent.matched_latents import MatchedAutoencoder, MatchedConfig, discriminator_loss, generator_loss
 from zoo_latent.networks import perceptron
 
 Batches = Mapping[str, Mapping[str, Tensor]]
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernel, relative to N(0, I)
 
 
-def imq_mmd2(codes: Tensor, draws: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy between the distributions of codes [n, Z] and draws [m, Z], unbiased: its
+def imq_mmd2(latents: Tensor, draws: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy between the distributions of latents [n, Z] and draws [m, Z], unbiased: its
     expectation is zero where the two are the same, so it may be negative.
 
     The kernel is a sum of inverse multiquadrics, k(x, y) = C / (C + ||x - y||^2) with C = 2 Z, which is what
-    ||x - y||^2 is on average for draws of N(0, I), and some multiples of it ([1], section 4).
+    ||x - y||^2 is on average for samples of N(0, I), and some multiples of it ([1], section 4).
     """
-    n, m = len(codes), len(draws)
-    base = 2 * codes.shape[1]
-    within_codes, within_draws = _squared_distances(codes, codes), _squared_distances(draws, draws)
-    between = _squared_distances(codes, draws)
-    mmd2 = codes.new_zeros(())
+    n, m = len(latents), len(draws)
+    base = 2 * latents.shape[1]
+    within_latents, within_draws = _squared_distances(latents, latents), _squared_distances(draws, draws)
+    between = _squared_distances(latents, draws)
+    mmd2 = latents.new_zeros(())
     for scale in SCALES:
         c = base * scale
         # On the diagonal the kernel is 1: a point is not a second, independent draw (the U-statistic leaves it out).
-        mmd2 = mmd2 + ((c / (c + within_codes)).sum() - n) / (n * (n - 1))
+        mmd2 = mmd2 + ((c / (c + within_latents)).sum() - n) / (n * (n - 1))
         mmd2 = mmd2 + ((c / (c + within_draws)).sum() - m) / (m * (m - 1))
         mmd2 = mmd2 - 2 * (c / (c + between)).mean()
     return mmd2
@@ -75,16 +75,17 @@ class WAEMMDConfig(MatchedConfig, kw_only=True):
     weight: Annotated[float, Meta(ge=0)] = 300.0  # of the MMD^2; lambda in the paper, where it is 10
 
 
-class WAEMMD(MatchedCodes):
+class WAEMMD(MatchedAutoencoder):
     """Algorithm 2."""
 
     Config = WAEMMDConfig
+    config: WAEMMDConfig
     batch = 256  # the more images, the better is the distance known
     optimizer = Optimizer(lr=1e-3, decay=linear_to_zero)
     ema = ("",)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Loss:
-        """Squared error of an image, and weight times the MMD^2 between the codes of the batch and the prior."""
+        """Squared error of an image, and weight times the MMD^2 between the latents of the batch and the prior."""
         x, n = batch["image"], len(batch["image"])
         z = self.encode(x)
         error = squared_error(self.decode(z), x)
@@ -99,17 +100,18 @@ class WAEGANConfig(MatchedConfig, kw_only=True):
     critic: tuple[Count, ...] = (256, 256)  # features of the discriminator's hidden layers
 
 
-class WAEGAN(MatchedCodes):
+class WAEGAN(MatchedAutoencoder):
     """Algorithm 1."""
 
     Config = WAEGANConfig
+    config: WAEGANConfig
 
     def __init__(self, config: WAEGANConfig) -> None:
         super().__init__(config)
         self.discriminator = perceptron([config.latent, *config.critic, 1])
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # The discriminator must be faster than the encoder: else the codes run in circles around the prior.
+        # The discriminator must be faster than the encoder: else the latents run in circles around the prior.
         betas = {"betas": (0.5, 0.999)}
         return {
             "discriminator": Optimizer(modules=("discriminator",), lr=1e-3, options=betas, decay=linear_to_zero),
@@ -119,12 +121,12 @@ class WAEGAN(MatchedCodes):
     def objectives(self) -> list[Objective]:
         def discriminate(batches: Batches, shared: dict[str, Any]) -> Tensor:
             batch = batches["x"]
-            shared["code"] = self.encode(batch["image"])
-            return judge(self.discriminator(batch["prior"]), self.discriminator(shared["code"].detach()))
+            shared["latent"] = self.encode(batch["image"])
+            return discriminator_loss(self.discriminator(batch["prior"]), self.discriminator(shared["latent"].detach()))
 
         def autoencode(batches: Batches, shared: dict[str, Any]) -> Loss:
-            x, z = batches["x"]["image"], shared["code"]
-            n, error, fooling = len(x), squared_error(self.decode(z), x), fool(self.discriminator(z))
+            x, z = batches["x"]["image"], shared["latent"]
+            n, error, fooling = len(x), squared_error(self.decode(z), x), generator_loss(self.discriminator(z))
             value = error + self.config.weight * fooling
             return Loss(value * n, weight=n, parts={"error": error * n, "fooling": fooling * n})
 

@@ -425,19 +425,19 @@ class Judge(Model):
 
 
 @pytest.fixture
-def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
-    judge = Judge(tmp_path)
-    monkeypatch.setattr(generated, "load", lambda reference, device: judge)
-    return judge
+def classify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    classify = Judge(tmp_path)
+    monkeypatch.setattr(generated, "load", lambda reference, device: classify)
+    return classify
 
 
-def test_generated_images_are_compared_with_the_examples(judge: Judge) -> None:
+def test_generated_images_are_compared_with_the_examples(classify: Judge) -> None:
     model, data = LinearGaussian(), Blobs(300)
     found = measured(FrechetClassifier(), model, data).compute()
     with torch.no_grad():
         seeds = [torch.Generator().manual_seed(start) for start in (0, 100, 200)]
         fake = torch.cat([model.sample(100, generator=seed) for seed in seeds])
-        features = [judge.logits(2 * x - 1).relu() for x in (fake, data.batch("test", torch.arange(300))["image"])]
+        features = [classify.logits(2 * x - 1).relu() for x in (fake, data.batch("test", torch.arange(300))["image"])]
     assert found.value == pytest.approx(frechet_distance(*map_gaussian(features)), rel=1e-9)
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert found.n == 300
@@ -449,7 +449,7 @@ def map_gaussian(features: list[Tensor]) -> list[Tensor]:
     return [part for one in features for part in gaussian(one)]
 
 
-def test_samples_that_are_the_train_split_reach_the_floor(judge: Judge) -> None:
+def test_samples_that_are_the_train_split_reach_the_floor(classify: Judge) -> None:
     data = Blobs(400)
 
     class Memory(LinearGaussian):
@@ -462,13 +462,13 @@ def test_samples_that_are_the_train_split_reach_the_floor(judge: Judge) -> None:
     assert score.value == pytest.approx(score.beside["of the split"], rel=0.05)
 
 
-def test_the_train_split_has_no_floor_against_itself(judge: Judge) -> None:
+def test_the_train_split_has_no_floor_against_itself(classify: Judge) -> None:
     metric, data = FrechetClassifier(), Blobs(100)
     metric.begin(LinearGaussian(), data, "train", 100)
     assert measured(metric, LinearGaussian(), data, begun=True).compute().beside == {}
 
 
-def test_what_cannot_be_judged_is_told_before_it_begins(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_judged_is_told_before_it_begins(classify: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     class Large(LinearGaussian):
         def signature(self) -> dict[str, Field]:
             return {"image": Field(kind="image", shape=(3, 32, 32))}
@@ -500,7 +500,7 @@ KINDS += [FrechetClassifier, ClassifierScore]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_find_what_one_finds(kind: Callable[[], Metric], judge: Judge) -> None:
+def test_two_processes_find_what_one_finds(kind: Callable[[], Metric], classify: Judge) -> None:
     model, data = LinearGaussian(), Blobs(450)
     state = torch.get_rng_state()
     alone, together = measured(kind(), model, data).compute(), in_two_processes(kind, model, data).compute()
@@ -517,6 +517,6 @@ def test_no_example_is_told(kind: Callable[[], Metric]) -> None:
 
 
 @pytest.mark.parametrize("kind", [FrechetClassifier, ClassifierScore])
-def test_the_classifier_does_not_travel(kind: type[Any], judge: Judge) -> None:
+def test_the_classifier_does_not_travel(kind: type[Any], classify: Judge) -> None:
     metric = measured(kind(), LinearGaussian(), Blobs(100))
-    assert copy.copy(metric).classifier is None and metric.classifier is judge
+    assert not hasattr(copy.copy(metric), "classifier") and metric.classifier is classify

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from zoo_core import Model
+from zoo_core import AnyModel
 from zoo_metrics.per_example import MeanOverExamples, seeded
 
 ROWS = 500  # codes of an example that are drawn at once
@@ -24,7 +24,7 @@ class Elbo(MeanOverExamples):
     requires = "LowerBound"
     estimator = "one code drawn for each example, seed 0"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         return model.elbo(model.subject_of(batch), generator=seeded(batch["index"]))
 
 
@@ -43,11 +43,11 @@ class ImportanceWeightedNll(MeanOverExamples):
         self.k = k
         self.estimator = f"importance-weighted, k = {k}, seed 0"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         x = model.subject_of(batch)
         return torch.stack([self.nll(model, x[i : i + 1], seeded(batch["index"][i:])) for i in range(len(x))])
 
-    def nll(self, model: Model, x: Tensor, generator: Generator) -> Tensor:
+    def nll(self, model: AnyModel, x: Tensor, generator: Generator) -> Tensor:
         """Of one x [1, …], in nats. The bound with k codes is the mean of their weights, so it can be had in parts; of
         more than one code each, because the bound with one code may have its KL term in closed form."""
         parts = math.ceil(self.k / ROWS)

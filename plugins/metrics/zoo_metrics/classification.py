@@ -5,19 +5,23 @@ Axes: B batch, K classes, n examples, M bins.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo_core import Measurement, Metric, Model, UsageError
+from zoo_core import AnyModel, Measurement, Metric, UsageError
 from zoo_metrics.per_example import MeanOverExamples
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_WRITTEN = 25  # classes whose names and numbers are written into a confusion matrix
 
 
-def logits_and_labels(model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def logits_and_labels(model: AnyModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """What the model says of a batch, [B, K] float64, and what is true, [B] int64; without the examples whose label is
     the value that the model's field ignores.
 
@@ -42,7 +46,7 @@ class Accuracy(MeanOverExamples):
 
     requires = "Classifier"
     estimator = "top-1"
-    drawing = "confusion matrix"
+    plotted = "confusion matrix"
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,14 +54,14 @@ class Accuracy(MeanOverExamples):
         self.labels: list[Tensor] = []  # [B] int64, one a batch
         self.guesses: list[Tensor] = []  # the same
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         logits, labels = logits_and_labels(model, batch)
         self.classes = logits.shape[1]
         self.labels.append(labels)
         self.guesses.append(logits.argmax(1))
         return self.guesses[-1] == labels
 
-    def merge(self, other: "Accuracy") -> None:
+    def merge(self, other: Self) -> None:
         super().merge(other)
         self.labels += other.labels
         self.guesses += other.guesses
@@ -67,7 +71,7 @@ class Accuracy(MeanOverExamples):
         cell = torch.cat(self.labels) * self.classes + torch.cat(self.guesses)
         return torch.bincount(cell, minlength=self.classes**2).view(self.classes, self.classes)
 
-    def draw(self, axes: Any, model: Model) -> None:
+    def plot(self, axes: "Axes", model: AnyModel) -> None:
         """Rows are the true classes, columns what they were taken for, in percent of the row. The diagonal is left
         white, so that colour shows mistakes."""
         confusion, classes = self.confusion(), self.classes
@@ -91,7 +95,7 @@ class LogLoss(MeanOverExamples):
     requires = "Classifier"
     estimator = "cross-entropy of the softmax of the logits"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         logits, labels = logits_and_labels(model, batch)
         return F.cross_entropy(logits, labels, reduction="none")
 
@@ -103,7 +107,7 @@ class BrierScore(MeanOverExamples):
     requires = "Classifier"
     estimator = "all classes"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         logits, labels = logits_and_labels(model, batch)
         return (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).square().sum(1)
 
@@ -123,19 +127,19 @@ class CalibrationError(Metric):
     """
 
     requires = "Classifier"
-    drawing = "reliability diagram"
+    plotted = "reliability diagram"
 
     def __init__(self) -> None:
         self.confidence: list[Tensor] = []  # [B] float64 in [1 / K, 1], one a batch
         self.correct: list[Tensor] = []  # [B] bool
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         logits, labels = logits_and_labels(model, batch)
         confidence, guess = logits.softmax(1).max(1)
         self.confidence.append(confidence)
         self.correct.append(guess == labels)
 
-    def merge(self, other: "CalibrationError") -> None:
+    def merge(self, other: Self) -> None:
         self.confidence += other.confidence
         self.correct += other.correct
 
@@ -153,7 +157,7 @@ class CalibrationError(Metric):
             estimator=f"{BINS} bins, l1; standard error by bootstrap, {RESAMPLES} resamples, seed {SEED}",
         )
 
-    def draw(self, axes: Any, model: Model) -> None:
+    def plot(self, axes: "Axes", model: AnyModel) -> None:
         """How often the model is right where it is so sure ([1], figure 1), and how many examples there are."""
         confidence, correct = torch.cat(self.confidence), torch.cat(self.correct).double()
         bins = bin_of(confidence)
@@ -161,11 +165,10 @@ class CalibrationError(Metric):
         accuracy = torch.bincount(bins, correct, minlength=BINS) / count.clamp(min=1)
         left = torch.arange(BINS) / BINS
         some = count > 0
-        for height, options in (
-            (accuracy, {"color": "C0", "edgecolor": "white", "label": "accuracy"}),
-            (count / count.sum(), {"facecolor": "none", "edgecolor": "black", "label": "share of the examples"}),
-        ):
-            axes.bar(left[some].numpy(), height[some].numpy(), width=1 / BINS, align="edge", **options)
+        share = count / count.sum()
+        bars = partial(axes.bar, left[some].numpy(), width=1 / BINS, align="edge")
+        bars(accuracy[some].numpy(), color="C0", edgecolor="white", label="accuracy")
+        bars(share[some].numpy(), facecolor="none", edgecolor="black", label="share of the examples")
         axes.plot([0, 1], [0, 1], color="C3", linestyle="--", label="perfect calibration")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
         axes.legend(loc="upper left")

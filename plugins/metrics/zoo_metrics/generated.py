@@ -13,12 +13,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Measurement, Metric, Model, UsageError, load
+from zoo_core import AnyModel, Dataset, Measurement, Metric, UsageError, load
 from zoo_metrics.per_example import seeded
 from zoo_metrics.train_split import train_batches
 
@@ -32,13 +32,14 @@ class GeneratedAndReal(Metric):
     requires = "Sampler"
     on_request = True
 
+    classifier: AnyModel  # from `begin` on
+
     def __init__(self) -> None:
-        self.classifier: Any = None
         self.judge_name = ""
         self.generated: list[Tensor] = []  # [B, …] float64, one a batch
         self.real: list[Tensor] = []
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         if n < 2:
             raise UsageError("two images or more are needed")
         image = model.signature().get("image")
@@ -49,26 +50,27 @@ class GeneratedAndReal(Metric):
             raise UsageError(f"{CLASSIFIER} is for images of {wanted}, and the model makes {what}")
         model.sample(1, generator=torch.Generator())  # a model that cannot says so now
         report = self.classifier.load_report
+        assert report is not None  # it was loaded
         with open(Path(report.folder) / "model.safetensors", "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.judge_name = f"{report.name} (sha256 {sha256})"
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         x = batch[model.subject]
-        self.real.append(self.judge(x))
-        self.generated.append(self.judge(model.sample(len(x), generator=seeded(batch["index"]))))
+        self.real.append(self.classify(x))
+        self.generated.append(self.classify(model.sample(len(x), generator=seeded(batch["index"]))))
 
-    def merge(self, other: "GeneratedAndReal") -> None:
+    def merge(self, other: Self) -> None:
         self.generated += other.generated
         self.real += other.real
 
     def __getstate__(self) -> dict[str, Any]:
         """What other processes are told: all but the classifier."""
-        return self.__dict__ | {"classifier": None}
+        return {name: value for name, value in self.__dict__.items() if name != "classifier"}
 
-    def judge(self, images: Tensor) -> Tensor:
+    def classify(self, images: Tensor) -> Tensor:
         """What the classifier says of images [B, C, H, W] in [0, 1], float64."""
-        x = self.classifier.preprocess({"image": images.to(self.classifier.device)})["image"]
+        x: Tensor = self.classifier.preprocess({"image": images.to(self.classifier.device)})["image"]
         return self.ask(x).cpu().double()
 
     @abstractmethod
@@ -88,11 +90,11 @@ class FrechetClassifier(GeneratedAndReal):
         super().__init__()
         self.floor: list[Tensor] = []  # features of images of the train split
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         super().begin(model, data, split, n)
         if "train" in data.splits and split != "train":
             order = torch.randperm(data.size("train"), generator=torch.Generator().manual_seed(SEED))
-            self.floor = [self.judge(batch[model.subject]) for batch in train_batches(model, data, order[:n])]
+            self.floor = [self.classify(batch[model.subject]) for batch in train_batches(model, data, order[:n])]
 
     def ask(self, x: Tensor) -> Tensor:
         return self.classifier.extract_features(x, [FEATURES])[FEATURES].flatten(1)
@@ -153,7 +155,7 @@ def frechet_distance(mean: Tensor, covariance: Tensor, other_mean: Tensor, other
     values, vectors = torch.linalg.eigh(covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     shared = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp(min=0).sqrt().sum()
-    distance = (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * shared
+    distance: Tensor = (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * shared
     return max(distance.item(), 0.0)  # rounding may leave a little less
 
 

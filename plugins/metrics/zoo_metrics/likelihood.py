@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from zoo_core import Model
+from zoo_core import AnyModel
 from zoo_metrics.per_example import MeanOverExamples
 
 
@@ -14,12 +14,12 @@ class NegativeLogLikelihood(MeanOverExamples):
 
     requires = "Density"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         return -model.log_prob(model.subject_of(batch))
 
 
 class BitsPerDim(NegativeLogLikelihood):
     """Negative log-likelihood divided by the number of values of x, in bits."""
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         return super().per_example(model, batch) / (batch[model.subject].shape[1:].numel() * math.log(2))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo_core import Dataset, Model, UsageError
+from zoo_core import AnyModel, Dataset, UsageError
 from zoo_metrics.per_example import MeanOverExamples
 from zoo_metrics.train_split import train_batches
 
@@ -24,7 +24,7 @@ class LinearProbe(MeanOverExamples):
     requires = "Encoder"
     on_request = True
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         if "label" not in data.features:
             raise UsageError(f"data set '{data.name}' has no field 'label', which a probe needs")
         self.label = data.features["label"]
@@ -33,11 +33,11 @@ class LinearProbe(MeanOverExamples):
         self.weight, self.bias = logistic_regression(codes, labels)
         self.estimator = f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {len(codes)})"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         codes, labels = self.codes_and_labels(model, batch)
         return (codes @ self.weight + self.bias).argmax(1) == labels
 
-    def codes_and_labels(self, model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def codes_and_labels(self, model: AnyModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """[n, Z] float64 and [n] int64, of the examples whose label counts."""
         codes, labels = model.encode(model.subject_of(batch)).flatten(1).cpu().double(), batch["label"].cpu()
         counted = self.label.counted(labels)
@@ -63,15 +63,18 @@ def logistic_regression(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         [weight, bias], max_iter=STEPS, tolerance_grad=TOLERANCE, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
+    def loss() -> Tensor:
+        return F.cross_entropy(x @ weight + bias, labels) + weight.square().sum() / (2 * n)
+
     def closure() -> Tensor:
-        loss = F.cross_entropy(x @ weight + bias, labels) + weight.square().sum() / (2 * n)
-        weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
-        return loss
+        value = loss()
+        weight.grad, bias.grad = torch.autograd.grad(value, [weight, bias])
+        return value
 
     with torch.enable_grad():
         optimizer.step(closure)
-        closure()
-    steepest = max(weight.grad.abs().max().item(), bias.grad.abs().max().item())
+        gradients = torch.autograd.grad(loss(), [weight, bias])
+    steepest = max(gradient.abs().max().item() for gradient in gradients)
     if not steepest <= 100 * TOLERANCE:
         raise UsageError(f"the linear classifier did not converge: a gradient of {steepest:.1g} is left")
     weight = weight.detach() / spread[:, None]

@@ -1,22 +1,22 @@
 """Densities as detectors of outliers: does what they were not trained on get a lower likelihood?
 
-An outlier is the positive class, and the score, larger for what is stranger, is -log p(x). AUROC is the probability
-that a random outlier has a larger score than a random inlier: 1/2 is chance, and below it outliers look MORE normal
-than the model's own kind. Densities are known for that (Nalisnick et al., "Do deep generative models know what they
-don't know?", 2019, arXiv:1810.09136): a likelihood is high for what is simple too.
+An outlier is the positive class, and the score, larger for what is more anomalous, is -log p(x). AUROC is the
+probability that a random outlier has a larger score than a random inlier: 1/2 is chance, and below it outliers look
+MORE normal than the model's own kind. Densities are known for that (Nalisnick et al., "Do deep generative models know
+what they don't know?", 2019, arXiv:1810.09136): a likelihood is high for what is simple too.
 
 Axes: B batch, m inliers, n outliers.
 """
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo_core import Dataset, Field, Measurement, Metric, Model, UsageError, default_registry
+from zoo_core import AnyModel, Dataset, Field, Measurement, Metric, UsageError, default_registry
 
 BATCH = 100  # outliers at a time; no result depends on it
 
@@ -67,10 +67,10 @@ class OutlierAuroc(Metric):
         self.inliers: list[Tensor] = []  # [B] float64, one a batch
         self.outliers: list[Tensor] = []
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         self.inliers.append(strangeness(model, model.subject_of(batch)))
 
-    def merge(self, other: "OutlierAuroc") -> None:
+    def merge(self, other: Self) -> None:
         self.inliers += other.inliers
 
     def compute(self) -> Measurement:
@@ -87,16 +87,16 @@ class RotatedAuroc(OutlierAuroc):
     paired = True
     outlier_kind = "the same images turned by 90 degrees, counter-clockwise"
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         shape = _image_field(model).shape
         if shape[1] != shape[2]:
             raise UsageError(f"images of {shape[2]}x{shape[1]} pixels cannot be turned by 90 degrees")
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         super().update(model, batch)
         self.outliers.append(strangeness(model, torch.rot90(model.subject_of(batch), 1, (2, 3))))
 
-    def merge(self, other: "OutlierAuroc") -> None:
+    def merge(self, other: Self) -> None:
         super().merge(other)
         self.outliers += other.outliers
 
@@ -107,7 +107,7 @@ class OmniglotAuroc(OutlierAuroc):
     outlier_kind = "Omniglot test, ink made bright, resized, rounded to the levels"
 
     @torch.no_grad()
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         characters = default_registry().open_dataset("omniglot")
         images = characters.batch("test", torch.arange(characters.size("test")))["image"]
         for part in as_digits(images, _image_field(model)).to(model.device).split(BATCH):
@@ -121,19 +121,19 @@ def as_digits(characters: Tensor, field: Field) -> Tensor:
     NOTE: drawing the bits with grey levels as probabilities, as was done for the static MNIST, would be a worse test.
     At this size all strokes are grey, and break: models would be praised for telling noise from strokes.
     """
-    channels, height, width = field.shape
+    channels, height, width = cast(tuple[int, int, int], field.shape)
     ink = F.interpolate(1 - characters, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
     if field.levels:
         ink = (ink * (field.levels - 1)).round() / (field.levels - 1)
     return ink.expand(-1, channels, -1, -1)
 
 
-def strangeness(model: Model, x: Tensor) -> Tensor:
+def strangeness(model: AnyModel, x: Tensor) -> Tensor:
     """-log p(x), [B] float64."""
     return -model.log_prob(x).detach().cpu().double()
 
 
-def _image_field(model: Model) -> Field:
+def _image_field(model: AnyModel) -> Field:
     field = model.signature().get("image")
     if field is None:
         raise UsageError("only images can be told from other images, and this model takes none")

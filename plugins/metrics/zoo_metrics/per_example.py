@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from zoo_core import Measurement, Metric, Model
+from zoo_core import AnyModel, Measurement, Metric
 
 
 class MeanOverExamples(Metric):
@@ -21,13 +22,13 @@ class MeanOverExamples(Metric):
         self.seen: list[Tensor] = []  # [B] float64, one a batch
 
     @abstractmethod
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         """The summand of each example of a batch, [B]."""
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         self.seen.append(self.per_example(model, batch).detach().cpu().double())
 
-    def merge(self, other: "MeanOverExamples") -> None:
+    def merge(self, other: Self) -> None:
         self.seen += other.seen
 
     def examples(self) -> Tensor:

@@ -6,12 +6,13 @@ auto-encoders", 2017 (arXiv:1711.01558) [2]. Axes: n codes, m prior draws, Z num
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from zoo_core import Dataset, Measurement, Metric, Model, UsageError, chosen_examples
+from zoo_core import AnyModel, Dataset, Measurement, Metric, UsageError, chosen_examples
 from zoo_metrics.per_example import seeded
 
 N, SEED = 2000, 0
@@ -21,7 +22,7 @@ ROWS = 64  # of a kernel matrix at once, so that they stay in the processor's ca
 
 
 class PriorMmd(Metric):
-    """The unbiased estimate of MMD^2 between the codes of n examples and n draws of the prior.
+    """The unbiased estimate of MMD^2 between the codes of n examples and n samples of the prior.
 
     The n examples are drawn from the split with a seed: its first ones may all be of one class. Zero is expected where
     the codes follow the prior, and an estimate may be below. Beside it stands the spread of the null, the standard
@@ -39,7 +40,7 @@ class PriorMmd(Metric):
         self.size = self.null_sd = math.nan
         self.codes: list[Tensor] = []  # [B, Z] float64, one a batch
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         if not hasattr(model, "encode"):
             raise UsageError("the model has a prior and no encoder")
         if n < 2:
@@ -51,15 +52,16 @@ class PriorMmd(Metric):
         self.size = squared_size(self.prior)
         self.null_sd = null_estimates(pool, self.size, generator).std().item()
 
-    def update(self, model: Model, batch: Mapping[str, Tensor]) -> None:
+    def update(self, model: AnyModel, batch: Mapping[str, Tensor]) -> None:
         mine = torch.isin(batch["index"].cpu(), self.chosen)
         if mine.any():
             x = model.subject_of(batch)
-            has_noise = "generator" in inspect.signature(model.encode).parameters
+            encode: Callable[..., Tensor] = model.encode
+            has_noise = "generator" in inspect.signature(encode).parameters
             noise = {"generator": seeded(batch["index"])} if has_noise else {}
-            self.codes.append(model.encode(x[mine.to(x.device)], **noise).flatten(1).cpu().double())
+            self.codes.append(encode(x[mine.to(x.device)], **noise).flatten(1).cpu().double())
 
-    def merge(self, other: "PriorMmd") -> None:
+    def merge(self, other: Self) -> None:
         self.codes += other.codes
 
     def compute(self) -> Measurement:
@@ -76,7 +78,7 @@ class PriorMmd(Metric):
 
 
 def squared_size(prior: Tensor) -> float:
-    """The mean squared distance between two draws of the prior, from draws [m, Z]: of N(0, s^2 I) it is 2 Z s^2."""
+    """The mean squared distance between two samples of the prior, from draws [m, Z]: of N(0, s^2 I) it is 2 Z s^2."""
     return 2 * prior.var(0).sum().item()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from zoo_core import Model
+from zoo_core import AnyModel
 from zoo_metrics.per_example import MeanOverExamples
 
 
@@ -14,6 +14,6 @@ class ReconstructionError(MeanOverExamples):
 
     requires = "Reconstructor"
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        x = model.subject_of(batch)
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
+        x: Tensor = model.subject_of(batch)
         return (model.reconstruct(x).double() - x.double()).square().flatten(1).mean(1)

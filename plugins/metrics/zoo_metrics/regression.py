@@ -1,12 +1,13 @@
 """Regression: how far predictions are from what they should be."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Measurement, Model, UsageError
+from zoo_core import AnyModel, Dataset, Measurement, UsageError
 from zoo_metrics.per_example import MeanOverExamples
 
 
@@ -23,16 +24,16 @@ class MeanSquaredError(MeanOverExamples):
         super().__init__()
         self.targets: list[Tensor] = []  # [B, T] float64
 
-    def begin(self, model: Model, data: Dataset, split: str, n: int) -> None:
+    def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         if "target" not in data.features:
             raise UsageError("the data set has no field 'target', which a metric of regression needs")
 
-    def per_example(self, model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
         target = batch["target"].double()
         self.targets.append(target.cpu())
         return (model.predict(model.subject_of(batch)).double() - target).square().mean(1)
 
-    def merge(self, other: "MeanSquaredError") -> None:
+    def merge(self, other: Self) -> None:
         super().merge(other)
         self.targets += other.targets
 

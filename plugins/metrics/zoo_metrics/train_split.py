@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model, UsageError, batches
+from zoo_core import AnyModel, Dataset, UsageError, batches
 
 BATCH = 500
 
 
-def train_batches(model: Model, data: Dataset, chosen: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
+def train_batches(model: AnyModel, data: Dataset, chosen: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
     """The examples of the train split, or those at the places `chosen` [n], preprocessed, on the model's device.
 
     Raises:

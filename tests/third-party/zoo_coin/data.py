@@ -1,7 +1,6 @@
 """coin-bits: biased coins, thrown from a seed."""
 
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -15,7 +14,7 @@ FEATURES = {"image": Field(kind="image", shape=(1, 2, 3), range=(0.0, 1.0), leve
 class CoinBits(TensorDataset):
     """Batches of "image" [B, 1, 2, 3], each pixel 1 with its own chance."""
 
-    name: ClassVar[str] = "coin-bits"
+    name = "coin-bits"
 
     def __init__(self, *, data_file: Path | None = None) -> None:
         generator = torch.Generator().manual_seed(0)

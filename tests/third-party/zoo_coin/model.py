@@ -4,7 +4,7 @@ The best density that sees no other pixel. Axes: B batch, C channels, H height, 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
@@ -23,7 +23,8 @@ class CoinConfig(Record, kw_only=True):
 class Coin(Model):
     """Independent bits; capabilities Density and Sampler."""
 
-    Config: ClassVar[type[Record]] = CoinConfig
+    Config = CoinConfig
+    config: CoinConfig
 
     def __init__(self, config: CoinConfig) -> None:
         super().__init__(config)

@@ -106,7 +106,7 @@ class Gan(Model):
     def signature(self) -> dict[str, Field]:
         return {"image": Field(kind="image", shape=(1, 4, 4))}
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         return {"z": torch.randn(n, 2, generator=generator)}
 
     def optimizers(self) -> dict[str, Optimizer]:

@@ -47,7 +47,7 @@ class AdversarialAutoencoder(Model):
     def signature(self) -> dict[str, Field]:
         return {"image": IMAGE}
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         return {"prior": torch.randn(n, 2, generator=generator)}
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -93,7 +93,7 @@ class CycleGan(Model):
     def streams(self, progress: float) -> dict[str, Stream]:
         return {"a": Stream(batch=8), "b": Stream(batch=8, dataset="system-domain")}
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         return {
             "slot": torch.randperm(self.POOL, generator=generator)[:n],
             "swap": torch.rand(n, 1, generator=generator) < 0.5,
@@ -192,7 +192,7 @@ class Wgan(Model):
     def signature(self) -> dict[str, Field]:
         return {"image": IMAGE}
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         return {"z": torch.randn(n, 2, generator=generator), "between": torch.rand(n, 1, generator=generator)}
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -239,7 +239,7 @@ class Lbfgs(Model):
     def signature(self) -> dict[str, Field]:
         return {"image": IMAGE, "label": Field(kind="label", dtype="int64")}
 
-    def draw_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
+    def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
         return {"noise": 0.1 * torch.randn(n, PIXELS, generator=generator)}
 
     def optimizers(self) -> dict[str, Optimizer]:

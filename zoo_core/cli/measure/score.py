@@ -55,9 +55,9 @@ def score(
     An EXAMPLE is an image, which is fitted to the model as by zoo predict; a file of rows of numbers, CSV or JSON
     lines; or a text, or a file with one text a line.
 
-    The outlier score is larger for what is stranger; that of a density or a language model is -log p(x). A low one
-    does not prove that an image is of the model's kind: to a density, simple images are likely. Pixels are rounded to
-    the model's levels.
+    The outlier score is larger for what is more anomalous; that of a density or a language model is -log p(x). A low
+    one does not prove that an image is of the model's kind: to a density, simple images are likely. Pixels are rounded
+    to the model's levels.
     """
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_output
@@ -97,9 +97,11 @@ def score(
         found = {"reference": scorer.name, "outlier_score": scorer.meaning, "against": compared}
         print_json(found | {f"{inputs.kind}s": rows})
         return
-    print_table([inputs.kind, "log p(x), nats", "bits/dim", "outlier score", "stranger than"], _cells(rows, sample))
+    print_table(
+        [inputs.kind, "log p(x), nats", "bits/dim", "outlier score", "more anomalous than"], _cells(rows, sample)
+    )
     compared_with = f"compared with {sample}" if sample else f"no rank: {why}"
-    talk(f"The outlier score is {scorer.meaning}; larger is stranger; {compared_with}.")
+    talk(f"The outlier score is {scorer.meaning}; larger is more anomalous; {compared_with}.")
 
 
 def _write(output: Path, rows: list[dict[str, Any]]) -> None:
@@ -139,17 +141,17 @@ def _save_histogram(
 def _save_map(scorer: "Scorer", inputs: "Inputs", output: Path) -> None:
     """How improbable every pixel is, given those before it, below each image."""
     from zoo_core.errors import UsageError
-    from zoo_core.measuring.scoring import surprise
+    from zoo_core.measuring.scoring import surprisal
     from zoo_core.pictures.plots import save_maps
 
     if inputs.kind != "image":
         raise UsageError("--map is for images, and this model takes none")
-    maps = surprise(scorer.model, inputs.x)
+    maps = surprisal(scorer.model, inputs.x)
     save_maps(
         inputs.x.cpu(),
         maps,
         output,
-        title=f"{scorer.name}: every pixel's surprise",
+        title=f"{scorer.name}: every pixel's surprisal",
         labels=[f"{label}\n{nats:.4g} nats" for label, nats in zip(_labels(inputs), maps.sum((1, 2)), strict=True)],
         value_name="-log p(pixel | all before it), in nats",
     )
@@ -193,7 +195,7 @@ def _rows(inputs: "Inputs", scores: "Scores", sample: "ReferenceSample | None") 
             "log_prob": log_prob,
             "bits_per_dim": None if log_prob is None or bits is None else -log_prob / bits,
             "outlier_score": strangeness,
-            "stranger_than": rank,
+            "more_anomalous_than": rank,
         }
         for name, log_prob, strangeness, rank in zip(
             inputs.names, nats, scores.outlier_score.tolist(), ranks, strict=True
@@ -208,7 +210,7 @@ def _cells(rows: Sequence[dict[str, Any]], sample: "ReferenceSample | None") -> 
         [
             next(iter(row.values())),
             *("-" if number is None else f"{number:.5g}" for number in of_row),
-            f"{row['stranger_than']:.1%} of {sample.dataset} {sample.split}" if sample else "-",
+            f"{row['more_anomalous_than']:.1%} of {sample.dataset} {sample.split}" if sample else "-",
         ]
         for row, of_row in zip(rows, numbers, strict=True)
     ]

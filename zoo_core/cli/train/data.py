@@ -169,7 +169,7 @@ def _draw(images: "Tensor", output: Path | None, each: Path | None, title: str, 
     from zoo_core.pictures.reading import to_pil
 
     if output is not None:
-        check_output(output)
+        check_output(output, ".png")
     if each is not None:
         check_new_folder(each)
         check_parent(each)

@@ -27,30 +27,32 @@ def study(
 
     registry = default_registry()
     if name is None:
-        offers = registry.studies()
+        registrations = registry.studies()
         if as_json:
-            print_json([{**to_plain(offer.spec), "plugin": offer.plugin.label} for offer in offers])
+            print_json(
+                [{**to_plain(registration.spec), "plugin": registration.plugin.label} for registration in registrations]
+            )
         else:
-            rows = [[o.spec.name, o.spec.summary, f"{o.spec.minutes:g} min", o.plugin.label] for o in offers]
+            rows = [[o.spec.name, o.spec.summary, f"{o.spec.minutes:g} min", o.plugin.label] for o in registrations]
             print_table(["study", "what it shows", "about", "plugin"], rows)
         return
-    offer = registry.study(name)
-    kind = registry.study_class(offer)
+    registration = registry.study(name)
+    kind = registry.study_class(registration)
     if help_config:
         show_fields(kind)
         return
     if output is None:
-        raise UsageError(f"where should the report of '{offer.spec.name}' go?", "Give a folder: -o report")
+        raise UsageError(f"where should the report of '{registration.spec.name}' go?", "Give a folder: -o report")
 
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.progress import train_and_watch
     from zoo_core.training.study import REPORT, Report
 
     values = read_assignments(assignments, kind)
-    talk(f"{offer.spec.name}: {offer.spec.summary} (about {offer.spec.minutes:g} min on one core)")
+    talk(f"{registration.spec.name}: {registration.spec.summary} (about {registration.spec.minutes:g} min on one core)")
     report = Report(output, registry=registry, run_one=train_and_watch)
     keep_freed_memory()
-    report.write(f"{offer.spec.name}: {offer.spec.summary}", kind(**values))
+    report.write(f"{registration.spec.name}: {registration.spec.summary}", kind(**values))
     if as_json:
         print_json(report.tables)
     talk(f"Wrote {output / REPORT}.")

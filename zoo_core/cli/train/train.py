@@ -75,7 +75,7 @@ def train(
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
     Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
-    -m zoo_core.cli.main train …, or accelerate launch; --batch is what all of them take together.
+    -m zoo_core train …, or accelerate launch; --batch is what all of them take together.
 
     From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
     --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
@@ -165,9 +165,9 @@ def _show_config(model: str | None, start: str | None, registry: "Registry") -> 
 
     if model is None:
         raise UsageError("--help-config needs a model")
-    offer = registry.model(model)
-    values = offer.spec.preset if start is None else locate_parent(start, registry).release.config
-    show_fields(registry.model_class(offer).Config, values)
+    registration = registry.model(model)
+    values = registration.spec.preset if start is None else locate_parent(start, registry).release.config
+    show_fields(registry.model_class(registration).Config, values)
 
 
 def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:

@@ -29,7 +29,7 @@ from zoo_core.cli.printing import device_option, examples, talk
 def interpolate(
     reference: str, first: str, last: str, output: Path, number: int, steps: tuple[str, ...], device: str
 ) -> None:
-    """Decode points on the straight line from the code of image FIRST to that of image LAST, into one labelled PNG.
+    """Decode points on the straight line from the latent of image FIRST to that of image LAST, into one labelled PNG.
 
     The two images stand at the ends, next to their reconstructions.
     """

@@ -26,7 +26,7 @@ BATCH = 500
     )
 )
 @reference_argument()
-@data_option("The data set whose codes are shown.", "data_name", required=True)
+@data_option("The data set whose latents are shown.", "data_name", required=True)
 @click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
 @click.option("--split", default="validation", show_default=True)
 @click.option("-n", "--number", type=click.IntRange(2, 100_000), default=5000, show_default=True, help="At most.")
@@ -44,10 +44,10 @@ def latents(
     seed: int,
     device: str,
 ) -> None:
-    """Plot the codes that REFERENCE gives to examples of a data set, coloured by their label.
+    """Plot the latents that REFERENCE gives to examples of a data set, coloured by their label.
 
-    Of codes with more than two numbers, the first two principal components. Codes of two are also decoded, on a grid
-    over the prior.
+    Of latents with more than two numbers, the first two principal components. Latents of two are also decoded, on a
+    grid over the prior.
     """
     import torch
 
@@ -57,7 +57,7 @@ def latents(
     from zoo_core.hub.atomic import check_output
     from zoo_core.interfaces.capabilities import Decoder
     from zoo_core.measuring.evaluation import check_fields
-    from zoo_core.pictures.plots import save_code_map
+    from zoo_core.pictures.plots import save_latent_map
 
     check_output(output, ".png")
     data = default_registry().open_dataset(normalise(data_name), data_file)
@@ -65,54 +65,54 @@ def latents(
     model, name = load_for("Encoder", reference, device)
     check_fields(model, data)
     with torch.no_grad():
-        codes, labels = encode(model, data, split, shown)
-        width = codes.shape[1]
+        latents, labels = encode(model, data, split, shown)
+        width = latents.shape[1]
         if width < 2:
-            raise UsageError(f"the codes of '{reference}' have one number, and a map needs two")
-        decoded = decode_region(model, codes) if width == 2 and isinstance(model, Decoder) else None
-    title = f"{name}: codes of {len(codes)} examples of {data.name} {split}"
-    axes = ("code 1", "code 2")
+            raise UsageError(f"the latents of '{reference}' have one number, and a map needs two")
+        decoded = decode_region(model, latents) if width == 2 and isinstance(model, Decoder) else None
+    title = f"{name}: latents of {len(latents)} examples of {data.name} {split}"
+    axes = ("latent 1", "latent 2")
     if width > 2:
         title += f"\nfirst two principal components of {width} numbers"
-        codes, axes = principal_components(codes)
+        latents, axes = principal_components(latents)
     classes: tuple[str, ...] = ()
     if labels is not None:
         classes = data.features["label"].classes or tuple(map(str, range(int(labels.max()) + 1)))
-    save_code_map(codes, output, title=title, axes=axes, labels=labels, classes=classes, decoded=decoded)
-    talk(f"Wrote {output}: {len(codes)} codes of {width} numbers.")
+    save_latent_map(latents, output, title=title, axes=axes, labels=labels, classes=classes, decoded=decoded)
+    talk(f"Wrote {output}: {len(latents)} latents of {width} numbers.")
 
 
 def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[Tensor, Tensor | None]":
-    """Codes [n, Z] float64 of the examples at the places `chosen` [n], and their labels [n] if the data has some."""
+    """Latents [n, Z] float64 of the examples at the places `chosen` [n], and their labels [n] if the data has some."""
     import torch
 
     from zoo_core.interfaces.batches import batches
 
-    codes, labels = [], []
+    latents, labels = [], []
     with progress_bar("encoding") as show:
         for batch in batches(model, data, split, chosen, size=BATCH):
-            codes.append(model.encode(model.subject_of(batch)).flatten(1).cpu().double())
+            latents.append(model.encode(model.subject_of(batch)).flatten(1).cpu().double())
             if "label" in batch:
                 labels.append(batch["label"].cpu())
-            show(len(codes) * BATCH / len(chosen), "")
-    return torch.cat(codes), torch.cat(labels) if labels else None
+            show(len(latents) * BATCH / len(chosen), "")
+    return torch.cat(latents), torch.cat(labels) if labels else None
 
 
-def principal_components(codes: "Tensor") -> "tuple[Tensor, tuple[str, str]]":
-    """The first two of codes [n, Z], [n, 2], and what to call them. Signs are chosen so that the largest part of each
+def principal_components(latents: "Tensor") -> "tuple[Tensor, tuple[str, str]]":
+    """The first two of latents [n, Z], [n, 2], and what to call them. Signs are chosen so that the largest part of each
     direction is positive."""
     import torch
 
-    values, vectors = torch.linalg.eigh(torch.cov(codes.T))  # ascending
+    values, vectors = torch.linalg.eigh(torch.cov(latents.T))  # ascending
     directions = vectors[:, [-1, -2]]  # [Z, 2]
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     part = (values / values.sum()).flip(0).tolist()
-    points = (codes - codes.mean(0)) @ (directions * largest.sign())
+    points = (latents - latents.mean(0)) @ (directions * largest.sign())
     return points, tuple(f"component {k + 1} ({part[k]:.0%} of the variance)" for k in range(2))  # type: ignore[return-value]
 
 
-def decode_region(model: Any, codes: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Where the prior has most of its mass, or the codes [n, 2] where there is none: its corners [2, 2], and what is
+def decode_region(model: Any, latents: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Where the prior has most of its mass, or the latents [n, 2] where there is none: its corners [2, 2], and what is
     decoded on a grid over it, [K, K, C, H, W]."""
     import torch
 
@@ -121,7 +121,7 @@ def decode_region(model: Any, codes: "Tensor") -> "tuple[Tensor, Tensor]":
     try:
         spread = model.sample_prior(10_000, generator=torch.Generator().manual_seed(0)).cpu().double()
     except (AttributeError, ZooError):  # no prior, or one that was not fitted
-        spread = codes
+        spread = latents
     corners = spread.quantile(torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0)  # [2, 2]
     steps = (torch.arange(SIDE) + 0.5) / SIDE  # the middle of each cell
     across, up = (corners[0, k] + steps * (corners[1, k] - corners[0, k]) for k in range(2))

@@ -114,7 +114,7 @@ def proposed(model: "Model", reference: str, table: "Sequence[CapabilitySpec]") 
 
 def _check(reference: str, release: "ReleaseConfig", registry: "Registry") -> str:
     """The command that measures it again; one number where the others are slow to measure."""
-    installed = {offer.spec.name for offer in registry.metrics()}
+    installed = {registration.spec.name for registration in registry.metrics()}
     recorded = [entry.metric for entry in release.metrics if entry.metric in installed]
     quick = [name for name in recorded if not registry.new_metric(name).on_request]
     only = f" --metric {quick[0]}" if 0 < len(quick) < len(recorded) else ""

@@ -41,7 +41,7 @@ def traverse(
     steps: tuple[str, ...],
     device: str,
 ) -> None:
-    """Move one number of the code of IMAGE at a time, from -SPAN to SPAN, and decode: a row for each unit.
+    """Move one number of the latent of IMAGE at a time, from -SPAN to SPAN, and decode: a row for each unit.
 
     All other numbers stay as they are. Units are shown in the order of how much they change the image.
     """
@@ -56,26 +56,26 @@ def traverse(
     model, name = load_for("Encoder", reference, device, "Decoder")
     values = torch.linspace(-span, span, number)
     with torch.no_grad():
-        (code,) = model.encode(open_inputs(model, [image], input_steps(steps)).x)  # [Z]
-        if wrong := [unit for unit in units if unit >= len(code)]:
-            raise UsageError(f"there is no unit {wrong[0]}: the codes have {len(code)} numbers, from 0")
-        moved = torch.stack([_moved(code, unit, values) for unit in units or range(len(code))])  # [units, steps, Z]
-        rows = torch.stack([model.decode(codes) for codes in moved])  # [units, steps, C, H, W]
+        (latent,) = model.encode(open_inputs(model, [image], input_steps(steps)).x)  # [Z]
+        if wrong := [unit for unit in units if unit >= len(latent)]:
+            raise UsageError(f"there is no unit {wrong[0]}: the latents have {len(latent)} numbers, from 0")
+        moved = torch.stack([_moved(latent, unit, values) for unit in units or range(len(latent))])  # [units, steps, Z]
+        rows = torch.stack([model.decode(latents) for latents in moved])  # [units, steps, C, H, W]
     change = rows.var(1).flatten(1).mean(1)  # [units]
     chosen = change.argsort(descending=True)[: len(units) or MOST]
-    shown = [(units or range(len(code)))[k] for k in chosen.tolist()]
+    shown = [(units or range(len(latent)))[k] for k in chosen.tolist()]
     save_grid(
         rows[chosen].flatten(0, 1).cpu(),
         output,
-        title=f"{name}: one number of the code of {Path(image).name} moved",
+        title=f"{name}: one number of the latent of {Path(image).name} moved",
         labels=[f"z{unit}={round(value, 2) + 0:g}" for unit in shown for value in values.tolist()],
         columns=number,
     )
-    talk(f"Wrote {output}: {number} images for each of {len(chosen)} of {len(code)} numbers.")
+    talk(f"Wrote {output}: {number} images for each of {len(chosen)} of {len(latent)} numbers.")
 
 
-def _moved(code: "Tensor", unit: int, values: "Tensor") -> "Tensor":
-    """The code [Z] once for each of the values [steps], which takes the place of one number: [steps, Z]."""
-    moved = code.repeat(len(values), 1)
+def _moved(latent: "Tensor", unit: int, values: "Tensor") -> "Tensor":
+    """The latent [Z] once for each of the values [steps], which takes the place of one number: [steps, Z]."""
+    moved = latent.repeat(len(values), 1)
     moved[:, unit] = values.to(moved)
     return moved

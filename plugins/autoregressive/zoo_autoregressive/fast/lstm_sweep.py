@@ -96,7 +96,9 @@ def sweep_lstm(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sweep, o
     if torch.compiler.is_compiling():  # a program is made of operations that give new tensors
         return _traceable_sweep(x, w_is, b, w_ss, sweep, order)
     with torch.autocast(w_is.device.type, enabled=False):
-        states: Tensor = LSTMSweep.apply(x.to(w_is.dtype), w_is, b, w_ss, sweep, order)
+        states: Tensor = LSTMSweep.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+            x.to(w_is.dtype), w_is, b, w_ss, sweep, order
+        )
     return states
 
 
@@ -106,7 +108,8 @@ def _traceable_sweep(x: Tensor, w_is: Tensor, b: Tensor, w_ss: Tensor, sweep: Sw
     visited = torch.stack([x if order is None else x.index_select(1, order[d]) for d in directions])  # [D, K, P, B]
     inputs = torch.baddbmm(b, w_is, visited.flatten(2)).unflatten(2, (x.shape[1], -1)).permute(0, 3, 1, 2)
     weight = torch.cat(list(w_ss), 2)[:, None]  # [D, 1, 4h, taps * h]
-    states, cells = [], []
+    states: list[Tensor] = []
+    cells: list[Tensor] = []
     for t, z in enumerate(inputs.split([stop - start for start, stop in sweep.steps], 3)):  # [D, B, 4h, slots]
         if t > 0:
             z = z + weight @ torch.cat([_received(states[-1], sweep, t, offset) for offset in sweep.neighbours], 2)
@@ -183,7 +186,7 @@ class LSTMSweep(torch.autograd.Function):
         return _in_order(state[:, :h].unflatten(2, (pixels, batch)), order if order is None else torch.argsort(order))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, fed, gates, tanh_c, w_is, w_ss, order = ctx.saved_tensors
         sweep, (directions, h, pixels, batch) = ctx.sweep, grad.shape
         cells = pixels * batch

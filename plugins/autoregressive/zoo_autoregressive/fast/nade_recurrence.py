@@ -29,7 +29,7 @@ def nade_logits(x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # a program has the same shapes whatever the values
         return every_layer(x, W, b, V)
     with torch.autocast(x.device.type, enabled=False):
-        logits: Tensor = _Recurrence.apply(x, W, b, V)  # type: ignore[no-untyped-call]
+        logits: Tensor = _Recurrence.apply(x, W, b, V)  # type: ignore[no-untyped-call]  # torch does not annotate it
     return logits
 
 
@@ -65,7 +65,8 @@ def _layers(a: Tensor, x: Tensor, w: Tensor, logits: int) -> _Layers:
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, V: Tensor) -> Tensor:
-        a, logits, kept = b.expand(x.shape[0], -1), [], []
+        a, logits = b.expand(x.shape[0], -1), []
+        kept: list[Tensor] = []
         for x_t, w, v in _blocks(x, W, V):
             layers = _layers(a, x_t, w, v.shape[1])
             kept += layers

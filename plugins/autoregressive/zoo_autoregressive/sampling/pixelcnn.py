@@ -8,7 +8,7 @@ forward pass on the final image.
 Axes: B images, L blocks, W width, h hidden features; [L, features, columns * B] is a row of pixels.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_autoregressive.sampling.pixels import PixelState
 
 if TYPE_CHECKING:
-    from zoo_autoregressive.pixelcnn import PixelCNN
+    from zoo_autoregressive.pixelcnn import PixelCNN, ResidualBlock
 
 
 class PixelCNNState(PixelState):
@@ -25,10 +25,11 @@ class PixelCNNState(PixelState):
     def __init__(self, model: "PixelCNN", n: int) -> None:
         super().__init__(model, n)
         count, h = model.config.layers, self.hidden
-        conv = torch.stack([layer.conv.masked_weight() for layer in model.layers])  # [L, h, h, 3, 3]
+        layers = cast("list[ResidualBlock]", list(model.layers))
+        conv = torch.stack([layer.conv.masked_weight() for layer in layers])  # [L, h, h, 3, 3]
         self.above = conv[:, :, :, 0].transpose(2, 3).flatten(2)  # [L, h, 3h]: the columns left, here and right
         here = conv[:, :, :, 1, :2].transpose(2, 3).flatten(2)  # [L, h, 2h]
-        self.bias = torch.stack([layer.conv.bias for layer in model.layers])[:, :, None]
+        self.bias = torch.stack([layer.conv.bias for layer in layers])[:, :, None]
         self.row = self.new(count, h, (self.width + 2) * n)  # the 3x3 convolutions' input, between two borders
         self.from_row = self.new(count, h, self.width * n)
         x = self.new(count + 1, 2 * h, n)  # before each block, and after the last
@@ -49,7 +50,7 @@ class PixelCNNState(PixelState):
                 x[k],
                 x[k + 1],
             )
-            for k, layer in enumerate(model.layers)
+            for k, layer in enumerate(layers)
         ]
         self.steps = [list(zip(blocks, columns, strict=True)) for columns in self.from_row.split(n, 2)]
 

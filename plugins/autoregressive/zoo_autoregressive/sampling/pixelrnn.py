@@ -14,7 +14,7 @@ Axes: B images, L layers, W width, C channels, h hidden features; [L, features, 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch import Tensor
 from zoo_autoregressive.sampling.pixels import PixelState
 
 if TYPE_CHECKING:
-    from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, RowPixelRNN
+    from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, ResidualLayer, RowPixelRNN
 
 
 class PixelRNNState(PixelState):
@@ -36,12 +36,13 @@ class PixelRNNState(PixelState):
         super().__init__(model, n)
         c = model.config
         size, count = c.hidden, c.layers
-        lstms = [layer.lstm for layer in model.layers]
+        blocks = cast("list[ResidualLayer]", list(model.layers))
+        lstms = [block.lstm for block in blocks]
         self.input_to_state = torch.stack([lstm.masked_weight() for lstm in lstms], 1)  # [directions, L, 4h, inputs]
         self.state_to_state = torch.stack([lstm.state_to_state for lstm in lstms], 2)  # [taps, directions, L, 4h, h]
         self.bias = torch.stack([lstm.bias for lstm in lstms], 1)  # [directions, L, 4h, 1]
-        self.up = torch.stack([layer.up.masked_weight() for layer in model.layers])  # [L, 2h, h]
-        self.up_bias = torch.stack([layer.up.bias for layer in model.layers])[:, :, None]  # [L, 2h, 1]
+        self.up = torch.stack([block.up.masked_weight() for block in blocks])  # [L, 2h, h]
+        self.up_bias = torch.stack([block.up.bias for block in blocks])[:, :, None]  # [L, 2h, 1]
 
         here = self.weights_here()
         keep = c.residual * torch.eye(2 * size, dtype=here.dtype, device=here.device).expand(count, -1, -1)
@@ -153,7 +154,7 @@ class RowState(PixelRNNState):
         return self.input_to_state[0]
 
     def c_before(self) -> Sequence[Tensor]:
-        return self.c_above.split(self.n, 2)
+        return torch.split(self.c_above, self.n, 2)
 
     def begin_row(self, row: int) -> None:
         super().begin_row(row)

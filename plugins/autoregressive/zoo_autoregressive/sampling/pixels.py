@@ -9,10 +9,14 @@ What counts is the number of operations, so all of them write into buffers whose
 Axes: B images, C channels, W width; the batch is last.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from zoo_autoregressive.pixelcnn import PixelCNN
+    from zoo_autoregressive.pixelrnn import PixelRNN
 
 
 class PixelState:
@@ -25,7 +29,7 @@ class PixelState:
 
     features: Tensor
 
-    def __init__(self, model: Any, n: int) -> None:
+    def __init__(self, model: "PixelCNN | PixelRNN", n: int) -> None:
         c = model.config
         self.n, self.hidden, self.width, self.channels = n, c.hidden, c.width, c.channels
         self.new = model.input_conv.weight.new_zeros

@@ -23,7 +23,7 @@ class Depth(Study, kw_only=True):
             f"{self.model} with h = {self.hidden} on {self.data}, {self.epochs:g} epochs, the same seed, batches and "
             "learning rate; the validation NLL of the best epoch. The test split is not touched."
         )
-        rows = []
+        rows: list[tuple[int, str, float]] = []
         with report.picture("curves", "Validation NLL (nats/image) over the epochs.", columns=2, size=4) as axes:
             for residual, ax in zip((True, False), axes[0], strict=True):
                 for layers in LAYERS:
@@ -34,7 +34,7 @@ class Depth(Study, kw_only=True):
                     )
                     curve = [(row["epoch"], row["validation"]["nll"]) for row in run.curve]
                     ax.plot(*zip(*curve, strict=True), label=f"{layers} layer{'s' if layers > 1 else ''}")
-                    rows.append([layers, "yes" if residual else "no", run.best["nll"]])
+                    rows.append((layers, "yes" if residual else "no", run.best["nll"]))
                 ax.set(title="with residual connections" if residual else "without", xlabel="epoch")
                 ax.legend()
             low, high = min(row[2] for row in rows), max(row[2] for row in rows)

@@ -10,10 +10,11 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from zoo_autoregressive.masks import MaskedConv2d
+from zoo_autoregressive.masks import Mask, MaskedConv2d
 from zoo_autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from zoo_core import Report, Study
 
+MASKS: tuple[Mask, ...] = ("A", "B")
 SIZE = 6  # pixels a side of the noise images
 
 
@@ -28,14 +29,14 @@ class Masks(Study, kw_only=True):
             "layers, shows it: there it holds only what the first layer let through."
         )
         with report.picture("kernels", "5x5 kernels of one channel.", columns=2) as axes:
-            for mask, ax in zip(("A", "B"), axes[0], strict=True):
+            for mask, ax in zip(MASKS, axes[0], strict=True):
                 taps = MaskedConv2d(1, 1, 5, groups=1, mask=mask).mask[0, 0]
                 show(ax, taps)
                 ax.set(title=f"mask {mask}", xticks=[], yticks=[])
         with report.picture(
             "colours", "Which input features (columns) an output feature (rows) sees at its own pixel, RGB.", columns=2
         ) as axes:
-            for mask, ax in zip(("A", "B"), axes[0], strict=True):
+            for mask, ax in zip(MASKS, axes[0], strict=True):
                 seen = MaskedConv2d(6, 6, 1, groups=3, mask=mask).mask[:, :, 0, 0]
                 show(ax, seen)
                 names = [f"{colour}{k}" for colour in "RGB" for k in (1, 2)]
@@ -47,7 +48,7 @@ class Masks(Study, kw_only=True):
             f"Fair coins cannot be predicted: no density has less than {entropy:.2f} nats for {SIZE}x{SIZE} of them. A "
             "network whose first mask is B reads each coin before it bets."
         )
-        curves = {mask: self.train(mask) for mask in ("A", "B")}
+        curves = {mask: self.train(mask) for mask in MASKS}
         with report.picture("leak", f"Trained on fresh noise, batch {self.batch}.", size=4.5) as axes:
             for mask, curve in curves.items():
                 axes[0, 0].plot(curve, label=f"first mask {mask}")
@@ -60,7 +61,7 @@ class Masks(Study, kw_only=True):
             [[mask, sum(curve[-last:]) / last, entropy] for mask, curve in curves.items()],
         )
 
-    def train(self, first_mask: str) -> list[float]:
+    def train(self, first_mask: Mask) -> list[float]:
         """The loss of every step on noise that is never seen twice."""
         torch.manual_seed(self.seed)
         model = PixelCNN(PixelCNNConfig(height=SIZE, width=SIZE, hidden=8, layers=2, head=16))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo_core import Dataset, Model, Report, Study, batches, default_registry, evaluate, listings, load
+from zoo_core import AnyModel, Dataset, Report, Study, batches, default_registry, evaluate, listings, load
 
 METRICS = ("nll", "omniglot_auroc", "rotated_auroc")
 BATCH = 500
@@ -25,7 +25,8 @@ class Outliers(Study, kw_only=True):
             "made bright, 28x28, cut at 0.5), and the same digits turned by 90 degrees."
         )
         found = listings(data=self.data, capability="Density", sort="nll")
-        whole = [listing.reference for listing in found if not listing.metric("nll").protocol.input]
+        entries = {listing.reference: listing.metric("nll") for listing in found}
+        whole = [name for name, entry in entries.items() if entry is not None and not entry.protocol.input]
         references = self.releases or whole
         measured = {name: self.measured(name) for name in references}
         report.table(
@@ -39,9 +40,9 @@ class Outliers(Study, kw_only=True):
         data = default_registry().open_dataset(self.data)
         rows = []
         for name in references:
-            found = simpler(load(name), data)
-            cells = (f"{found.thinner_nll:.2f}", f"{found.thinner_wins:.1%}", f"{found.blank_nll:.2f}")
-            rows.append([f"`{name}`", *cells, f"{found.blank_wins:.1%}"])
+            says = simpler(load(name), data)
+            cells = (f"{says.thinner_nll:.2f}", f"{says.thinner_wins:.1%}", f"{says.blank_nll:.2f}")
+            rows.append([f"`{name}`", *cells, f"{says.blank_wins:.1%}"])
         report.table(
             [
                 "release",
@@ -73,7 +74,7 @@ class Simpler(NamedTuple):
 
 
 @torch.no_grad()
-def simpler(model: Model, data: Dataset) -> Simpler:
+def simpler(model: AnyModel, data: Dataset) -> Simpler:
     """Over the whole test split."""
     digits, thinned = [], []
     for batch in batches(model, data, "test", size=BATCH):

@@ -21,9 +21,10 @@ class Parameters(Study, kw_only=True):
                 continue
             found.append((row.reference, load(row.reference), entry))
         found.sort(key=lambda release: -release[2].value)
-        rows = [
-            [reference, model.load_report.parameters, entry.value, entry.stderr] for reference, model, entry in found
-        ]
+        rows: list[tuple[str, int, float, float | None]] = []
+        for reference, model, entry in found:
+            count = sum(parameter.numel() for parameter in model.parameters())
+            rows.append((reference, count, entry.value, entry.stderr))
         labels = {reference: reference.replace(f".{self.data}", "") for reference, *_ in found}
 
         report.say(f"Every density with weights for {self.data}: its parameters, and its recorded test NLL.")

@@ -71,7 +71,8 @@ class ReceptiveFields(Study, kw_only=True):
     def fresh(self, name: str, layers: int) -> PixelDensity:
         """The network with fresh weights, in double precision."""
         kind, config = NETWORKS[name]
-        return kind(config(height=self.size, width=self.size, hidden=8, head=16, layers=layers)).double()
+        model: PixelDensity = kind(config(height=self.size, width=self.size, hidden=8, head=16, layers=layers))
+        return model.double()
 
     def gradient(self, model: PixelDensity, pixel: tuple[int, int], images: Tensor | None = None) -> Tensor:
         """Mean |d logit / d value| of the pixel's logit over images [N, C, H, W], by default noise; [H, W]."""

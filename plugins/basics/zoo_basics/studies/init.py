@@ -13,7 +13,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo_basics.initialisation import Initialisation, activation_statistics
-from zoo_basics.mlp import ACTIVATIONS, MLPRegressor, MLPRegressorConfig
+from zoo_basics.mlp import ACTIVATIONS, ActivationName, MLPRegressor, MLPRegressorConfig
 from zoo_core import Report, Study
 
 KINDS: tuple[Initialisation, ...] = get_args(Initialisation)
@@ -61,7 +61,7 @@ class Init(Study, kw_only=True):
             ["init", "different rows", "of"], [[kind, self.different_gradients(kind), self.width] for kind in kinds]
         )
 
-    def network(self, activation: str, kind: Initialisation) -> MLPRegressor:
+    def network(self, activation: ActivationName, kind: Initialisation) -> MLPRegressor:
         torch.manual_seed(self.seed)
         hidden = (self.width,) * self.depth
         return MLPRegressor(MLPRegressorConfig(inputs=self.width, hidden=hidden, activation=activation, init=kind))
@@ -71,7 +71,7 @@ class Init(Study, kw_only=True):
         model = self.network("tanh", kind)
         x = torch.randn(self.rows, self.width, generator=torch.Generator().manual_seed(self.seed))
         loss = model.loss({"vector": x, "target": x.sum(1, keepdim=True)})
-        (gradient,) = torch.autograd.grad(loss.value, model.layers[1].weight)
+        (gradient,) = torch.autograd.grad(loss.value, model.layers[1].get_parameter("weight"))
         return count_different(gradient)
 
 

@@ -4,7 +4,7 @@ Bishop, "Pattern Recognition and Machine Learning", 2006, sections 1.5.5 and 3.1
 mean and variance of the target probability distribution", 1994, for the predicted variance.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -68,17 +68,24 @@ class Losses(Study, kw_only=True):
             ax.fill_between(GRID[:, 0].numpy(), mean - 2 * std, mean + 2 * std, alpha=0.3)
         report.table(["variance", "NLL of fresh points, nats"], [[name, value] for name, value in nats.items()])
 
-    def fit(self, x: Tensor, y: Tensor, **config: str) -> MLPRegressor:
+    def fit(
+        self,
+        x: Tensor,
+        y: Tensor,
+        loss: Literal["mse", "l1", "gaussian"],
+        variance: Literal["fixed", "predicted"] = "fixed",
+    ) -> MLPRegressor:
         """An MLP trained on all rows at once."""
         torch.manual_seed(self.seed)
-        model = MLPRegressor(MLPRegressorConfig(hidden=(32, 32), activation="tanh", init="xavier", **config))
+        config = MLPRegressorConfig(hidden=(32, 32), activation="tanh", init="xavier", loss=loss, variance=variance)
+        model = MLPRegressor(config)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         for step in range(self.steps):
             for group in optimizer.param_groups:
                 group["lr"] = 1e-2 * (1 - step / self.steps)
-            loss = model.loss({"vector": x, "target": y})
+            found = model.loss({"vector": x, "target": y})
             optimizer.zero_grad()
-            (loss.value / loss.weight).backward()
+            (found.value / found.weight).backward()
             optimizer.step()
         return model.eval()
 

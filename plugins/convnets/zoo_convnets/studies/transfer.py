@@ -42,9 +42,9 @@ class Transfer(Study, kw_only=True):
             rows.append([way, rate, mean(validation), stdev(validation), mean(test), stdev(test)])
         caption = "Accuracy on the validation split after each epoch, the mean over the seeds, each at its best rate."
         with report.picture("transfer", caption, size=4.5) as axes:
-            for way, runs in curves.items():
-                epochs = zip(*([row["validation"]["accuracy"] for row in run.curve] for run in runs), strict=True)
-                axes[0, 0].plot([row["epoch"] for row in runs[0].curve], [mean(e) for e in epochs], label=way)
+            for way, chosen in curves.items():
+                epochs = zip(*([row["validation"]["accuracy"] for row in run.curve] for run in chosen), strict=True)
+                axes[0, 0].plot([row["epoch"] for row in chosen[0].curve], [mean(e) for e in epochs], label=way)
             axes[0, 0].set(xlabel="epoch", ylabel="validation accuracy")
             axes[0, 0].legend()
         header = ["trained", "rate", "validation accuracy", "its deviation", "test accuracy", "its deviation"]

@@ -130,7 +130,8 @@ def _array(call: Call) -> Array:
 
 
 def _dtype(call: Call) -> "np.dtype[Any]":
-    return np.dtype(call.arguments[0])
+    kind: np.dtype[Any] = np.dtype(call.arguments[0])
+    return kind
 
 
 def _labels(call: Call) -> list[str]:

@@ -20,7 +20,7 @@ from zoo_hub_server.bodies import Incoming
 from zoo_hub_server.changes import IN_GIT_UP_TO, Add, AddLarge, Delete, Operation
 from zoo_hub_server.errors import Refusal, bad_request, forbidden, too_large
 from zoo_hub_server.hub import Call, Hub, Json, decode
-from zoo_hub_server.lfs import Pointer, Receiving, is_lfs_path, is_oid, lfs_patterns
+from zoo_hub_server.lfs import Pointer, Receiving, is_lfs_path, is_oid, read_attributes
 from zoo_hub_server.names import checked_path
 
 _LINE_UP_TO = 2 << 20  # bytes; a longer one must be a file, and its content goes to the disk
@@ -75,12 +75,12 @@ def preupload(call: Call) -> Json:
     asked: _Preupload = call.json(_Preupload)
     commit = repository.resolve(call.params["revision"])
     there = repository.listing(commit).files
-    patterns = lfs_patterns(repository.read_text(commit, ".gitattributes").encode())
+    attributes = read_attributes(repository.read_text(commit, ".gitattributes").encode())
     speaks_lfs = call.request.headers.get("x-zoo-upload", "").lower() == "lfs"
     answers = []
     for one in asked.files:
         path = checked_path(one.path)
-        large = one.size > IN_GIT_UP_TO or is_lfs_path(path, patterns)
+        large = one.size > IN_GIT_UP_TO or is_lfs_path(path, attributes)
         lfs = large and (speaks_lfs or one.size > call.hub.limits.regular_up_to)
         answer = {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
         if path in there:

@@ -1,6 +1,6 @@
 """What the studies of VAEs measure and show: the two terms of the bound, units that are in use, rows of images.
 
-Axes: N images, C channels, H height, W width, Z numbers of a code.
+Axes: N images, C channels, H height, W width, Z latent dimensions.
 """
 
 from typing import Any, NamedTuple
@@ -32,7 +32,8 @@ def images_of(model: Model, data: Dataset, split: str, n: int, seed: int) -> Ten
     """At most n images of a split, drawn with the seed and preprocessed, [N, C, H, W]."""
     chosen = torch.randperm(data.size(split), generator=torch.Generator().manual_seed(seed))[:n]
     (batch,) = batches(model, data, split, chosen, size=n, generator=torch.Generator().manual_seed(seed))
-    return batch["image"]
+    images: Tensor = batch["image"]
+    return images
 
 
 @torch.no_grad()

@@ -8,11 +8,12 @@ With q = q(z|x), z = mean + sqrt(variance) noise, and f = log p(x|z) + log p(z) 
 
 The first two are Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.6114), equations 7 and 6; the
 last is Williams, 1992 (REINFORCE), in a VAE as by Mnih and Gregor, 2014 (arXiv:1402.0030). All have the same mean.
-Axes: B batch, Z numbers of a code.
+Axes: B batch, Z latent dimensions.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, NamedTuple, cast
 
 import torch
@@ -20,7 +21,7 @@ from msgspec import Meta
 from torch import Generator, Tensor
 
 from zoo_core import Report, Study, create
-from zoo_latent.image_codes import Count
+from zoo_latent.image_latents import Count
 from zoo_latent.likelihoods import kl_to_standard_normal
 from zoo_latent.studies.bound_terms import images_of
 from zoo_latent.vae import VAE
@@ -95,7 +96,7 @@ def spread(model: VAE, x: Tensor, surrogate: Surrogate, draws: int, generator: G
 
 class GradientEstimators(Study, kw_only=True):
     data: str = "binarized-mnist"
-    latent: Annotated[int, Meta(ge=1)] = 20  # numbers of a code
+    latent: Annotated[int, Meta(ge=1)] = 20  # latent dimensions
     hidden: tuple[Count, ...] = (256,)  # features of the layers of encoder and decoder
     epochs: Annotated[float, Meta(gt=0)] = 2
     images: Annotated[int, Meta(ge=1)] = 100  # of the batch whose gradient is estimated
@@ -110,7 +111,7 @@ class GradientEstimators(Study, kw_only=True):
         x = images_of(trained, data, "validation", self.images, self.seed)
         report.say(
             f"The gradient of the ELBO in the encoder's weights, a mean over the same {len(x)} validation images of "
-            f"{self.data}, {self.draws} estimates of each kind with one code an image; before training and after "
+            f"{self.data}, {self.draws} estimates of each kind with one latent an image; before training and after "
             f"{self.epochs:g} epochs. The variance is summed over all weights, and given beside the squared length of "
             "the mean gradient (of analytic KL). The baseline is the mean of f over "
             f"{BASELINE_DRAWS} other draws for the same image. Where estimators have the same mean, the last column is "
@@ -145,7 +146,7 @@ class GradientEstimators(Study, kw_only=True):
             "analytic KL": analytic_kl,
             "Monte Carlo KL": monte_carlo_kl,
             "score function": score_function,
-            "score function, baseline": lambda *given: score_function(*given, baseline),
+            "score function, baseline": partial(score_function, baseline=baseline),
         }
         return {
             name: spread(model, x, surrogate, self.draws, torch.Generator().manual_seed(self.seed + 2 + k))

@@ -1,4 +1,4 @@
-"""How many numbers should a code have? VAEs that differ in nothing else.
+"""How many numbers should a latent have? VAEs that differ in nothing else.
 
 Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.6114), figures 2 and 5.
 """
@@ -9,14 +9,14 @@ import torch
 from msgspec import Meta
 
 from zoo_core import Report, Study
-from zoo_latent.image_codes import Count
+from zoo_latent.image_latents import Count
 from zoo_latent.studies.bound_terms import SHOWN, bound_terms, images_of, show_images
 from zoo_latent.vae import VAE
 
 
 class LatentSize(Study, kw_only=True):
     data: str = "binarized-mnist"
-    sizes: tuple[Count, ...] = (2, 5, 10, 20)  # numbers of a code
+    sizes: tuple[Count, ...] = (2, 5, 10, 20)  # latent dimensions
     hidden: tuple[Count, ...] = (256,)  # features of the layers of encoder and decoder
     epochs: Annotated[float, Meta(gt=0)] = 5
 
@@ -46,7 +46,7 @@ class LatentSize(Study, kw_only=True):
             "than 0.01."
         )
         report.table(
-            ["numbers of a code", "ELBO", "E log p(x\\|z)", "KL", "active units"],
+            ["latent dimensions", "ELBO", "E log p(x\\|z)", "KL", "active units"],
             [[size, t.elbo, t.reconstruction, t.kl.sum().item(), t.active] for size, t in terms.items()],
         )
         few = x[:SHOWN]
@@ -59,13 +59,13 @@ class LatentSize(Study, kw_only=True):
             }
         with report.picture(
             "reconstructions",
-            "Validation images, and what comes back from their codes.",
+            "Validation images, and what comes back from their latents.",
             rows=len(back),
             columns=SHOWN,
             size=0.8,
         ) as axes:
             show_images(axes, back)
         with report.picture(
-            "samples", "Decoded from draws of N(0, I).", rows=len(draws), columns=SHOWN, size=0.8
+            "samples", "Decoded from samples of N(0, I).", rows=len(draws), columns=SHOWN, size=0.8
         ) as axes:
             show_images(axes, draws)

@@ -1,7 +1,7 @@
-"""Units of a code that carry nothing: their posterior is the prior, whatever the image.
+"""Units of a latent that carry nothing: their posterior is the prior, whatever the image.
 
 Bowman et al., "Generating sentences from a continuous space", 2016 (arXiv:1511.06349), section 3.1, let the weight of
-the KL term rise from zero so that the decoder comes to need the code first; Higgins et al., "beta-VAE", ICLR 2017,
+the KL term rise from zero so that the decoder comes to need the latent first; Higgins et al., "beta-VAE", ICLR 2017,
 weigh the term with more than one.
 """
 
@@ -12,7 +12,7 @@ import torch
 from msgspec import Meta
 
 from zoo_core import Report, Study
-from zoo_latent.image_codes import Count
+from zoo_latent.image_latents import Count
 from zoo_latent.studies.bound_terms import SHOWN, bound_terms, images_of, show_images
 from zoo_latent.vae import VAE
 
@@ -23,7 +23,7 @@ class PosteriorCollapse(Study, kw_only=True):
     data: str = "binarized-mnist"
     betas: tuple[Weight, ...] = (1.0, 4.0, 30.0)  # weights of the KL term
     warm_ups: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = (0.0, 0.5)  # parts of training in which it rises
-    latent: Annotated[int, Meta(ge=1)] = 20  # numbers of a code
+    latent: Annotated[int, Meta(ge=1)] = 20  # latent dimensions
     hidden: tuple[Count, ...] = (256,)  # features of the layers of encoder and decoder
     epochs: Annotated[float, Meta(gt=0)] = 4
 
@@ -44,7 +44,7 @@ class PosteriorCollapse(Study, kw_only=True):
         x = images_of(next(iter(vaes.values())), data, "validation", 10_000, self.seed)
         terms = {case: bound_terms(vae, x, self.seed) for case, vae in vaes.items()}
         report.say(
-            f"VAEs with {self.latent} numbers a code and hidden layers {'-'.join(map(str, self.hidden))}, "
+            f"VAEs with {self.latent} latent dimensions and hidden layers {'-'.join(map(str, self.hidden))}, "
             f"{self.epochs:g} epochs of {self.data}, the same seed and batches. The loss is -E log p(x|z) + beta KL; "
             "beta is the weight at the end, and with warm-up it rises from 0 in the first part of training. Numbers "
             f"are means over {len(x):,} validation images in nats, with one draw an image; the ELBO is that of "
@@ -81,7 +81,7 @@ class PosteriorCollapse(Study, kw_only=True):
             back = {f"beta = {beta:g}": vaes[beta, without].reconstruct(few) for beta in self.betas}
         with report.picture(
             "reconstructions",
-            f"Validation images, and what comes back from their codes; warm-up {without:.0%}.",
+            f"Validation images, and what comes back from their latents; warm-up {without:.0%}.",
             rows=1 + len(back),
             columns=SHOWN,
             size=0.8,

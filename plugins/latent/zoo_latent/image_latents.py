@@ -1,6 +1,6 @@
-"""`ImageCodes`: what all models of this family share, an encoder from images to codes and a decoder back.
+"""`ImageAutoencoder`: what all models of this family share, an encoder from images to latents and a decoder back.
 
-Axes: B batch, C channels, H height, W width, Z numbers of a code.
+Axes: B batch, C channels, H height, W width, Z latent dimensions.
 """
 
 from collections.abc import Mapping
@@ -17,25 +17,24 @@ Count = Annotated[int, Meta(ge=1, le=65536)]
 
 
 class CodesConfig(Record, kw_only=True):
-    """The images, which the data decides, the size of a code, and the networks."""
+    """The images, which the data decides, the size of a latent, and the networks."""
 
     channels: Annotated[int, Meta(ge=1, le=4)] = 1  # 1 grey, 3 RGB
     height: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
     width: Annotated[int, Meta(ge=1, le=1024)] = 28  # pixels
-    latent: Annotated[int, Meta(ge=1, le=4096)] = 8  # Z, numbers of a code
+    latent: Annotated[int, Meta(ge=1, le=4096)] = 8  # Z, latent dimensions
     convolutions: tuple[Count, ...] = (32, 64)  # features of each, stride 2; [] for none
-    hidden: tuple[Count, ...] = (256,)  # features of the fully connected layers between image or maps and code
+    hidden: tuple[Count, ...] = (256,)  # features of the fully connected layers between image or maps and latent
     output: Literal["sigmoid", "linear"] = "sigmoid"  # of the decoder; linear may leave [0, 1]
 
 
-class ImageCodes(Model):
+class ImageAutoencoder(Model):
     """Base of the family: an Encoder, a Decoder and a Reconstructor."""
 
     Config = CodesConfig
+    config: CodesConfig
     batch = 128
     channels_last = True
-
-    config: Any
 
     def __init__(self, config: CodesConfig) -> None:
         super().__init__(config)
@@ -64,24 +63,25 @@ class ImageCodes(Model):
         return self.config.latent
 
     def encode(self, x: Tensor) -> Tensor:
-        """The code of each image: x [B, C, H, W] in [0, 1] -> [B, Z]."""
+        """The latent of each image: x [B, C, H, W] in [0, 1] -> [B, Z]."""
         self.check_images(x)
-        return self.encoder(x)
+        z: Tensor = self.encoder(x)
+        return z
 
     def decode(self, z: Tensor) -> Tensor:
-        """The image of each code: z [B, Z] -> [B, C, H, W] in [0, 1]."""
+        """The image of each latent: z [B, Z] -> [B, C, H, W] in [0, 1]."""
         if z.ndim != 2 or z.shape[1] != self.config.latent:
-            raise UsageError(f"codes must be [B, {self.config.latent}], got {list(z.shape)}")
+            raise UsageError(f"latents must be [B, {self.config.latent}], got {list(z.shape)}")
         out = self.raw(z)
         return torch.sigmoid(out) if self.config.output == "sigmoid" else out
 
     def raw(self, z: Tensor) -> Tensor:
         """What the decoder gives before its sigmoid: z [B, Z] -> [B, C, H, W], in full precision under autocast."""
-        out = self.decoder(z)
+        out: Tensor = self.decoder(z)
         return out.float() if out.dtype == torch.bfloat16 else out
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Each image decoded from its code: x [B, C, H, W] -> [B, C, H, W]."""
+        """Each image decoded from its latent: x [B, C, H, W] -> [B, C, H, W]."""
         return self.decode(self.encode(x))
 
     def check_images(self, x: Tensor) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from zoo_core.discovery.registry import Offer, Registry
+from zoo_core.discovery.registry import Registration, Registry
 from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import UsageError
 from zoo_core.interfaces.any_model import AnyModel
@@ -126,7 +126,7 @@ def open_source(model: Model, stream: str, data: Dataset, split: str, seed: int,
 
 def read_augmentation(
     asked: Sequence[Mapping[str, Any]] | None,
-    offer: Offer[ModelSpec],
+    registration: Registration[ModelSpec],
     registry: Registry,
     fields: Iterable[Mapping[str, Field]],
 ) -> Steps:
@@ -135,9 +135,9 @@ def read_augmentation(
     Raises:
         UsageError: they do not fit the data.
     """
-    own = registry.model_class(offer).augmentation
+    own = registry.model_class(registration).augmentation
     plain = [parse_step(text) for text in own] if asked is None else asked
-    steps = read_steps(plain, offer.spec.name, registry, option="augment")
+    steps = read_steps(plain, registration.spec.name, registry, option="augment")
     for each in fields:
         fields_after(steps, each)
     return steps
