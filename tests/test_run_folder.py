@@ -267,6 +267,8 @@ def test_commands_look_at_an_interrupted_run_and_publish_none(
         assert code == 0 and err.count(note) == 1 and note not in out, (words, err)
     code, out, _ = zoo("eval", "runs/mine")
     assert "toy-bits validation" in out and "toy-bits test" not in out  # nothing is chosen on the test split
+    code, _, err = zoo("eval", "runs/mine", "--check")
+    assert code == 3 and err.count("Error: 'runs/mine' records no numbers to compare with\n") == 1
     for words in (
         ("push", "runs/mine", (tmp_path / "hub").as_uri()),
         ("bundle", "runs/mine", "-o", "x.tar"),
@@ -278,6 +280,25 @@ def test_commands_look_at_an_interrupted_run_and_publish_none(
     code, out, _ = zoo("verify", "runs/mine")
     assert code == 1 and "FAILED" in out and "is no release yet" in out
     assert not (tmp_path / "x.tar").exists() and not (tmp_path / "hub").exists()
+
+
+@pytest.mark.parametrize(("model", "loss"), [("toy", "negative log-likelihood"), ("toy-gan", "d, g")])
+def test_an_interrupted_run_tells_its_loss_and_optimizers_as_its_release_does(
+    model: str, loss: str, zoo: Callable[..., Any], registry: Registry, tmp_path: Path
+) -> None:
+    data = {"toy": "toy-bits", "toy-gan": "toy-grey"}[model]
+    run = interrupted(tmp_path / "run", registry, 2, model=model, data=data, batch=8)
+    run.close()
+
+    def told() -> list[str]:
+        return [line for line in zoo("info", tmp_path / "run").out.splitlines() if line.startswith(("loss", "optim"))]
+
+    before = told()
+    assert loss in before[0] and "batch 8" in before[1]
+    again = Run.resume(tmp_path / "run", registry)
+    again.train()
+    finish(again)
+    assert told() == before
 
 
 def test_a_loss_that_is_no_number_says_what_is_left(

@@ -53,6 +53,7 @@ class RunRecord(Record, kw_only=True):
     device: str
     data_sha256: dict[str, str]
     config: dict[str, Any]
+    method: dict[str, Any] = {}  # loss, optimizers, …, as the release will tell them
     dependencies: dict[str, PinnedRelease] = {}
     log: list[str] = []
     ancestors: list[Ancestor] = []

@@ -1,6 +1,5 @@
 """The end of a training run: its best weights, fitted and measured, become the release in its folder."""
 
-import inspect
 import platform
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +19,7 @@ from zoo_core.releases.artifacts import load_artifacts
 from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import round_to, write_release
-from zoo_core.steps.notation import plain_step, step_text
+from zoo_core.training.method import method_of
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
 from zoo_core.training.starting import ancestors
@@ -127,22 +126,14 @@ def _measured(run: Run, split: str, observer: Observer) -> list[MetricEntry]:
 
 def training_record(run: Run) -> dict[str, Any]:
     """What `zoo info` tells of the training: the course's four questions, and what is needed to do it again."""
-    arguments, loop = run.arguments, run.loop
-    optimizers = [
-        f"{o.kind}, lr {o.lr:g}, batch {arguments.batch or run.model.streams(0.0)[loop.main].batch}, "
-        f"{o.decay.__name__}" + (f", gradient norm at most {o.clip:g}" if o.clip else "")
-        for o in (optimizer.declared for optimizer in loop.optimizers.values())
-    ]
+    loop = run.loop
     return {
         "data": NO_DATA if run.has_no_data else run.data.name,
         "data_sha256": run.digests(),
-        "loss": (inspect.getdoc(run.model.loss) or "").partition("\n")[0],
-        "optimizer": "; ".join(optimizers),
-        "precision": loop.precision,
-        "augmentation": "; ".join(step_text(plain_step(step)) for step in run.augmentation) or "none",
+        **method_of(run),
         "epochs": loop.epochs_done,
         "steps": loop.step_number,
-        "seed": arguments.seed,
+        "seed": run.arguments.seed,
         "best_epoch": run.selection.row["epoch"] if run.selection.row else None,
         "best_step": run.selection.row["step"] if run.selection.row else None,
         "select": run.selection.metric,

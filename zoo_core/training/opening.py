@@ -21,6 +21,7 @@ from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.notation import plain_step
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.logs import check_logs
+from zoo_core.training.method import method_of
 from zoo_core.training.run import Run
 from zoo_core.training.starting import ancestors
 
@@ -59,6 +60,7 @@ def start_run(
         device=processes.device.type if device == "auto" else device,
         data_sha256=run.digests(),
         config=to_plain(run.model.config),
+        method=method_of(run),
         dependencies=pinned_dependencies(run.model),
         log=list(log),
         ancestors=ancestors(run.parent, arguments, from_anywhere=True),

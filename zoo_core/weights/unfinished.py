@@ -77,6 +77,7 @@ def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
         training={
             "data": arguments.data,
             "data_sha256": record.data_sha256,
+            **record.method,
             "epochs": None if (epochs := state.get("epochs")) is None else round(epochs, 4),
             "steps": step,
             "seed": arguments.seed,

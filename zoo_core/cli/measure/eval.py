@@ -68,13 +68,14 @@ def eval_command(
     """Measure each REFERENCE, and compare with the numbers that the release records."""
     from zoo_core.catalogue.listing import releases_here
     from zoo_core.errors import DataError, UsageError, ZooError
-    from zoo_core.measuring.evaluation import evaluate
+    from zoo_core.measuring.evaluation import evaluate, recorded_metrics
 
     if everything == bool(references):
         raise UsageError("name what to measure, or give --all", "For example: zoo eval pixelrnn --check")
     if options["pictures"] is not None and len(references) != 1:
         raise UsageError("--pictures are of one release", "Name one.")
     results: list[Result] = []
+    bare: set[str] = set()  # what records no numbers
     with progress_bar("measuring") as show:
         for reference in releases_here() if everything else references:
 
@@ -83,6 +84,7 @@ def eval_command(
 
             try:
                 found = evaluate(reference, limit=limit, on_batch=on_batch, **options)
+                bare |= set() if recorded_metrics(found.located) else {reference}
                 results += [Result(reference, one.verdict, one, None) for one in found.checks]
                 for verdict, reasons in {"not measurable": found.unmeasurable, "FAILED": found.failed}.items():
                     results += [Result(reference, verdict, None, why, metric) for metric, why in reasons.items()]
@@ -99,7 +101,7 @@ def eval_command(
             [_row(result) for result in results],
             drop=["protocol", "unit", "recorded"],
         )
-    sys.exit(_exit_code(results, check))
+    sys.exit(_exit_code(results, check, bare))
 
 
 def _plain(result: Result) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _row(result: Result) -> list[str]:
     ]
 
 
-def _exit_code(results: list[Result], check: bool) -> int:
+def _exit_code(results: list[Result], check: bool, bare: set[str]) -> int:
     """1 if something failed or gives another number, 3 if something cannot be compared, otherwise 0."""
     by_reference: dict[str, set[str]] = {}
     for result in results:
@@ -148,6 +150,14 @@ def _exit_code(results: list[Result], check: bool) -> int:
             talk(f"Error: '{reference}' does not give the number that is recorded for it")
             code = 1
         elif check and "same" not in verdicts:
-            talk(f"Error: nothing recorded for '{reference}' was measured in this way: {', '.join(sorted(verdicts))}")
+            talk(f"Error: {_incomparable(reference, verdicts, reference in bare)}")
             code = code or 3
     return code
+
+
+def _incomparable(reference: str, verdicts: set[str], bare: bool) -> str:
+    """Why not one number could be compared."""
+    if bare:
+        return f"'{reference}' records no numbers to compare with"
+    others = ", ".join(sorted(verdicts - {"not recorded"}))
+    return f"no number that '{reference}' records was measured again{others and f': {others}'}"
