@@ -295,7 +295,7 @@ def test_an_interrupted_run_tells_its_loss_and_optimizers_as_its_release_does(
 
     before = told()
     assert loss in before[0] and "batch 8" in before[1]
-    again = Run.resume(tmp_path / "run", registry)
+    again = resume_run(tmp_path / "run", registry)
     again.train()
     finish(again)
     assert told() == before

@@ -290,7 +290,7 @@ def test_reproducing_verifies_the_parent_before_anything_is_trained(
 def child(own: Trained, registry: Registry, tmp_path: Path) -> tuple[Path, Path]:
     """A release and the one that it was trained from, of the same model."""
     start = own("toy-classifier")
-    run = Run.start(tmp_path / "run", asked("toy-classifier", start, epochs=1), registry)
+    run = start_run(tmp_path / "run", asked("toy-classifier", start, epochs=1), registry)
     run.train()
     finish(run)
     return tmp_path / "run", start

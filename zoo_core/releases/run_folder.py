@@ -42,6 +42,7 @@ class RunRecord(Record, kw_only=True):
         device: where it was started.
         data_sha256: the digest of each split.
         config: all Config values of the model.
+        method: loss, optimizers, precision and augmentation, as the release will tell them.
         dependencies: the releases that the model uses and keeps frozen, by attribute.
         log: the further formats in which the curve is written.
         ancestors: what training started from, the nearest first; that one by a reference that is valid from any folder.
@@ -53,7 +54,7 @@ class RunRecord(Record, kw_only=True):
     device: str
     data_sha256: dict[str, str]
     config: dict[str, Any]
-    method: dict[str, Any] = {}  # loss, optimizers, …, as the release will tell them
+    method: dict[str, Any] = {}
     dependencies: dict[str, PinnedRelease] = {}
     log: list[str] = []
     ancestors: list[Ancestor] = []
