@@ -44,10 +44,10 @@ class Format(NamedTuple):
     Attributes:
         name: as users write it.
         suffix: of such files.
-        needs: the packages without which it is not to be had; pip knows them as the extra `export`.
+        needs: the packages that it needs; pip knows them as the extra `export`.
         write: a program and its description, JSON, into a file.
         open: the file as a function of its inputs.
-        usage: Python that runs the file; {file}, {input} and {output} stand for what is known later.
+        usage: Python that runs the file; `export` fills in {file} and {inputs}.
     """
 
     name: str

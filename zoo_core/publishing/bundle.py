@@ -69,7 +69,7 @@ def bundle(
         wheels: with the packages that are installed here, which takes a network.
 
     Raises:
-        ZooError: a release or its data are not to be had, pip has failed, or the file cannot be written.
+        ZooError: a release or its data are not available, pip has failed, or the file cannot be written.
     """
     if output.exists():
         raise UsageError(f"'{output}' exists")

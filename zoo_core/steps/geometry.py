@@ -1,7 +1,8 @@
 """Steps that move pixels, and with them all that lies at places of the image: its masks, and boxes around its objects.
 
-A step says where a pixel goes; what that means for each kind of field stands here, once. Boxes are xmin, ymin, xmax,
-ymax in pixels: an image of H x W pixels reaches from (0, 0), its upper left corner, to (W, H).
+A step says where a pixel goes; what that means for each kind of field is written here, once. The steps themselves are
+in preprocessing.py and augmentation.py. Boxes are xmin, ymin, xmax, ymax in pixels: an image of H x W pixels reaches
+from (0, 0), its upper left corner, to (W, H).
 
 Axes: B images, C channels, H height, W width, N rows of a packed field.
 """

@@ -36,7 +36,7 @@ def locate_parent(reference: str, registry: Registry, recorded: PinnedRelease | 
     """The release to start from, verified; the one that was `recorded`, where a run is resumed or made again.
 
     Raises:
-        ZooError: it is not to be had here, or is another one than was recorded.
+        ZooError: it is not available here, or is another one than was recorded.
     """
     if recorded is None:
         return locate_for("training starts from", reference, registry)

@@ -85,7 +85,7 @@ def locate(
     except (UnknownName, NotCached) as error:
         if not isinstance(reference, HubReference) or text.startswith("hf:"):
             raise
-        raise type(error)(error.message, f"{error.hint} If '{text}' is a folder: there is no such folder.") from error
+        raise type(error)(f"there is no folder '{text}' here, and {error.message}", error.hint) from error
     source = f"folder {found.source}" if isinstance(reference, FolderReference) else found.source
     return Located(found.folder, source, read_release(found.folder), None, found.fresh)
 

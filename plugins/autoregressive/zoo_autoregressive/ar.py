@@ -1,6 +1,6 @@
 """AR(n): every value is a logistic regression on the n values before it.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     ar.binarized-mnist: nll 97.91 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.015 h
 

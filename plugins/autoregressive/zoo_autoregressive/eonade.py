@@ -1,6 +1,6 @@
 """EoNADE: one network that is a NADE for every ordering, and the mixture of some of them.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     eonade.binarized-mnist: nll 91.33 ± 0.23 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.69 h
 

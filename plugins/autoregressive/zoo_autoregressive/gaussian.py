@@ -1,6 +1,6 @@
 """One Gaussian with full covariance: every number is linear in those before it, plus noise of one size.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     gaussian.digits-dequantized: nll -48.86 ± 1.3 nats/example (digits-dequantized test), n = 299, exact; 1 run, under
         0.01 h

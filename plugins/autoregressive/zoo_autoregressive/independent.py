@@ -1,6 +1,6 @@
 """Independent values: each has its own distribution and knows nothing of the others.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     independent.binarized-mnist: nll 205.8 ± 0.45 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under
         0.01 h

@@ -1,6 +1,6 @@
 """The whole table: one probability for every possible image.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     joint-table.binarized-mnist-4x4: nll 4.554 ± 0.021 nats/example (binarized-mnist test), n = 10,000, exact, after
         resize and binarize; 1 run, under 0.01 h

@@ -1,6 +1,6 @@
 """Markov chain of order k over the values of an image: p(x) = prod_i p(x_i | x_(i-1) … x_(i-k)).
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     markov.binarized-mnist: nll 145.4 ± 0.26 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under 0.01 h
     markov.binarized-mnist-8: nll 138.3 ± 0.27 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, under 0.01

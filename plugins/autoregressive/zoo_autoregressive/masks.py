@@ -25,7 +25,8 @@ def group_mask(n_out: int, n_in: int, groups: int, mask: Mask) -> Tensor:
 class MaskedConv2d(nn.Conv2d):
     """Convolution over the pixels above and to the left, and over the pixel itself as far as the mask allows.
 
-    Maps [B, n_in, H, W] to [B, n_out, H, W]; `kernel` is odd; beyond the border is zero.
+    Maps [B, n_in, H, W] to [B, n_out, H, W]; `kernel` is odd; beyond the border is zero. `groups` are the colours that
+    the features belong to, and not the groups of `nn.Conv2d`.
     """
 
     mask: Tensor

@@ -1,6 +1,6 @@
 """NADE: the neural autoregressive distribution estimator.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     nade.binarized-mnist: nll 86.57 ± 0.22 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 0.11 h
     nade.mnist-dynamic: nll 84.09 ± 0.21 nats/example (mnist test), n = 10,000, exact, after binarize; 1 run, 0.92 h
@@ -10,8 +10,8 @@ hidden layer of its own, and all these layers share one weight matrix, so that t
 
     a_1 = b,   h_i = sigmoid(a_i),   logits_i = V_i h_i + c_i,   a_(i+1) = a_i + x_i W_i        ([1], section 2)
 
-which is O(D h) for a whole image. `recurrence` is this, value by value. Unless `plain` is set, the same is computed for
-a batch in blocks of values, in fast/nade_recurrence.py. Sampling is in sampling/nade.py.
+which is O(D h) for a whole image. `recurrence` is this, value by value, and `model.plain = True` runs it. Otherwise
+the same is computed for a batch in blocks of values, in fast/nade_recurrence.py. Sampling is in sampling/nade.py.
 
 Departs from [1]:
     * any ordering, by default the raster; [1] has a random one
@@ -49,7 +49,7 @@ class NADE(SequenceDensity):
     Config = NADEConfig
     config: NADEConfig
     batch = 100
-    # Without weight decay it learns the bits of the train split by heart.
+    # Without weight decay it overfits: it learns the bits of the train split by heart.
     optimizer = Optimizer(kind="adamw", lr=1e-2, options={"weight_decay": 0.03}, decay=linear_to_zero)
     ema = ("",)
 
@@ -95,7 +95,8 @@ class NADE(SequenceDensity):
     ) -> Tensor:
         if self.plain or self.config.levels > 2:
             return super().sample_values(uniforms, given, known, temperature, progress)
-        # u < sigmoid(logit / temperature) where the logit is above this, [C, H, W, B]
+        # A value is 1 if u < sigmoid(logit / temperature), that is, if its logit is above this: no sigmoid for each
+        # value, [C, H, W, B]. Nothing is above +inf, and everything is above -inf: known values stay as they are.
         thresholds = torch.logit(uniforms) * temperature
         if given is not None and known is not None:
             thresholds = torch.where(known, (0.5 - given) * torch.inf, thresholds)

@@ -1,6 +1,6 @@
 """PixelCNN: the whole image at once, through convolutions that see the past only.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     pixelcnn.binarized-mnist: nll 82.36 ± 0.2 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 2.6 h
     pixelcnn.cifar10-jpeg75-8x8: bits_per_dim 4.709 ± 0.0052 bits/dim (cifar10-jpeg75 test), n = 10,000, exact, after
@@ -12,7 +12,7 @@ Sampling pixel by pixel is in sampling/pixelcnn.py.
 
 Departs from [1]:
     * pixel values enter in [0, 1] as they are; the first bias centres them
-    * weights begin by He's rule; torch's own are so small that the blocks do nothing at first
+    * weights are initialised as in He et al., 2015; torch's own are so small that the blocks do nothing at first
     * Adam or Muon, clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16
 
 Axes: B batch, C channels, H height, W width, h hidden features; maps between the blocks have 2h features.
@@ -45,8 +45,9 @@ class PixelCNNConfig(PixelConfig, kw_only=True):
 class ResidualBlock(nn.Module):
     """x + 1x1(3x3(1x1(x))), a ReLU before each: 2h features to h and back to 2h ([1], figure 5, left).
 
-    Maps [B, 2h, H, W] to the same shape. A 3x3 convolution looks one pixel to the right only in the row above, so that
-    pixels far to the right are seen only from rows below them: all blocks together are blind to a wedge there.
+    Maps [B, 2h, H, W] to the same shape. A 3x3 convolution looks one pixel to the right only in the row above, so a
+    pixel k columns to the right is visible only k or more rows further down. All blocks together have a blind spot: a
+    wedge above and to the right of each pixel.
     """
 
     def __init__(self, config: PixelCNNConfig) -> None:

@@ -1,6 +1,6 @@
 """PixelRNN: the Diagonal BiLSTM and the Row LSTM.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     pixelrnn.binarized-mnist: nll 79.03 ± 0.19 nats/example (binarized-mnist test), n = 10,000, exact; 1 run, 2 h with 2
         processes
@@ -15,14 +15,15 @@ Published weights, and what each measures; hours of training on CPUs:
 
 Follows van den Oord et al., "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759) [1]. In the paper's order: the
 LSTM's cell (equation 3), the Row LSTM (3.1), the Diagonal BiLSTM (3.2), residual connections (3.3), masked convolutions
-(3.4, in masks.py), the whole network (table 1). Each LSTM stands here twice: plainly, as in the paper, where `plain` is
-set, and as one call of the same recurrence in fast/lstm_sweep.py. Sampling pixel by pixel is in sampling/pixelrnn.py.
+(3.4, in masks.py), the whole network (table 1). Each LSTM is written twice: plainly, as in the paper, which
+`model.plain = True` runs, and as one call of the same recurrence in fast/lstm_sweep.py. Sampling pixel by pixel is in
+sampling/pixelrnn.py.
 
 Departs from [1]:
     * the states before the first pixel are zero, not learned
     * pixel values enter in [0, 1] as they are; the first bias centres them
     * no multi-scale variant
-    * the convolutions begin by He's rule
+    * the convolutions are initialised as in He et al., 2015; the bias of forget gates begins at 1
     * Adam or Muon, clipped gradients, averaged weights and batches of 32 instead of RMSProp and batches of 16
 
 Axes: C channels, H height, W width, P = H * W pixels, B batch, h hidden features; a layer's input and output have 2h.
@@ -116,8 +117,9 @@ class RowLSTM(nn.Module):
 
 
 class DiagonalBiLSTM(nn.Module):
-    """A step is a diagonal: the state comes from the pixel to the left and the pixel above, so that a layer sees the
-    features of the whole image before each pixel. A second LSTM does the same on the mirrored map.
+    """A step is a diagonal: the state comes from the pixel to the left and the pixel above. A second LSTM does the same
+    on the mirrored map. Together they see the features of all pixels before each pixel, but for one: see
+    `DiagonalPixelRNN`.
 
     Maps [2h, P, B] to [h, P, B].
     """
@@ -154,8 +156,8 @@ class DiagonalBiLSTM(nn.Module):
         return left + F.pad(right, (0, 0, self.width, -self.width))
 
     def recurrence(self, x: Tensor, direction: int) -> Tensor:
-        """From the top left corner: [2h, H, W, B] -> [h, H, W, B]. Pixel by pixel; the pixels of a diagonal do not wait
-        for each other, for which the paper skews the map."""
+        """From the top left corner: [2h, H, W, B] -> [h, H, W, B]. Pixel by pixel. The pixels of a diagonal are
+        independent of each other: the paper skews the map to compute them at once, as fast/lstm_sweep.py does."""
         to_left, to_up = self.state_to_state[:, direction]
         inputs = torch.einsum("oi,ihwb->hwob", self.masked_weight()[direction], x) + self.bias[direction]
         border = x.new_zeros(to_up.shape[1], x.shape[3])  # [h, B]
@@ -238,10 +240,10 @@ class PixelRNN(PixelDensity):
 
 
 class DiagonalPixelRNN(PixelRNN):
-    """PixelRNN with Diagonal BiLSTM layers: every pixel sees all pixels before it, but for one.
+    """PixelRNN with Diagonal BiLSTM layers: every pixel sees all pixels before it, with one exception.
 
-    That is the last pixel of the row above, where it is more than 3 columns away: the features at a pixel do not hold
-    its own value (mask A), and the mirrored direction begins there.
+    That is the last pixel of the row above, if it is more than 3 columns away. The mirrored LSTM starts there, and the
+    features at a pixel do not contain its own value (mask A).
     """
 
     LSTM = DiagonalBiLSTM

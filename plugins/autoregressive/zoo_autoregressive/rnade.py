@@ -1,6 +1,6 @@
 """RNADE: NADE for real numbers.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     rnade.digits-dequantized: nll -81.33 ± 0.86 nats/example (digits-dequantized test), n = 299, exact; 1 run, under
         0.01 h

@@ -1,6 +1,6 @@
 """AlexNet: five convolutions and three linear layers.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     alexnet-small.cifar10-jpeg75: accuracy 0.8451 ± 0.0036 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after
         normalize; 1 run, 1.7 h

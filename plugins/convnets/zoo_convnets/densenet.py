@@ -1,6 +1,6 @@
 """DenseNet: each layer sees the results of all layers before it in its block.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     densenet-bc-40.cifar10-jpeg75: accuracy 0.8612 ± 0.0035 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after
         normalize; 1 run, 1.1 h

@@ -1,6 +1,6 @@
 """GoogLeNet, or Inception v1: modules that look at each place with filters of several sizes at once.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     googlenet-small.cifar10-jpeg75: accuracy 0.8779 ± 0.0033 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after
         normalize; 1 run, 0.96 h

@@ -1,6 +1,6 @@
 """ResNet: layers that add to their input.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     resnet20.cifar10-jpeg75: accuracy 0.8709 ± 0.0034 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after
         normalize; 1 run, 1.4 h

@@ -1,6 +1,6 @@
 """ResNet-9: a small residual network that trains fast.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     resnet9.cifar10-jpeg75: accuracy 0.8957 ± 0.0031 fraction (cifar10-jpeg75 test), n = 10,000, top-1, after normalize;
         1 run, 1.1 h

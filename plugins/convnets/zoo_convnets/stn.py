@@ -1,6 +1,6 @@
 """STN: a classifier that learns to turn, shift and scale what it looks at.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     stn.mnist-rotated: accuracy 0.99 ± 0.001 fraction (mnist test), n = 10,000, top-1, after rotate; 1 run, 0.17 h
     stn.mnist-rotated-none: accuracy 0.9824 ± 0.0013 fraction (mnist test), n = 10,000, top-1, after rotate; 1 run,

@@ -1,8 +1,8 @@
 """The variational autoencoder.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
-    vae.binarized-mnist: elbo -93.12 ± 0.25 nats/example (binarized-mnist test), n = 10,000, one latent drawn for each
+    vae.binarized-mnist: elbo -93.12 ± 0.25 nats/example (binarized-mnist test), n = 10,000, one code drawn for each
         example, seed 0; 1 run, 1.1 h
 
 Follows Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.6114) [1]:
@@ -11,8 +11,10 @@ Follows Kingma and Welling, "Auto-encoding variational Bayes", 2014 (arXiv:1312.
 
     log p(x) >= ELBO(x) = E_q [log p(x|z)] - KL(q(z|x) || p(z))                                    ([1], equation 3)
 
-trained with one draw z = mean + sqrt(variance) noise, through which the gradient flows ([1], section 2.4). The
-importance-weighted bound is tighter the more draws it has (Burda et al., 2016, arXiv:1509.00519 [2], equation 8):
+trained with one sample z = mean + sqrt(variance) noise, through which the gradient flows: the reparameterisation trick
+([1], section 2.4). The KL term is 1/2 sum over Z of mean^2 + variance - 1 - log variance ([1], appendix B; in
+likelihoods.py). The importance-weighted bound is tighter the more samples it has (Burda et al., 2016, arXiv:1509.00519
+[2], equation 8):
 
     log p(x) >= E log 1/K sum over k of p(x, z_k) / q(z_k|x)
 
@@ -20,8 +22,8 @@ The decoder's p(x|z) is a Bernoulli distribution for every value, for images of 
 standard deviation is learned or fixed, one for all values.
 
 Departs from [1]:
-    * Adam, and the average of the weights is kept
-    * any networks
+    * the average of the weights is kept
+    * Adam in place of Adagrad, ReLU in place of tanh, any number of layers; the log variance is kept within 20 of 0
     * `beta` weighs the KL term (Higgins et al., 2017), and its weight may rise from zero at the beginning of training
 
 Axes: B batch, D values of an image, Z latent dimensions, K draws.
@@ -55,6 +57,14 @@ class VAEConfig(CodesConfig, kw_only=True):
     warm_up: Annotated[float, Meta(ge=0, le=1)] = 0.0  # part of training in which that weight rises from 0
 
 
+# --- 2.4 the reparameterisation trick ---
+
+
+def reparameterise(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """A sample of N(mean, variance) as a function of both: three tensors of one shape, or that broadcast."""
+    return mean + (0.5 * log_variance).exp() * noise
+
+
 class VAE(ImageAutoencoder):
     """An Encoder (of means), Decoder, Reconstructor, Prior, Sampler and LowerBound. It is no Density: its likelihood is
     only known from below."""
@@ -85,7 +95,7 @@ class VAE(ImageAutoencoder):
         self.check_images(x)
         out = self.encoder(x)
         mean, log_variance = (out.float() if out.dtype == torch.bfloat16 else out).chunk(2, 1)
-        return mean, log_variance.clamp(-20, 20)  # e^20 and beyond: a network that is lost, not a posterior
+        return mean, log_variance.clamp(-20, 20)  # e^20 and beyond: training has diverged
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z): x [B, C, H, W], z [B, K, Z] -> [B, K] nats."""
@@ -100,7 +110,7 @@ class VAE(ImageAutoencoder):
         """Negative ELBO of an image in nats, with one draw, and the KL term times its weight."""
         x = batch["image"]
         mean, log_variance = self.posterior(x)
-        z = mean + (0.5 * log_variance).exp() * batch["noise"]
+        z = reparameterise(mean, log_variance, batch["noise"])
         kl = kl_to_standard_normal(mean, log_variance).sum()
         surprisal = -self.log_likelihood(x, z[:, None]).sum()
         weight = self.kl_weight if self.training else self.config.beta  # epochs are compared with the full weight
@@ -118,8 +128,8 @@ class VAE(ImageAutoencoder):
         """Lower bound on log p(x): x [B, C, H, W] -> [B] nats.
 
         With one sample the ELBO, its KL term in closed form; with K the importance-weighted bound of K draws ([2]).
-        The draws of each image come after those of the one before it, so that the bounds of a data set do not depend on
-        how it is cut into batches. Images are encoded once; memory is that of a few thousand decoded draws.
+        Noise is made image by image, so that the bounds of a data set do not depend on how it is cut into batches.
+        Images are encoded once; memory is that of a few thousand decoded draws.
         """
         if samples < 1:
             raise UsageError(f"samples must be at least 1, got {samples}")
@@ -137,7 +147,7 @@ class VAE(ImageAutoencoder):
             draws = min(ROWS, samples - start)
             noise = torch.stack([torch.randn(draws, self.config.latent, generator=generator) for _ in x])
             noise = noise.to(mean)  # [B, K, Z]
-            z = mean[:, None] + (0.5 * log_variance).exp()[:, None] * noise
+            z = reparameterise(mean[:, None], log_variance[:, None], noise)
             log_likelihood = self.log_likelihood(x, z)  # [B, K]
             if samples == 1:
                 return log_likelihood[:, 0] - kl_to_standard_normal(mean, log_variance)
@@ -153,7 +163,7 @@ class VAE(ImageAutoencoder):
         mean, log_variance = self.posterior(x)
         if generator is None:
             return mean
-        return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator).to(mean)
+        return reparameterise(mean, log_variance, torch.randn(mean.shape, generator=generator).to(mean))
 
     def sample_prior(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n latents from N(0, I), [n, Z]."""

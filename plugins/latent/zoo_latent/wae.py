@@ -1,6 +1,6 @@
 """Wasserstein autoencoders: small reconstruction error, under the constraint that latents follow a prior.
 
-Published weights, and what each measures; hours of training on CPUs:
+Published weights: number ± standard error over examples, runs with other seeds as mean ± deviation, hours of one run:
 
     wae-mmd.mnist: prior_mmd2 0.002773 MMD^2 (mnist test), n = 2,000, unbiased MMD^2, inverse multiquadratic kernels, 7
         scales, examples by seed 0; 1 run, 0.44 h

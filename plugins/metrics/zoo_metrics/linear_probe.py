@@ -1,7 +1,7 @@
-"""How much of the class lies open in the codes: the accuracy of a linear classifier on them.
+"""How much of the class lies open in the latents: the accuracy of a linear classifier on them.
 
 Alain and Bengio, "Understanding intermediate layers using linear classifier probes", 2016 (arXiv:1610.01644).
-Axes: n examples, Z numbers of a code, K classes.
+Axes: n examples, Z latent dimensions, K classes.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ STEPS, TOLERANCE = 1000, 1e-6  # of L-BFGS: at most so many, and until no gradie
 
 
 class LinearProbe(MeanOverExamples):
-    """The fraction of examples that multinomial logistic regression on their codes classifies rightly; it is fitted on
-    the codes of the whole train split."""
+    """The fraction of examples that multinomial logistic regression on their latents classifies rightly; it is
+    fitted on the latents of the whole train split."""
 
     requires = "Encoder"
     on_request = True
@@ -28,35 +28,35 @@ class LinearProbe(MeanOverExamples):
         if "label" not in data.features:
             raise UsageError(f"data set '{data.name}' has no field 'label', which a probe needs")
         self.label = data.features["label"]
-        pairs = [self.codes_and_labels(model, batch) for batch in train_batches(model, data)]
-        codes, labels = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
-        self.weight, self.bias = logistic_regression(codes, labels)
-        self.estimator = f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {len(codes)})"
+        pairs = [self.latents_and_labels(model, batch) for batch in train_batches(model, data)]
+        latents, labels = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        self.weight, self.bias = logistic_regression(latents, labels)
+        self.estimator = f"logistic regression on standardised codes, L2 1/n, fitted on train (n = {len(latents)})"
 
     def per_example(self, model: AnyModel, batch: Mapping[str, Tensor]) -> Tensor:
-        codes, labels = self.codes_and_labels(model, batch)
-        return (codes @ self.weight + self.bias).argmax(1) == labels
+        latents, labels = self.latents_and_labels(model, batch)
+        return (latents @ self.weight + self.bias).argmax(1) == labels
 
-    def codes_and_labels(self, model: AnyModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def latents_and_labels(self, model: AnyModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """[n, Z] float64 and [n] int64, of the examples whose label counts."""
-        codes, labels = model.encode(model.subject_of(batch)).flatten(1).cpu().double(), batch["label"].cpu()
+        latents, labels = model.encode(model.subject_of(batch)).flatten(1).cpu().double(), batch["label"].cpu()
         counted = self.label.counted(labels)
-        return codes[counted], labels[counted]
+        return latents[counted], labels[counted]
 
 
-def logistic_regression(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def logistic_regression(latents: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Weight [Z, K] and bias [K] that minimise the mean cross-entropy plus |W|^2 / (2 n), where W is the weight on
-    standardised codes: from codes [n, Z] float64 and labels [n] int64. The optimum is unique but for a constant that
-    all classes share.
+    standardised latents: from latents [n, Z] float64 and labels [n] int64. The optimum is unique but for a constant
+    that all classes share.
 
     Raises:
         UsageError: it was not reached.
     """
-    n, width = codes.shape
+    n, width = latents.shape
     classes = int(labels.max()) + 1
-    centre, spread = codes.mean(0), codes.std(0)
-    spread = torch.where(spread > 0, spread, 1.0)  # a number of the code that is always the same
-    x = (codes - centre) / spread
+    centre, spread = latents.mean(0), latents.std(0)
+    spread = torch.where(spread > 0, spread, 1.0)  # a number of the latent that is always the same
+    x = (latents - centre) / spread
     weight = torch.zeros(width, classes, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(

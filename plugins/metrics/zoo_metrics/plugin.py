@@ -107,7 +107,7 @@ def zoo_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="prior_mmd2",
             target="zoo_metrics.prior_fit:PriorMmd",
-            summary="how far the codes of the data are from the prior",
+            summary="how far the latents of the data are from the prior",
             requires="Prior",
             unit="MMD^2",
             higher_is_better=False,
@@ -115,7 +115,7 @@ def zoo_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="linear_probe",
             target="zoo_metrics.linear_probe:LinearProbe",
-            summary="accuracy of a linear classifier on the codes",
+            summary="accuracy of a linear classifier on the latents",
             requires="Encoder",
             unit="fraction",
             higher_is_better=True,

@@ -1,7 +1,7 @@
-"""How far the codes of the data are from the prior: the squared maximum mean discrepancy.
+"""How far the latents of the data are from the prior: the squared maximum mean discrepancy.
 
 Gretton et al., "A kernel two-sample test", 2012 (JMLR 13) [1]; the kernel is that of Tolstikhin et al., "Wasserstein
-auto-encoders", 2017 (arXiv:1711.01558) [2]. Axes: n codes, m prior draws, Z numbers of a code.
+auto-encoders", 2017 (arXiv:1711.01558) [2]. Axes: n latents, m prior draws, Z latent dimensions.
 """
 
 import inspect
@@ -22,13 +22,13 @@ ROWS = 64  # of a kernel matrix at once, so that they stay in the processor's ca
 
 
 class PriorMmd(Metric):
-    """The unbiased estimate of MMD^2 between the codes of n examples and n samples of the prior.
+    """The unbiased estimate of MMD^2 between the latents of n examples and n samples of the prior.
 
     The n examples are drawn from the split with a seed: its first ones may all be of one class. Zero is expected where
-    the codes follow the prior, and an estimate may be below. Beside it stands the spread of the null, the standard
+    the latents follow the prior, and an estimate may be below. Beside it stands the spread of the null, the standard
     deviation of the estimate between n prior draws and n others: what is within three of it is indistinguishable.
 
-    Where the encoder is a distribution, as in a VAE, a code is a draw from it: the means alone are narrower than the
+    Where the encoder is a distribution, as in a VAE, a latent is a draw from it: the means alone are narrower than the
     prior. Such a model's `encode` takes a `generator`, without which it gives the mean.
     """
 
@@ -38,7 +38,7 @@ class PriorMmd(Metric):
         self.chosen = torch.empty(0, dtype=torch.int64)  # places in the split
         self.prior = torch.empty(0, 0)  # [n, Z] float64
         self.size = self.null_sd = math.nan
-        self.codes: list[Tensor] = []  # [B, Z] float64, one a batch
+        self.latents: list[Tensor] = []  # [B, Z] float64, one a batch
 
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:
         if not hasattr(model, "encode"):
@@ -59,19 +59,19 @@ class PriorMmd(Metric):
             encode: Callable[..., Tensor] = model.encode
             has_noise = "generator" in inspect.signature(encode).parameters
             noise = {"generator": seeded(batch["index"])} if has_noise else {}
-            self.codes.append(encode(x[mine.to(x.device)], **noise).flatten(1).cpu().double())
+            self.latents.append(encode(x[mine.to(x.device)], **noise).flatten(1).cpu().double())
 
     def merge(self, other: Self) -> None:
-        self.codes += other.codes
+        self.latents += other.latents
 
     def compute(self) -> Measurement:
-        if not self.codes:
+        if not self.latents:
             raise UsageError("no example was measured")
-        codes = torch.cat(self.codes)
+        latents = torch.cat(self.latents)
         return Measurement(
-            value=mmd2(codes, self.prior, self.size),
+            value=mmd2(latents, self.prior, self.size),
             stderr=None,
-            n=len(codes),
+            n=len(latents),
             estimator=f"unbiased MMD^2, inverse multiquadratic kernels, {len(SCALES)} scales, examples by seed {SEED}",
             beside={"null sd": self.null_sd},
         )
