@@ -4,7 +4,8 @@
     x = model.sample(16)                     # [16, 1, 28, 28]
     nats = -model.log_prob(x)                # [16]
 
-Names load on first use, so that importing this package, and declaring a plugin, brings in neither torch nor numpy.
+Names are loaded when they are first used. So importing this package, or declaring a plugin, imports neither torch nor
+numpy.
 """
 
 from importlib import import_module

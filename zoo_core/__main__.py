@@ -1,4 +1,4 @@
-"""`python -m zoo_core` is `zoo`: for where the script is not on the path."""
+"""`python -m zoo_core` does the same as `zoo`, for when that script is not on the path."""
 
 from zoo_core.cli.main import main
 

@@ -1,9 +1,8 @@
-"""What the commands of a plugin share with those of the core: options, tables, JSON, progress bars.
+"""What plugins need for commands like those of the core: options, tables, JSON, progress bars.
 
     from zoo_core.command_line import print_json, print_table, table_options
 
-Data go to stdout, and what is said to the person at the terminal goes to stderr. Importing this module brings in
-neither torch nor numpy.
+Results go to stdout, and messages to stderr. Importing this module imports neither torch nor numpy.
 """
 
 from zoo_core.cli.hub_options import hub_options

@@ -1,8 +1,12 @@
-"""The errors that a user may cause, each with the exit code of the command line (see `zoo_core.cli`), and a warning."""
+"""The errors that a user may cause, each with its exit code on the command line, and warnings."""
 
 
 class ZooError(Exception):
-    """Something a user can mend: one line of what and where, and what to do about it."""
+    """Base of all errors that a user can correct. Commands print it in one line, and exit with `exit_code`.
+
+    Attributes:
+        message: what is wrong and where, in one line.
+        hint: what to do about it; None if there is nothing to say."""
 
     exit_code = 1
 
@@ -19,23 +23,23 @@ class UsageError(ZooError):
 
 
 class UnknownName(UsageError):
-    """A name that nothing here provides."""
+    """A name that no installed plugin and no manifest has."""
 
 
 class RecordError(UsageError, ValueError):
-    """A declared value that does not fit its record; the message names the path to it."""
+    """A value that does not fit the field of a `Record`; the message names the path to it."""
 
 
 class DataError(ZooError):
-    """A data set that is missing, or is not the data it claims to be."""
+    """A data set is missing, or its data are not the expected ones."""
 
 
 class WeightsError(ZooError):
-    """A release or manifest that is damaged, or does not fit the model it is for."""
+    """A release or manifest is missing or damaged, or does not fit its model."""
 
 
 class MetricFailed(ZooError):
-    """A metric broke off, by whatever error of its own or of the model; the message has its name and its package."""
+    """A metric stopped with an error of its own or of the model; the message names the metric and its package."""
 
 
 class UnfinishedRun(UserWarning):
@@ -43,10 +47,10 @@ class UnfinishedRun(UserWarning):
 
 
 class Unmeasured(UserWarning):
-    """A run goes on, or ends with a release, without a number that it was to have."""
+    """A number could not be measured; the run goes on, or ends with a release, without it."""
 
 
 class NotComparable(ZooError):
-    """Two numbers that were measured on different data, or by different protocols."""
+    """Two numbers were measured on different data, or by different protocols."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""What a user gives a command or `Model.prepare` to work on: pictures, rows of numbers, texts."""
+"""What users give to commands and to `Model.prepare`: pictures, rows of numbers, texts."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -40,8 +40,8 @@ class Inputs(NamedTuple):
 
 
 def input_kind(model: Model) -> InputKind | None:
-    """What the examples are that a user can give the model; None where it takes something else, such as tokens that no
-    preprocessing makes of texts."""
+    """What kind of examples a user can give to the model; None if it takes something else, such as tokens that its
+    preprocessing does not make from texts."""
     kind = model.signature()[model.subject].kind
     if kind in ("image", "text"):
         return "image" if kind == "image" else "text"
@@ -54,7 +54,7 @@ def open_inputs(model: Model, given: Sequence[str], steps: Sequence[Step] = ()) 
     """All examples that a user gave, opened for the model and preprocessed; see `input_batches`.
 
     Raises:
-        UsageError: as there; or pictures differ in size, and the model takes any.
+        UsageError: as in `input_batches`; or the pictures differ in size, and the model takes any size.
     """
     inputs, *others = input_batches(model, given, steps, size=None)
     if others:

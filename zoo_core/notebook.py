@@ -1,4 +1,4 @@
-"""What a notebook shows in place of text: tables, and a bar that moves."""
+"""What a notebook shows in place of text: tables and progress bars."""
 
 import sys
 import time
@@ -16,14 +16,14 @@ def in_notebook() -> bool:
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
+    """An HTML table of texts."""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 class NotebookBar:
-    """A bar below the cell that runs, with a text beside it."""
+    """A progress bar with a text beside it, below the running cell."""
 
     def __init__(self, label: str) -> None:
         from IPython.display import HTML, display
@@ -33,7 +33,7 @@ class NotebookBar:
         self.shown: Any = display(HTML(""), display_id=True)
 
     def show(self, done: float, text: str) -> None:
-        """The part done, in [0, 1], and what to say about it."""
+        """Show the part that is done, in [0, 1], and a text."""
         now = time.monotonic()
         if now - self.updated < BETWEEN_UPDATES:
             return
@@ -43,5 +43,5 @@ class NotebookBar:
         self.shown.update(self.html(f"{escape(self.label)} {bar} {done:.0%}{left} <tt>{escape(text)}</tt>"))
 
     def remove(self) -> None:
-        """Leave nothing."""
+        """Remove the bar."""
         self.shown.update(self.html(""))

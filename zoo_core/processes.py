@@ -1,4 +1,4 @@
-"""The processes that work on one model together: one, or those that `accelerate launch` or torchrun started."""
+"""The processes that work on one model together: one, or those that torchrun or `accelerate launch` started."""
 
 import atexit
 import os
@@ -44,12 +44,12 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process is the one that writes files and messages."""
         return self.rank == 0
 
     def part(self, size: int, among: int) -> slice:
-        """Which of `size` examples are this process's, where the first `among` processes share them; the parts differ
-        by one example at most. The processes that get none are given the first example, to know what it is like."""
+        """Which of `size` examples belong to this process, if the first `among` processes share them. The parts differ
+        by at most one example. Processes without examples get the first one, so that they have a batch to work on."""
         if self.rank >= among:
             return slice(0, 1)
         base, more = divmod(size, among)
@@ -79,7 +79,7 @@ class Processes:
         ]
 
     def gather(self, value: T) -> list[T]:
-        """The value of each process, in the order of their ranks."""
+        """The values of all processes, in the order of their ranks."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
@@ -93,7 +93,7 @@ class Processes:
                 distributed.broadcast(tensor.detach(), src=0)
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have come to this point."""
         self.gather(None)
 
 
@@ -113,10 +113,10 @@ def emulates_bfloat16(device: torch.device) -> bool:
 
 
 def check_device(device: str) -> torch.device:
-    """The torch device of that name.
+    """The torch device of this name.
 
     Raises:
-        UsageError: there is none here.
+        UsageError: this machine has no such device.
     """
     try:
         found = torch.device(device)

@@ -1,4 +1,4 @@
-"""How far something is, and other words for the person who waits: at a terminal, in a notebook, or nowhere."""
+"""Progress bars and messages for the user: in a terminal, in a notebook, or nowhere."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ Show = Callable[[float, str], None]  # the part done, in [0, 1], and a short tex
 
 
 def is_main() -> bool:
-    """Whether this process is the one that talks, of those that torchrun or `accelerate launch` started."""
+    """Whether this process writes the messages, if torchrun or `accelerate launch` started several."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def is_watched() -> bool:
-    """Whether somebody sees a bar: there is a terminal, or a notebook."""
+    """Whether somebody can see a progress bar, in a terminal or in a notebook."""
     return sys.stderr.isatty() or in_notebook()
 
 

@@ -1,4 +1,5 @@
-"""What torch keeps for the whole process: threads, random generators, default dtype and device. It is the caller's."""
+"""The state that torch keeps for the whole process: threads, random generators, default dtype and device. It belongs to
+the caller, so functions of zoo restore it."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ R = TypeVar("R")
 
 @contextmanager
 def torch_state_kept(device: str = "cpu") -> Iterator[None]:
-    """Inside, torch makes float32 on the CPU by default; afterwards everything is as the caller had it.
+    """In this context torch makes float32 tensors on the CPU by default; afterwards its state is as before.
 
-    `device` is "auto", "cpu", "cuda", …: the generators of such devices are kept besides that of the CPU.
+    `device` is "auto", "cpu", "cuda", …: the random generators of these devices are restored too, and always that of
+    the CPU.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     elsewhere = torch.get_default_device().type != "cpu"  # else nothing stands in the way of every single operation
@@ -49,7 +51,7 @@ def keeps_torch_state(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def use_threads_of(model: Model) -> None:
-    """From now on as many threads as the model is fastest with, if it says so."""
+    """Use from now on as many threads as the model is fastest with, if it says how many."""
     if model.cpu_threads and model.device.type == "cpu":
         torch.set_num_threads(model.cpu_threads)
 

@@ -1,1 +1,1 @@
-"""What there is: listing, information and search; none of it imports torch."""
+"""Finding models: listing, information and search. None of it imports torch."""

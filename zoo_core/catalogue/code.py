@@ -1,4 +1,4 @@
-"""The files that a model consists of, found in the text of its imports: nothing is imported, and no torch."""
+"""The files that a model consists of, found by reading its import statements: no module is imported."""
 
 import ast
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 
 
 def files_of(module: str) -> dict[str, Path]:
-    """The file of a module, and those of all modules of the same top-level package that it imports, and these in turn:
-    module -> file, in the order in which they are met. What is imported for types only does not count.
+    """The files of a module and of all modules of the same package that it imports, directly or through others.
+
+    The result maps module to file, in the order in which they are found. Imports for types only do not count.
 
     Empty if the module's own file cannot be found.
     """

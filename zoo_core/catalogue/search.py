@@ -1,4 +1,4 @@
-"""What releases a hub holds, by the tags of their model cards."""
+"""The releases on a hub, found by the tags of their model cards."""
 
 from typing import NamedTuple
 
@@ -26,10 +26,10 @@ class Found(NamedTuple):
 
 
 def search(words: str = "", *, limit: int = 50, registry: Registry | None = None) -> list[Found]:
-    """The repositories of the current hub with the library "zoo" whose name holds `words`.
+    """The repositories of the current hub that name the library "zoo" and have `words` in their name.
 
     Raises:
-        ZooError: the hub refuses, or cannot be reached.
+        ZooError: the hub refuses the request, or cannot be reached.
     """
     from huggingface_hub import HfApi, get_session
 

@@ -37,10 +37,10 @@ def get_dataset(
     registry: Registry,
     show: Show = lambda done, text: None,
 ) -> Got:
-    """Have a data set here, decoded from its files and held to its digests.
+    """Get the files of a data set, decode them, and compare the result with the recorded digests.
 
-    Where no mirror has it, it is made by its recipe, or else fetched from where it is published. What is made or copied
-    appears in its place when it is whole and verified, and not at all if something fails.
+    If no mirror has the files, they are made by the recipe of the data set, or otherwise downloaded from where they are
+    published. A file appears in its place only when it is complete and verified.
 
     Args:
         output: a folder laid out like a mirror, which then has the files (`<output>/datasets/…`); None: what is made
@@ -50,7 +50,7 @@ def get_dataset(
     Raises:
         UnknownName: no such data set.
         UsageError: `output` is a file, or there are no files to write.
-        DataError: no source has it, a package cannot be fetched, or what came is other data.
+        DataError: no source has it, a package cannot be downloaded, or the data are not the expected ones.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise UsageError(f"'{output}' is a file, and a folder is to be written")
@@ -70,7 +70,7 @@ def get_dataset(
 
 
 def missing_files(spec: DatasetSpec) -> list[str]:
-    """Those of a data set's files that no mirror has."""
+    """The files of a data set that no mirror has."""
     return [place for place in spec.files if find_in_mirror(*place.split("/", 1)) is None]
 
 

@@ -1,4 +1,4 @@
-"""What data sets there are, and which of them are here; read without torch, and without decoding anything."""
+"""Which data sets there are, and which of them are on this machine. Nothing is decoded, and torch is not imported."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

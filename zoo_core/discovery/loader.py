@@ -1,4 +1,4 @@
-"""Finding and loading plugins, each on its own: a broken one is named, and all others work."""
+"""Finding and loading plugins, each by itself: a broken one is reported, and all others work."""
 
 import difflib
 import os

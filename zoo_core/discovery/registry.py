@@ -1,4 +1,4 @@
-"""`Registry`: everything the plugins offer, found by name."""
+"""`Registry`: everything that plugins declare, found by name."""
 
 import difflib
 import sys
@@ -35,14 +35,14 @@ CORE = "core"  # the plugin, as it were, that has the steps of the core
 
 
 class Registration(NamedTuple, Generic[Spec]):
-    """A spec and the plugin that declares it."""
+    """A spec together with the plugin that declares it."""
 
     spec: Spec
     plugin: Plugin
 
 
 class Registry:
-    """What a set of plugins offers. Tests build their own; commands use `default_registry()`."""
+    """Everything that a set of plugins declares. Commands use `default_registry()`; tests build their own."""
 
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         self.plugins = list(plugins)
@@ -61,7 +61,7 @@ class Registry:
         return self._registrations("zoo_datasets")
 
     def metrics(self) -> list[Registration[MetricSpec]]:
-        """All metrics, plugin by plugin, each in the order that it declares."""
+        """All metrics, plugin by plugin, in the order in which each plugin declares them."""
         return [Registration(spec, plugin) for plugin in self.plugins for spec in plugin.declared["zoo_metrics"]]
 
     def studies(self) -> list[Registration[StudySpec]]:
@@ -73,29 +73,30 @@ class Registry:
         return self._registrations("zoo_commands")
 
     def capabilities(self) -> list[CapabilitySpec]:
-        """What models can do: the table of the core, then what plugins add."""
+        """All capabilities: those of the core, then those that plugins add."""
         added = [spec for plugin in self.plugins for spec in plugin.declared["zoo_capabilities"]]
         return [*CAPABILITIES, *added]
 
     def steps(self, option: str | None = None) -> list[Registration[StepSpec]]:
-        """All steps, or those of an option ("input", "augment"): the core's, then what plugins add, by name."""
+        """All steps, or those of an option ("input" or "augment"): those of the core, then those of plugins by name."""
         registrations = [Registration(spec, Plugin(CORE, "zoo-core", "")) for spec in CORE_STEPS] + self._registrations(
             "zoo_steps"
         )
         return [registration for registration in registrations if option in (None, registration.spec.option)]
 
     def manifests(self) -> list[tuple[Path, Plugin]]:
-        """The manifest files that plugins bring along."""
+        """The manifest files of all plugins, each with its plugin."""
         return [(path, plugin) for plugin in self.plugins for path in plugin.declared["zoo_weights"]]
 
     def model(self, name: str, distribution: str | None = None) -> Registration[ModelSpec]:
-        """The model of this name or alias; `family:name` picks one plugin's, `distribution` is the one to prefer."""
+        """The model of this name or alias; `family:name` means that of one plugin. If several distributions have the
+        name, the one called `distribution` is taken."""
         registrations = self.models()
         preferred = [o for o in registrations if o.spec.name == name and o.plugin.distribution == distribution]
         return preferred[0] if preferred else self._one("model", name, registrations)
 
     def dataset(self, name: str) -> Registration[DatasetSpec]:
-        """The data set of this name; of `folder:PATH`, the one that is called folder."""
+        """The data set of this name; for `folder:PATH`, the one that is called folder."""
         return self._one("data set", split_path(name)[0], self.datasets())
 
     def metric(self, name: str) -> Registration[MetricSpec]:
@@ -107,7 +108,7 @@ class Registry:
         return self._one("study", name, self.studies())
 
     def step(self, name: str, option: str = "input") -> Registration[StepSpec]:
-        """The step of this name at an option: "input" or "augment"."""
+        """The step of this name for an option: "input" or "augment"."""
         registrations = self.steps(option)
         found = [registration for registration in registrations if registration.spec.name == name]
         if not found:
@@ -124,7 +125,7 @@ class Registry:
         """The class behind a step's spec; this imports torch.
 
         Raises:
-            ZooError: the class is called otherwise than its spec says.
+            ZooError: the class has another tag than the name in its spec.
         """
         step_class: type[Step] = _import_target(registration)
         if step_class.__struct_config__.tag != registration.spec.name:
@@ -140,14 +141,14 @@ class Registry:
         return model_class
 
     def build(self, registration: Registration[ModelSpec], config: "Record") -> "AnyModel":
-        """The model of a spec with these Config values, which knows what its spec declares that it can do."""
+        """A model with these Config values and fresh weights; its capabilities are those that its spec declares."""
         model = self.model_class(registration)(config)
         model.declare_capabilities(registration.spec.capabilities)
         return model
 
     def open_dataset(self, name: str, data_file: Path | None = None) -> "Dataset":
-        """The data set of this name, ready to serve batches; `folder:PATH` and `parquet:PATH` say where its data are.
-        "none" to learn from, or "episodes" to measure over, is no data set."""
+        """The data set of this name, ready to use; `folder:PATH` and `parquet:PATH` say where the data are. The names
+        "none" and "episodes" mean no data set, but only the seeds of episodes."""
         if normalise(name) in (NO_DATA, "episodes"):
             from zoo_core.interfaces.dataset import Episodes
 
@@ -159,7 +160,7 @@ class Registry:
         return dataset
 
     def new_metric(self, name: str) -> "Metric":
-        """A metric of this name, with nothing taken in yet."""
+        """A new metric of this name, which has seen no batch."""
         metric: Metric = _import_target(self.metric(name))()
         return metric
 
@@ -202,7 +203,7 @@ def split_path(reference: str) -> tuple[str, Path | None]:
 
 
 def normalise(name: str) -> str:
-    """Names ignore case and take `_` for `-`; the path of `folder:PATH` stays as it is."""
+    """A name in lower case, with `-` for `_`; the path of `folder:PATH` stays as it is."""
     first, colon, path = name.strip().partition(":")
     if colon and first.lower() in WITH_PATH:
         return f"{first.lower()}:{path}"
@@ -224,7 +225,7 @@ def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] =
 
 @cache
 def default_registry() -> Registry:
-    """The plugins installed here. What is broken is reported once, on stderr."""
+    """The registry of the installed plugins. Broken plugins are reported once, on stderr."""
     registry = Registry(load_plugins())
     for plugin in registry.broken:
         print(

@@ -1,1 +1,1 @@
-"""One method of a release as a program for other software: ONNX, torch.export."""
+"""Exporting one method of a release as a program for other software: ONNX, torch.export."""

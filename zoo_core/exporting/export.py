@@ -1,4 +1,4 @@
-"""`export`: one method of a release in a file that other software runs."""
+"""`export`: writes one method of a release to a file that other software can run."""
 
 import json
 import re

@@ -59,11 +59,12 @@ class Format(NamedTuple):
 
 
 def choose_format(name: str | None, output: Path) -> Format:
-    """The format of this name; without one, that of the file's suffix.
+    """The format of this name; without a name, the one that the suffix of the file means.
 
     Raises:
-        UnknownName: there is no such format. UsageError: the suffix says nothing.
-        ZooError: the packages that it takes are not installed.
+        UnknownName: there is no such format.
+        UsageError: the suffix means no format.
+        ZooError: the packages that it needs are not installed.
     """
     if name is None:
         found = next((format for format in FORMATS.values() if format.suffix == output.suffix), None)
@@ -85,7 +86,7 @@ def choose_format(name: str | None, output: Path) -> Format:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Exporters warn of their own insides, and log what they skip."""
+    """Hide the warnings and logs of exporters, which are about their own internals."""
     levels = {name: logging.getLogger(name).level for name in _TALKERS}
     try:
         for name in levels:

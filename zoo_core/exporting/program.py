@@ -1,4 +1,4 @@
-"""A method of a model as a program: the same operations on tensors whatever their values."""
+"""A method of a model as a program: a list of operations on tensors that does not depend on their values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def choose_method(model: Model, name: str, registry: Registry) -> CapabilitySpec
 
     Raises:
         UnknownName: the model has no capability with such a method.
-        UsageError: the method is no program of tensors.
+        UsageError: the method cannot be a program of tensors.
     """
     specs = {spec.method: spec for spec in registry.capabilities() if spec.name in model.capabilities}
     if name not in specs:
@@ -50,7 +50,7 @@ def inputs_of(model: Any, spec: CapabilitySpec, x: Any) -> dict[str, Tensor]:
         x: the subject of a batch, preprocessed; None where the release records no batch.
 
     Raises:
-        UsageError: what the method takes is no tensor.
+        UsageError: an argument of the method is not a tensor.
     """
     if spec.golden == "z":
         return {"z": _latents(model, x)}
@@ -88,11 +88,11 @@ class _Call(nn.Module):
 
 @torch.no_grad()
 def trace(model: Model, spec: CapabilitySpec, inputs: Mapping[str, Tensor]) -> Program:
-    """The program of a method, for any number of examples; for any size too, along the axes that the model's signature
+    """The program of a method, for any number of examples, and for any size along the axes that the model's signature
     leaves open.
 
     Raises:
-        ZooError: there is none, for what is computed depends on values.
+        ZooError: there is no such program, because what is computed depends on values.
     """
     field = model.signature().get(model.subject)
     shape = () if field is None or model.subject not in inputs else field.shape

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, synced to disk, then renamed."""
+"""Files that appear complete or not at all: they are written beside their place, synced to disk, and then renamed."""
 
 import errno
 import os
@@ -16,10 +16,10 @@ _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 def replacing(path: Path) -> Iterator[Path]:
     """A new, empty file beside `path` to write to; it takes the place of `path` (mode 0644) when the block succeeds.
 
-    When the block raises anything, KeyboardInterrupt included, the new file is removed and `path` is as it was.
+    If the block raises anything, even KeyboardInterrupt, the new file is removed and `path` is as before.
 
     Raises:
-        ZooError: the disk is full, or the folder of `path` is missing or may not be written.
+        ZooError: the disk is full, or the folder of `path` is missing or cannot be written to.
     """
     path = Path(path)
     try:
@@ -40,14 +40,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes `content` (a str as UTF-8, newlines as they are) to `path`, whole or not at all; raises as `replacing`."""
+    """Write bytes, or a text as UTF-8, to `path`, completely or not at all. It raises what `replacing` raises."""
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as beside:
         beside.write_bytes(data)
 
 
 def check_output(path: Path, suffix: str, *more: str) -> None:
-    """Raise early where a file could not be written, before the work whose result it would hold.
+    """Raise an error early, before long work, if its result could not be written to this file.
 
     Raises:
         UsageError: its name ends in none of these suffixes, or it would be in a folder that does not exist.
@@ -60,13 +60,13 @@ def check_output(path: Path, suffix: str, *more: str) -> None:
 
 
 def check_parent(path: Path) -> None:
-    """Raise early where a file or folder could not be made, because the one that it would be in does not exist."""
+    """Raise an error early if a file or folder could not be created because its parent folder does not exist."""
     if not path.parent.is_dir():
         raise UsageError(f"the folder '{path.parent}' does not exist", "Make it first, or choose another output.")
 
 
 def check_new_folder(folder: Path, hint: str = "Choose another one.") -> None:
-    """Raise early where a folder that is to be made holds something already.
+    """Raise an error early if a folder that will be created exists and is not empty.
 
     Raises:
         UsageError: it exists, and is not an empty folder.
@@ -76,7 +76,7 @@ def check_new_folder(folder: Path, hint: str = "Choose another one.") -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what writers that were killed have left in a folder that has no other writer now."""
+    """Remove unfinished files that killed processes have left in a folder to which nobody writes now."""
     for left in folder.glob(".*.part"):
         if left.is_file():
             left.unlink()
@@ -94,7 +94,7 @@ def _put_in_place(beside: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable, on systems that can open a folder."""
+    """Make sure that the rename of a file in this folder survives a crash, on systems that can open a folder."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

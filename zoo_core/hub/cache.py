@@ -1,4 +1,4 @@
-"""Our own cache, of decoded data and the like: deleting it loses nothing but time."""
+"""The cache of zoo, for decoded data and the like. If it is deleted, only time is lost."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def cache_folder() -> Path:
-    """Where the cache lives (it may not exist yet): ZOO_CACHE, else "zoo" in the platform's cache folder."""
+    """The folder of the cache, which may not exist yet: ZOO_CACHE, or else "zoo" in the platform's cache folder."""
     if chosen := os.environ.get("ZOO_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -28,10 +28,13 @@ def cache_folder() -> Path:
 
 
 def cached_tensors(key: str, build: Callable[[], "dict[str, Tensor]"]) -> "dict[str, Tensor]":
-    """The tensors that `build` makes, memory-mapped from the cache where an earlier run left them.
+    """The tensors that `build` makes, memory-mapped from the cache if an earlier run has written them.
 
-    `key` is a file name that must say all that the tensors depend on: a digest of the content serves best. A missing
-    or damaged file is built again; where the cache cannot be written, the tensors just built are returned.
+    A missing or damaged file is built again. If the cache cannot be written, the new tensors are returned.
+
+    Args:
+        key: a file name that is different for different tensors, such as one with a digest of the content.
+        build: a function that makes the tensors, by name.
     """
     if _building_anew:
         return build()
@@ -50,7 +53,7 @@ _building_anew = False
 
 @contextmanager
 def built_anew() -> Iterator[None]:
-    """While this lasts, `cached_tensors` takes nothing from the cache and leaves nothing there."""
+    """In this context `cached_tensors` neither reads the cache nor writes to it."""
     global _building_anew
     before, _building_anew = _building_anew, True
     try:

@@ -1,4 +1,4 @@
-"""The file of a published data set: in a local mirror of the hub, else from the hub itself."""
+"""Files of published data sets: from a local mirror of the hub, or else from the hub itself."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _first: list[Path] = []
 
 @contextmanager
 def mirror_first(folder: Path) -> Iterator[None]:
-    """While this lasts, data files are looked for in this folder before all others."""
+    """In this context data files are looked for in this folder before all others."""
     _first.append(folder)
     try:
         yield
@@ -67,7 +67,7 @@ def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> P
 
 
 def is_in_hub_cache(place: str) -> bool:
-    """Whether the hub's client has kept the file `<repo_id>/<path>` of a data set; no network is asked."""
+    """Whether the cache of the hub's client has the file `<repo_id>/<path>` of a data set. No network is used."""
     parts = place.split("/")
     return any(
         any(current_endpoint().root.glob(f"datasets--{'--'.join(parts[:k])}/snapshots/*/{'/'.join(parts[k:])}"))
@@ -80,7 +80,7 @@ _records: list[dict[str, Path]] = []
 
 @contextmanager
 def recorded_data_files() -> Iterator[dict[str, Path]]:
-    """The data files that are found while this lasts: `<repo_id>/<path>` and where it is."""
+    """The data files that are found in this context: for `<repo_id>/<path>`, where it is."""
     record: dict[str, Path] = {}
     _records.append(record)
     try:
@@ -146,7 +146,7 @@ def missing_data(what: str, why: str, *, published: bool = True, get: str = "", 
 
 
 def why_not_from_hub(error: Exception) -> str:
-    """In a few words, why the hub's client gave no file."""
+    """Why the hub's client returned no file, in a few words."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,

@@ -51,7 +51,7 @@ def current_endpoint() -> Endpoint:
     """The hub that HF_ENDPOINT and HF_TOKEN say, read now; `--endpoint` and `--token` set them.
 
     Raises:
-        UsageError: no address of a hub, a token that cannot be one, or one that would travel readable by all.
+        UsageError: the address is not that of a hub, the token is malformed, or it would be sent unencrypted.
     """
     url = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or PUBLIC
     parts = urlsplit(url)
@@ -74,7 +74,7 @@ def current_endpoint() -> Endpoint:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise where the disk of `folder`, which need not exist yet, has not so many bytes left.
+    """Raise an error if the disk of `folder`, which need not exist yet, has fewer free bytes than this.
 
     Raises:
         ZooError: it has not.

@@ -1,7 +1,7 @@
-"""Is a file the one that was published? Size and full sha256, with the verdict remembered.
+"""Checks that a file is the one that was published, by its size and sha256, and remembers the result.
 
-Hashing costs many times what loading a memory-mapped file costs. So a verdict is kept under the file's device, inode,
-size and mtime: a file that has not been touched since costs one stat.
+Hashing takes many times as long as loading a memory-mapped file. So the result is kept under the file's device, inode,
+size and mtime: for a file that was not touched since, one `stat` is enough.
 """
 
 import json
@@ -40,7 +40,7 @@ def sha256_of(path: Path) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's content, remembered for as long as nobody touches the file."""
+    """The sha256 of a file's content, which is remembered until somebody changes the file."""
     known = _remembered(path.stat())
     if known is None:
         known = sha256_of(path)
@@ -57,7 +57,7 @@ def is_git_blob(path: Path, sha1: str) -> bool:
 
 
 class Damaged(WeightsError):
-    """A file that is not the published one."""
+    """A file is not the published one."""
 
     def __init__(self, path: Path, message: str, hint: str | None = "Install or download the release again.") -> None:
         super().__init__(message, hint)

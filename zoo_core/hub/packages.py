@@ -1,7 +1,7 @@
-"""Files of the package registries, fetched by the ordinary clients: pip, npm and apt.
+"""Files of package registries, downloaded by the ordinary clients: pip, npm and apt.
 
-A package is named by name, version and sha256, and the client finds the registry as its own configuration says. What is
-fetched is one file: nothing is installed, nothing in it is run, and it is used only if its sha256 is the pinned one.
+A package is given by name, version and sha256; the configuration of the client says which registry is used. Only one
+file is downloaded: nothing is installed or run, and the file is used only if it has the given sha256.
 """
 
 import re
@@ -52,7 +52,7 @@ class Package(FileEntry, kw_only=True):
 
     @property
     def label(self) -> str:
-        """As messages name it: npm emojilib 4.0.3."""
+        """What messages call it: npm emojilib 4.0.3."""
         return f"{self.registry} {self.name} {self.version}"
 
 
@@ -77,7 +77,7 @@ def package_file(package: Package) -> Path:
 
 
 def is_fetched(package: Package) -> bool:
-    """Whether the file of a package is here, and is the pinned one."""
+    """Whether the file of a package is on this machine, with the given sha256."""
     try:
         if check_file(package_file(package), package):
             remember(package_file(package), package.sha256)
@@ -89,13 +89,13 @@ def is_fetched(package: Package) -> bool:
 def fetch_packages(
     packages: Sequence[Package], on_bytes: Callable[[int, int], None] = lambda come, total: None
 ) -> Mapping[str, Path]:
-    """The file of each package by its name, verified: from the cache, else fetched by the client of its registry.
+    """The verified file of each package by its name: from the cache, or else downloaded by the client of its registry.
 
     Packages of one registry are asked for in one call. `on_bytes` is called with the bytes that have come, and those of
     all that are missing. A file that was fetched elsewhere and put into the cache is taken, too (`package_file`).
 
     Raises:
-        DataError: the client is missing, cannot fetch it, or brings another file; nothing is left of that one.
+        DataError: the client is missing, cannot download the file, or brings another one, which is deleted.
     """
     missing = [package for package in packages if not is_fetched(package)]
     total = sum(package.bytes for package in missing)

@@ -1,7 +1,6 @@
-"""A repository on a hub: which commit a revision is, and its files, by the ordinary huggingface_hub client.
+"""A repository on a hub: the commit of a revision, and its files, by the ordinary huggingface_hub client.
 
-The client checks the length of what it downloads, not the content; that is `integrity`'s, over the files that come
-from here.
+The client checks the length of what it downloads, but not the content: `integrity` does that afterwards.
 """
 
 import errno
@@ -26,22 +25,22 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class NotCached(WeightsError):
-    """It is not here, and there is no network to fetch it by."""
+    """It is not on this machine, and there is no network."""
 
 
 class NoSuchFile(WeightsError):
-    """The repository was reached and has no file of that name."""
+    """The repository has no file of that name."""
 
 
 def commit_of(endpoint: Endpoint, repo: str, revision: str | None) -> str:
-    """The commit that a branch, a tag or the start of a commit stands for, now.
+    """The commit that a branch, a tag or the beginning of a commit means now.
 
-    A whole commit that the cache has is taken as it is, with no request. With no network, or where the hub is out of
-    order, what the cache last saw is taken, and a line on stderr says so.
+    For a complete commit that is in the cache, no request is made. Without a network, or if the hub is out of order,
+    the commit that the cache saw last is taken, and a line on stderr says so.
 
     Raises:
         UnknownName: there is no such repository or revision.
-        ZooError: the hub refuses, or cannot be reached and nothing is cached.
+        ZooError: the hub refuses the request, or it cannot be reached and nothing is cached.
     """
     if revision is not None and (revision.startswith("/") or ".." in revision):
         raise UnknownName(f"'{revision}' cannot be a revision", "It is a branch, a tag or a commit.")
@@ -81,11 +80,11 @@ def download(
     limit: int,
     on_bytes: Callable[[float], None] = lambda n: None,
 ) -> Path:
-    """The local copy of one file at a commit: the cache's, with no request, or a new one.
+    """The local copy of one file at a commit: from the cache, without a request, or a new one.
 
     Args:
-        limit: the bytes that it may have; a longer one is not even taken.
-        on_bytes: called with the bytes that have come since.
+        limit: how many bytes it may have at most; a longer file is not downloaded.
+        on_bytes: called with the number of bytes that have come since the last call.
 
     Raises:
         ZooError: the hub does not have it, refuses, or cannot be reached; it is too long; the disk is full.
@@ -164,7 +163,7 @@ class _Asked(NamedTuple):
 def explained(
     error: Exception, endpoint: Endpoint, repo: str, revision: str | None = None, name: str | None = None
 ) -> ZooError:
-    """What a failure of the client means for the user."""
+    """The error that tells the user what a failure of the client means."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     cause = error.__cause__
@@ -309,7 +308,7 @@ def _is_connection(error: Exception) -> bool:
 
 @cache
 def guard_headers() -> None:
-    """From now on, refuse answers whose headers would become unsafe file names in the client's cache."""
+    """Refuse, from now on, answers whose headers would become unsafe file names in the client's cache."""
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
@@ -339,7 +338,7 @@ def _silent_progress(take: Callable[[float, float], None]) -> Any:
     from tqdm import tqdm  # comes with huggingface_hub, which takes a subclass of it
 
     class Progress(tqdm):  # type: ignore[misc]
-        """Tells how many bytes have come, and draws nothing."""
+        """Reports how many bytes have come, and shows nothing."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
@@ -354,7 +353,7 @@ def _silent_progress(take: Callable[[float, float], None]) -> Any:
 
 
 def is_cached(endpoint: Endpoint, repo: str) -> bool:
-    """Whether anything of the repository has been fetched before."""
+    """Whether the cache has anything of the repository."""
     return _storage(endpoint, repo).is_dir()
 
 

@@ -64,13 +64,13 @@ def packed_fields(fields: Mapping[str, Field]) -> dict[str, str]:
 
 
 def batch_size(batch: Mapping[str, Any], packed: Packed = {}) -> int:  # noqa: B006  never changed
-    """How many examples a batch holds; its packed fields and their indices do not tell."""
+    """How many examples a batch holds, read from a field that is not packed."""
     unequal = {*packed, *packed.values()}
     return next(len(values) for name, values in batch.items() if name not in unequal)
 
 
 def part_of(batch: Mapping[str, Any], part: slice, packed: Packed = {}) -> Batch:  # noqa: B006
-    """The examples `part` of a batch, with a start and a stop; of packed fields, the rows that belong to them."""
+    """The examples of a batch in the slice `part`, which has a start and a stop; of packed fields, their rows."""
     rows = {
         index: (batch[index] >= part.start) & (batch[index] < part.stop) for index in set(packed.values()) & set(batch)
     }
@@ -161,15 +161,15 @@ def to_device(batch: Mapping[str, Any], device: torch.device, *, channels_last: 
 def as_channels_last(x: Tensor) -> Tensor:
     """Images [B, C, H, W] with the channels of a pixel side by side in memory.
 
-    With one channel that is also the usual format, by which torch would take it, and with it all maps that convolutions
-    make of it. Strides that say which is meant make PixelCNN train 1.5 times as fast.
+    With one channel both formats are the same, and torch would take it for the usual one, together with all maps that
+    convolutions compute from it. Strides that say which format is meant make PixelCNN train 1.5 times as fast.
     """
     _, c, h, w = x.shape
     return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, (h * w * c, 1, w * c, c))
 
 
 def pack_texts(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The batch with each list of texts as two tensors, as a file of tensors holds it.
+    """The batch with each list of texts as two tensors, so that a file of tensors can hold it.
 
     NAME.utf8 are the bytes of all texts, uint8, and NAME.ends is where each one ends, int64 [B].
     """

@@ -1,12 +1,12 @@
-"""`Condition`: what a sampler, a translator or a policy can be told, declared once.
+"""`Condition`: a further argument of a sampler, a translator or a policy, declared once.
 
     def conditions(self):
-        return {"digit": Condition(kind="class", values=("0", "1", "2"), help="which digit is drawn")}
+        return {"digit": Condition(kind="class", values=("0", "1", "2"), help="which digit is sampled")}
 
     def sample(self, n, *, generator=None, **conditions):
         digit = self.check_conditions(conditions)["digit"]  # 0, 1, 2, or None
 
-From it follow `zoo sample REF --with digit=3`, the lines of `zoo info`, and the checks of Python calls.
+`zoo sample REF --with digit=3`, the lines of `zoo info`, and the checks of Python calls all follow from it.
 """
 
 import difflib

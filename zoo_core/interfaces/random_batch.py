@@ -1,4 +1,4 @@
-"""`random_batch`: a batch that is made up from a signature, for whoever must run a model and has no data."""
+"""`random_batch`: a batch of random values that fits a signature, to run a model without data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ WORDS, LETTERS = 8, 6  # of a text; of a word
 
 
 def random_batch(signature: Mapping[str, Field], batch: int) -> Batch:
-    """Random values that fit the fields, [B, *shape] each; of ragged fields [N, *shape], with their indices [N].
+    """Random values that fit the fields: [B, *shape] for each; for ragged fields [N, *shape], with their indices [N].
 
     An axis of any size gets 64. Boxes lie in the image, and texts are lists of made-up words.
 
     Raises:
-        UsageError: boxes are not of four numbers.
+        UsageError: a field of boxes does not have four numbers.
     """
     image = next((field for field in signature.values() if field.kind == "image" and len(field.shape) == 3), None)
     height, width = image.shape[1:] if image is not None else (None, None)
@@ -40,7 +40,7 @@ def random_batch(signature: Mapping[str, Field], batch: int) -> Batch:
 
 
 def shapes(batch: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of each field of a batch; of texts, how many they are."""
+    """The shape of each field of a batch; for texts, how many there are."""
     return {name: tuple(x.shape) if isinstance(x, Tensor) else (len(x),) for name, x in batch.items()}
 
 

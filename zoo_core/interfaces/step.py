@@ -1,4 +1,4 @@
-"""`Step`: one change of a batch before a model sees it, as data that travels with the weights."""
+"""`Step`: one change of a batch before a model sees it, declared as data and saved with the weights."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -101,6 +101,6 @@ def fields_after(steps: Iterable[Step], fields: Mapping[str, Field]) -> dict[str
 
 
 def evaluation_generator(steps: Steps) -> Generator:
-    """The source of the one draw with a recorded seed that evaluation makes, batch after batch."""
+    """The generator of all random numbers in evaluation, with the seed that a random step records."""
     seeds = [seed for step in steps if (seed := step.evaluation_seed) is not None]
     return torch.Generator().manual_seed(seeds[0] if seeds else 0)

@@ -43,12 +43,12 @@ def measure(
     required: bool = True,
     pictures: Path | None = None,
 ) -> dict[str, Measurement]:
-    """Every metric over the split, or over `limit` examples of it drawn with seed 0, in one pass.
+    """Compute every metric over a split, or over `limit` examples of it that are chosen with seed 0, in one pass.
 
-    Random input steps make one draw, from the seed that they record. `batch` is how many examples are taken at a time:
-    fewer need less memory. Of many processes each takes its share of the batches, and all know the result. A metric
-    that cannot be had here, or that breaks off (`MetricFailed`), is left out, and `on_unmeasurable` told why. What
-    metrics draw is written into the folder `pictures`, by their names.
+    Random input steps use the seed that they record. `batch` is how many examples are taken at a time; fewer need less
+    memory. With several processes, each measures a part of the batches, and all get the result. A metric that cannot be
+    measured here, or that stops with an error (`MetricFailed`), is left out, and `on_unmeasurable` is told why. The
+    plots of metrics are written into the folder `pictures`, under the names of the metrics.
 
     Raises:
         ZooError: not one of the metrics can be had here, and that is `required`; or none of them draws, and pictures
@@ -168,12 +168,12 @@ def fitting_metrics(
 
 
 def is_measurable(metric: Metric, data: Dataset | None) -> bool:
-    """Whether a metric is about what the data are: episodes, or examples."""
+    """Whether a metric and the data fit each other: both are about episodes, or both about examples."""
     return metric.episodes == isinstance(data, Episodes)
 
 
 def check_measurable(name: str, metric: Metric, data: Dataset | None) -> None:
-    """UsageError where a metric is about episodes and the data are examples, or the other way round."""
+    """Raise a UsageError if a metric is about episodes and the data are examples, or the other way round."""
     if not is_measurable(metric, data):
         if metric.episodes:
             raise UsageError(f"metric '{name}' is measured over episodes, not on a data set", "Give --data episodes.")
@@ -328,13 +328,13 @@ def evaluate(
 
 
 def recorded_metrics(located: Located) -> list[MetricEntry]:
-    """The numbers that the manifest pins, else those of the release itself."""
+    """The numbers that the manifest records, or else those of the release itself."""
     pinned = located.pinned.entry.metrics if located.pinned is not None else []
     return list(pinned or located.release.metrics)
 
 
 def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
-    """The recorded entry that `measured` can be compared with, and what comes of it."""
+    """The recorded number that `measured` can be compared with, and the result of the comparison."""
     same_name = [entry for entry in recorded if entry.metric == measured.metric]
     for entry in same_name:
         if entry.protocol == measured.protocol:
@@ -344,7 +344,7 @@ def check(measured: MetricEntry, recorded: Sequence[MetricEntry]) -> Check:
 
 
 def check_fields(model: Model, data: Dataset) -> None:
-    """The data must give what the model takes; where there is no data set, its own source does.
+    """Check that the data have what the model takes. Without a data set, the model's own source has it.
 
     Raises:
         UsageError: a field is missing, or of another shape, index, number of levels or classes, or has a value that the

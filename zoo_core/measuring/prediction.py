@@ -1,4 +1,4 @@
-"""Prediction: what a model says of a user's examples, as plain data for JSON, tables and pictures.
+"""Predictions of a model for the user's examples, as plain data for JSON, tables and pictures.
 
 An answer is a dict. Of a Classifier, "classes" is a list of {"class", "probability"}; of a Segmenter, of {"class",
 "share"}; of a Detector, "objects" is a list of {"class", "score", "box"}, a box being xmin, ymin, xmax, ymax in pixels
@@ -48,7 +48,7 @@ def options_for(model: AnyModel, *, seed: int = 0, pictures: bool = False, **giv
     """The options for a model, with the defaults of those that are given as None.
 
     Raises:
-        UsageError: one is given that the model does not have.
+        UsageError: an option is given that the model does not have.
     """
     options = Options(seed=seed, pictures=pictures)
     for name, value in given.items():
@@ -69,7 +69,7 @@ def _asked(model: AnyModel) -> str:
 
 @torch.no_grad()
 def predict(model: AnyModel, inputs: Inputs, options: Options) -> tuple[list[Answer], list[Tensor]]:
-    """The answer for each example, and if they are asked for, the pictures [3 or C, H, W] that show it."""
+    """The answer for each example, and on request the pictures [3 or C, H, W] that show it."""
     asked = _asked(model)
     pictures = [picture.shown for picture in inputs.pictures] if options.pictures else []
     if asked == "Segmenter":
@@ -159,7 +159,7 @@ def legend_of(model: AnyModel, answers: list[Answer]) -> list[Tensor]:
 
 
 def class_names(model: AnyModel) -> Callable[[int], str]:
-    """What the model calls the class of a number: its name, or the number where there is none."""
+    """The names of the model's classes by their numbers; where there is no name, the number."""
     names = next((field.classes for field in model.signature().values() if field.is_target and field.classes), ())
     return lambda number: names[number] if number < len(names) else str(number)
 

@@ -1,4 +1,4 @@
-"""Metrics while they measure: one that breaks off costs its own number, and no other."""
+"""Metrics while they measure. If one stops with an error, only its own number is lost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,19 +8,20 @@ from zoo_core.interfaces.metric import Metric
 
 
 class Running:
-    """The metrics of a measurement, and of those that are out of it, why."""
+    """The metrics of a measurement; for those that were left out, the reason."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = dict(metrics)
         self.failed: dict[str, ZooError] = {}
 
     def each(self) -> list[tuple[str, Metric]]:
-        """Those that are still in it, with their names."""
+        """The metrics that were not left out, with their names."""
         return list(self.metrics.items())
 
     @contextmanager
     def noting(self, name: str, *, beginning: bool = False) -> Iterator[None]:
-        """A metric that raises here is out of it. Only in its `beginning` may it say so itself, by a ZooError."""
+        """In this context a metric that raises an error is left out. It may do so on purpose only in its `beginning`,
+        by a ZooError."""
         try:
             yield
         except Exception as error:
@@ -35,7 +36,7 @@ class Running:
         self.failed[name] = why
 
     def join(self, all_processes: Sequence["Running"]) -> None:
-        """Take over what all processes saw, of the metrics that failed in none."""
+        """Merge what all processes have seen, for the metrics that failed in none of them."""
         first, *others = all_processes
         self.metrics, self.failed = dict(first.metrics), dict(first.failed)
         for other in others:
@@ -48,7 +49,7 @@ class Running:
 
 
 def failure(name: str, package: str, error: Exception) -> MetricFailed:
-    """The error of a metric, in a line that tells whose it is."""
+    """The error of a metric, in one line that names the metric and its package."""
     if isinstance(error, ZooError):
         what, hint = error.message, error.hint
     else:

@@ -1,4 +1,4 @@
-"""Scoring: how likely an example is to a model, and how strange beside others that the model knows."""
+"""Scoring: how likely an example is to a model, and how anomalous beside other examples."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ class Scorer(NamedTuple):
 
     @property
     def meaning(self) -> str:
-        """What its outlier score is."""
+        """What the outlier score means."""
         return "the model's own" if able(self.model, OutlierScorer) else "-log p(x), in nats"
 
 
@@ -68,7 +68,7 @@ class ReferenceSample(NamedTuple):
     scores: Tensor
 
     def share_below(self, scores: Tensor) -> Tensor:
-        """The share of the sample that is less strange than each of `scores` [B]; an equal one is not."""
+        """For each of `scores` [B], the share of the sample that is less anomalous; equal scores do not count."""
         return torch.searchsorted(self.scores, scores.double()).double() / len(self.scores)
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ def open_scorer(
     """The pretrained model of `reference`, as for `load`.
 
     Raises:
-        UsageError: it gives no score.
+        UsageError: it cannot score examples.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest, unfinished=True)
@@ -99,10 +99,10 @@ def open_scorer(
 
 @torch.no_grad()
 def score(model: Model, x: Any) -> Scores:
-    """Score preprocessed examples x: what `Model.subject_of` gives, such as images [n, C, H, W].
+    """Score preprocessed examples x, as `Model.subject_of` returns them, such as images [n, C, H, W].
 
-    The outlier score is the model's own where it has one, else -log p(x): to a density, what is improbable is strange.
-    A text is as likely as all its tokens together.
+    The outlier score is the model's own if it has one, and otherwise -log p(x): what a density finds improbable is
+    anomalous. The likelihood of a text is that of all its tokens together.
     """
     log_prob, own = [], []
     for part in _batches(x.to(model.device) if isinstance(x, Tensor) else x):
@@ -133,7 +133,7 @@ def score_sample(
     registry: Registry | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReferenceSample:
-    """The scores of `n` examples of a split, drawn without replacement; of all, if it has fewer.
+    """The scores of `n` examples of a split, chosen at random without replacement; of all, if it has fewer.
 
     Raises:
         UnknownName: no data set has that name. DataError: it is missing here.

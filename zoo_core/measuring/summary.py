@@ -1,4 +1,4 @@
-"""`summarise`: the layers of a model with what each makes, holds, costs and sees, measured on a random batch."""
+"""`summarise`: the layers of a model, with their outputs, parameters, FLOPs and receptive fields."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,11 +82,13 @@ class Summary(Record, kw_only=True):
 
 
 def summarise(model: Model, *, batch: int = 1) -> Summary:
-    """Runs a copy of the model, in float32 on the CPU and in eval mode, on a random batch. The model itself and torch's
-    random state are left as they are.
+    """The layers of a model, with output shapes, parameters, FLOPs and receptive fields.
 
-    FLOPs are those of matrix products and convolutions, 2 for a multiply-add, as torch counts them: a weight that a
-    mask sets to zero is multiplied too.
+    A copy of the model is run on a random batch, in float32, on the CPU, in eval mode. The model itself and torch's
+    random state stay as they are.
+
+    FLOPs are those of matrix products and convolutions, as torch counts them: 2 for a multiply-add. A weight that a
+    mask sets to zero counts too.
 
     The receptive field of a layer is the part of the image that the central location of its output map [B, C, h, w]
     depends on: the height and width of the box around all pixels where the gradient of that location is not zero. It
@@ -96,9 +98,10 @@ def summarise(model: Model, *, batch: int = 1) -> Summary:
     pixels always, and are made random first.
 
     No receptive field is measured where a side of the image is longer than 512 pixels, or where that could take more
-    than 1e12 FLOPs. A gradient smaller than the least float32 is not seen.
+    than 1e12 FLOPs. Gradients that are too small for float32 are not seen.
 
     Args:
+        model: the model.
         batch: how many examples are run to count FLOPs.
 
     Raises:
@@ -227,9 +230,9 @@ def _hooks(model: Model, enter: Callable[..., None] | None, leave: Callable[...,
 
 @contextmanager
 def flop_counter() -> Iterator[FlopCounterMode]:
-    """Counts what runs meanwhile: matrix products and convolutions, 2 for a multiply-add.
+    """Counts the FLOPs of what runs in this context: matrix products and convolutions, 2 for a multiply-add.
 
-    The fused kernels of attention and LSTMs, which torch's counter takes for no work at all, are turned off.
+    The fused kernels of attention and LSTMs are turned off, because torch's counter does not see their work.
     """
     fast_attention, mkldnn = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)

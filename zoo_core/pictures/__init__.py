@@ -1,1 +1,1 @@
-"""Reading the images of users, and drawing grids and plots."""
+"""Reading the user's images, and making grids and plots."""

@@ -1,4 +1,4 @@
-"""What was found in a picture, drawn into it: the class of every pixel, boxes around objects."""
+"""Pictures that show what was found in them: the class of every pixel, or boxes around objects."""
 
 import colorsys
 import math

@@ -1,4 +1,4 @@
-"""Pictures of people, as a model takes them: image files, pictures of pillow, arrays."""
+"""The user's pictures as a model takes them: image files, Pillow images, arrays."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -42,9 +42,9 @@ def open_picture(
 ) -> OpenPicture:
     """A picture of any size, fitted to the model and preprocessed.
 
-    Fitted: where the model's own preprocessing would not bring it to the model's size, the short side is resized before
-    that, and the middle cut out. Of that preprocessing, steps that disturb are left out. What is transparent is shown
-    on white.
+    If the picture would not have the model's size after preprocessing, its short side is resized first, and the middle
+    is cut out. Steps of the preprocessing that only make data harder are left out. Transparent parts are shown on
+    white.
 
     Args:
         source: a file, or a picture of pillow.
@@ -52,7 +52,7 @@ def open_picture(
         known: a file of the picture's size: what is not white there counts as transparent.
 
     Raises:
-        UsageError: it is no picture, or a step makes none of it; or the model takes no pictures.
+        UsageError: it is not a picture, a step turns it into something else, or the model takes no pictures.
     """
     field = image_field(model)
     picture = _read(source) if isinstance(source, Path) else _upright(source)
@@ -143,7 +143,7 @@ def to_model(model: Model, values: Tensor) -> Tensor:
 
 
 def image_field(model: Model) -> Field:
-    """What the model's images are like.
+    """The field of the model's images.
 
     Raises:
         UsageError: it takes none.
@@ -212,7 +212,7 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def sizes_text(shape: Sequence[int | None]) -> str:
-    """A shape as errors say it: [3, any, any]."""
+    """A shape as errors write it: [3, any, any]."""
     return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
 
 

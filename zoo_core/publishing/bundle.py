@@ -1,4 +1,4 @@
-"""`bundle` and `unbundle`: everything that a room without a network needs, in one tar file.
+"""`bundle` and `unbundle`: everything that is needed in a place without network, in one tar file.
 
     lab.tar
         bundle.json                 the releases, and sha256 and size of every other file
@@ -6,7 +6,7 @@
         datasets/ylecun/mnist/…     the files of data sets, as on the hub
         wheels/*.whl                the packages, for pip install --no-index --find-links
 
-Unpacked, it is a folder for ZOO_MIRROR.
+After unpacking, ZOO_MIRROR can name the folder.
 """
 
 import json
@@ -65,11 +65,11 @@ def bundle(
     A release that was trained from one that is gone is packed without it, and listed among the `orphans`.
 
     Args:
-        data: with the data sets that they were trained or measured on.
-        wheels: with the packages that are installed here, which takes a network.
+        data: whether to include the data sets on which they were trained or measured.
+        wheels: whether to include the installed packages, which needs a network.
 
     Raises:
-        ZooError: a release or its data are not available, pip has failed, or the file cannot be written.
+        ZooError: a release or its data cannot be found, pip failed, or the file cannot be written.
     """
     if output.exists():
         raise UsageError(f"'{output}' exists")
@@ -136,11 +136,11 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unbundle(archive: Path, output: Path) -> Contents:
-    """Unpack a bundle into a folder, which may hold others already, and verify every file of it.
+    """Unpack a bundle into a folder, which may already hold other bundles, and verify each of its files.
 
     Raises:
-        UsageError: it is no bundle.
-        WeightsError: a file is damaged; nothing of the bundle is left then.
+        UsageError: the file is not a bundle.
+        WeightsError: a file is damaged. Then nothing of the bundle is left in the folder.
     """
     try:
         with tarfile.open(archive, "r:") as tar:
@@ -225,7 +225,7 @@ def _folder_in_bundle(reference: str, located: Located) -> str:
 
 
 def collect_wheels(registry: Registry, folder: Path) -> list[Path]:
-    """Wheels of the core, of every plugin here, and of all that they need, in the versions that are installed."""
+    """Collect wheels of the core, of all plugins, and of all packages that they need, in the installed versions."""
     ours = {"zoo-core", *(plugin.distribution for plugin in registry.plugins)}
     local, index = [], []
     for found in _with_requirements(sorted(ours)):

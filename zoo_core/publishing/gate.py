@@ -1,4 +1,4 @@
-"""What a release must pass before it is published, run in a process that has never seen it.
+"""The check that a release must pass before it is published; it runs in a new process.
 
     python -m zoo_core.publishing.gate REFERENCE [--unmeasured]
 
@@ -14,7 +14,7 @@ from zoo_core.errors import WeightsError, ZooError
 
 
 def pass_gate(reference: str, *, measure: bool) -> None:
-    """Load, verify and measure the release in a fresh process.
+    """Load, verify and measure the release in a new process.
 
     Raises:
         WeightsError: what is wrong with it.

@@ -1,4 +1,4 @@
-"""`push`: a release into a repository on a hub, in one commit, or into a folder that serves as a hub."""
+"""`push`: publishes a release in a repository on a hub, in one commit, or in a folder that serves as a hub."""
 
 import hashlib
 import logging
@@ -81,20 +81,20 @@ def push(
 ) -> Pushed:
     """Publish the release of `reference`.
 
-    Its licences must be stated. Then it passes a gate in a fresh process: loaded strictly, golden output and numbers
-    measured again.
+    Its licences must be stated. It is then checked in a new process: it is loaded strictly, and its golden output and
+    its numbers are measured again.
 
     Args:
         target: org/repo on the current hub (HF_ENDPOINT, HF_TOKEN), or the URL of a folder (file://…, any of fsspec's).
-        create: make the repository where there is none.
-        unmeasured: publish though the numbers cannot be measured again here; the model card says so.
+        create: whether to create the repository if it does not exist.
+        unmeasured: publish although the numbers cannot be measured again here; the model card says so.
         licence, data_licence: of the weights and of the data, SPDX, where the release does not state them.
-        confirm: sees what would be done; False ends it there.
+        confirm: a function that is given the plan; if it returns False, nothing is sent.
 
     Raises:
         UsageError: a licence that the release states already, or that is none of SPDX.
         WeightsError: a licence is missing, the release does not pass the gate, or is not what arrived.
-        ZooError: the hub refuses, or has changed meanwhile; nothing of it was overwritten.
+        ZooError: the hub refuses the request, or the repository has changed meanwhile; nothing was overwritten.
     """
     located = locate(reference, registry or default_registry(), manifest)
     to = parse_reference(target)

@@ -22,16 +22,16 @@ _FILE = re.compile(r"artifact\.([a-z0-9][a-z0-9_-]*)\.json")
 
 
 def artifacts_of(model: Model) -> dict[str, Any]:
-    """The model's artifacts as JSON gives them back.
+    """The model's artifacts as they are after writing and reading JSON.
 
     Raises:
-        WeightsError: one has a name that no file can have, or is no JSON.
+        WeightsError: an artifact has a name that no file can have, or is not JSON.
     """
     return {name: json.loads(_encoded(name, value)) for name, value in model.artifacts().items()}
 
 
 def write_artifacts(model: Model, folder: Path) -> list[str]:
-    """Write a file for each artifact; their names."""
+    """Write a file for each artifact, and return the names of the files."""
     files = {f"artifact.{name}.json": _encoded(name, value) for name, value in model.artifacts().items()}
     for file, content in files.items():
         write_atomically(folder / file, content)
@@ -42,7 +42,7 @@ def read_artifacts(folder: Path, files: Mapping[str, FileEntry]) -> dict[str, An
     """The artifacts among the files that a release lists, by name; each is compared with its hash.
 
     Raises:
-        WeightsError: one is missing, altered, too large, or no JSON.
+        WeightsError: an artifact is missing, changed, too large, or not JSON.
     """
     found = {}
     for file, entry in files.items():
@@ -74,7 +74,7 @@ def load_artifacts(model: Model, artifacts: Mapping[str, Any], where: str, hint:
         hint: what to say where they do not fit.
 
     Raises:
-        WeightsError: the model takes other ones.
+        WeightsError: the model takes other artifacts.
     """
     kind = type(model).__name__
     try:

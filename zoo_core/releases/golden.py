@@ -53,7 +53,7 @@ def run_golden(model: Model, golden: Golden, fields: Mapping[str, Any]) -> Tenso
 
 
 def golden_subject(model: Model, golden: Golden, fields: Mapping[str, Any]) -> Any:
-    """What the golden method is given, made of a raw batch; None where it takes no data."""
+    """The argument of the golden method, made from a raw batch; None if it takes no data."""
     if not golden.arguments:
         return None
     prepared = model.preprocess(fields, generator=evaluation_generator(model.input))
@@ -91,8 +91,8 @@ _CALLS: dict[GoldenCall, Callable[[Model, Callable[..., Any], Any], Any]] = {
 
 
 def as_tensor(output: Any) -> Tensor:
-    """Whatever a capability answers, as one float32 tensor on the CPU: several tensors one after the other, texts as
-    their bytes."""
+    """Any result of a capability as one float32 tensor on the CPU: several tensors one after the other, texts as their
+    bytes."""
     if isinstance(output, Tensor):
         return output.float().cpu()
     if isinstance(output, str):

@@ -28,12 +28,12 @@ class Licence(Record, kw_only=True):
 
     @property
     def missing(self) -> list[str]:
-        """Of what no licence is stated: "weights", "code", "data"."""
+        """The parts without a stated licence: "weights", "code", "data"."""
         return [what for what in ("weights", "code", "data") if getattr(self, what) == UNKNOWN]
 
 
 def check_licence(text: str) -> None:
-    """UsageError unless it looks like an SPDX licence expression."""
+    """Raise a UsageError unless the text looks like an SPDX licence expression."""
     if _SPDX.fullmatch(text) is None:
         raise UsageError(f"'{text}' is not an SPDX licence", "For example BSD-3-Clause; MIT OR Apache-2.0.")
 

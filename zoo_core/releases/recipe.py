@@ -1,4 +1,4 @@
-"""The recipe of a release: what decides the result of a training run, and the command that says it to people."""
+"""The recipe of a release: everything that decides the result of a training run, and the command that repeats it."""
 
 import json
 import shlex
@@ -86,7 +86,7 @@ class RunArguments(Record, kw_only=True):
         check_licence(self.licence)
 
     def command(self) -> str:
-        """The command that does the same again, but for the output folder and the summary."""
+        """The command that does the same again, without the output folder and the summary."""
         words = ["zoo", "train", self.model]
         for name, value in to_plain(self).items():
             if name == "config":
@@ -165,7 +165,7 @@ _TEXTS = ("--data", "--precision", "--storage", "--select", "--licence", "--summ
 
 
 def json_or_text(value: str) -> Any:
-    """A value of the command line: JSON where it can be read as that, else the text."""
+    """A value of the command line: as JSON if possible, or else the text."""
     try:
         return json.loads(value)
     except ValueError:

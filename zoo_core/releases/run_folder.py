@@ -98,7 +98,7 @@ def is_held(folder: Path) -> bool:
 
 
 def check_startable(folder: Path) -> None:
-    """Raise early where a run must not start.
+    """Raise an error early if a run must not start in this folder.
 
     Raises:
         UsageError: the folder holds more than a run that has trained nothing yet, or that may still be running.
@@ -128,7 +128,7 @@ def _check_startable(folder: Path, lock: "BaseFileLock | None") -> None:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """What the run in `folder` is.
+    """The record of the run in `folder`.
 
     Raises:
         UsageError: there is none.
@@ -143,7 +143,7 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def check_resumable(folder: Path, record: RunRecord, data_sha256: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """UsageError unless the data and the model's config are those that the run in `folder` began with."""
+    """Raise a UsageError unless the data and the model's config are those with which the run in `folder` began."""
     data = record.arguments.data
     for split, digest in data_sha256.items():
         if record.data_sha256.get(split) != digest:
@@ -158,7 +158,7 @@ def check_resumable(folder: Path, record: RunRecord, data_sha256: Mapping[str, s
 
 
 def what_is_left(folder: Path) -> str:
-    """What to do with the folder after a loss that is no number, which resuming would come to again."""
+    """What to do with the folder after a loss that is not a number: resuming would come to the same loss again."""
     if step := last_step(folder):
         return f"Take another folder, for '{folder}' keeps step {step}, to look at: zoo info {folder}"
     return f"Nothing was saved yet, so the folder '{folder}' will do again."
@@ -194,7 +194,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def last_step(folder: Path) -> int:
-    """The step of the last checkpoint in `folder`; 0 where there is none."""
+    """The step of the last checkpoint in `folder`; 0 if there is none."""
     found = checkpoints(folder)
     return int(found[-1].stem.removeprefix(PREFIX)) if found else 0
 
@@ -208,5 +208,5 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, "Tensor"]], dict[st
 
 
 def place_of(row: Mapping[str, Any]) -> str:
-    """Where in the run a row of the curve stands: an epoch, or a step where there are no epochs."""
+    """The position of a row of the curve: an epoch, or a step if there are no epochs."""
     return f"step {row['step']}" if row["epoch"] is None else f"epoch {row['epoch']:g}"

@@ -59,14 +59,14 @@ def write_release(
     ancestors: Sequence[Ancestor] = (),
     registry: Registry | None = None,
 ) -> ReleaseConfig:
-    """Write the files of a release into an existing folder, config.json last; files of other names stay.
+    """Write the files of a release into an existing folder, config.json last. Files with other names stay.
 
     Args:
         example: a small raw batch, before preprocessing, for golden.safetensors.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
-        ancestors: what its training started from, the nearest first.
-        registry: where the steps of the model are from.
+        ancestors: the releases that training started from, the nearest first.
+        registry: the plugins, of which some have the steps of the model.
 
     Raises:
         WeightsError: a tensor holds NaN or infinity, an artifact is no JSON, or a dependency was not loaded from a
@@ -144,7 +144,7 @@ def pinned_dependencies(model: Model) -> dict[str, PinnedRelease]:
     """The releases that are attached to a model, as its own release records them.
 
     Raises:
-        WeightsError: one is not attached, or came from no release.
+        WeightsError: a dependency is not attached, or did not come from a release.
     """
     found = {}
     for name, reference in model.dependencies().items():

@@ -1,4 +1,4 @@
-"""Checks that any model can be run through; each raises AssertionError with one sentence on what it found."""
+"""Checks for any model; each raises an AssertionError with one sentence about what it found."""
 
 from zoo_core.testing.density import (
     check_batch_independence,

@@ -2,11 +2,11 @@
 
 A model is asked for `log_prob`; where it has them, also for `forward`, the logits [B, 1 or levels, *shape] of every
 value given those before it (one logit: a Bernoulli), and for `sample_from(uniforms)`, which is a function of given
-uniforms. What it is a density of stands in its `signature`: the one field that has levels. Values come in raster order,
+uniforms. The field of its `signature` that has levels is what it is a density of. Values come in raster order,
 row by row, in each pixel the channels in order; a field that is no image, in its own order.
 
 Each check works on a copy in float64, unless it says otherwise, and leaves the model as it was. Use small models: some
-checks take one backward pass a value, or a forward pass over every possible image.
+checks need a backward pass for each value, or a forward pass over every possible image.
 
 Axes: B batch, D values of one example in the order of generation.
 """
@@ -26,9 +26,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def randomise(model: M, std: float = 0.5, seed: int = 0) -> M:
-    """Fills every parameter, biases too, with normal noise, in place; returns the model.
+    """Fill every parameter, also biases, with normal noise, in place, and return the model.
 
-    Fresh weights are often small or zero, and a leak or a wrong bias through them too small to be seen.
+    Fresh weights are often small or zero. Then a leak or a wrong bias would be too small to be seen.
     """
     generator = Generator().manual_seed(seed)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def randomise(model: M, std: float = 0.5, seed: int = 0) -> M:
 
 
 def check_causality(model: Model, batch: int = 2, seed: int = 0) -> None:
-    """No logit depends on its own value, on a later one, or on another example: exact zeros in the Jacobian.
+    """Check that no logit depends on its own value, on a later one, or on another example: exact zeros in the Jacobian.
 
     Catches: a mask of the wrong kind; a mirrored LSTM that is not shifted down; padding on the wrong side; a skewed map
     of the wrong width (on images that are not square); BatchNorm, which in train mode sees the whole batch.
@@ -72,7 +72,7 @@ def count_dependencies(model: Model, tries: int = 4) -> int:
 
 
 def check_completeness(model: Model, expected: int | None = None) -> None:
-    """The logits see as many earlier values as they should: all of them, unless `expected` is given.
+    """Check that the logits depend on as many earlier values as they should: on all, unless `expected` is given.
 
     Catches: a mask on the state-to-state kernel; a kernel along the wrong axis; a neighbour that is never read.
     """
@@ -85,7 +85,7 @@ def check_completeness(model: Model, expected: int | None = None) -> None:
 
 
 def check_normalisation(model: Model, tolerance: float = 1e-12) -> None:
-    """The probabilities of all possible examples sum to one. For tiny spaces: 3x3 bits are 512 images.
+    """Check that the probabilities of all possible examples sum to one. For tiny spaces: 3x3 bits are 512 images.
 
     Catches: any leak of later values; a loss with a missing term, or averaged over values. A leak shows with random
     weights (`randomise`): with fresh ones the deviation may be small, huge ones saturate units and hide it.
@@ -122,7 +122,7 @@ def check_calibration(model: Model, tolerance: float = 1e-12) -> None:
 
 
 def check_batch_independence(model: Model, tolerance: float = 1e-10) -> None:
-    """The log-likelihood of an example is the same alone and in a batch of 5, in eval mode.
+    """Check that the log-likelihood of an example is the same alone and in a batch of 5, in eval mode.
 
     Catches: a batch size that is baked into initial states; statistics over the batch; batch and pixels mixed up.
     """
@@ -138,7 +138,8 @@ def check_batch_independence(model: Model, tolerance: float = 1e-10) -> None:
 
 
 def check_sampler(model: Model, n: int = 5, scales: Sequence[float] = (1, 4), seed: int = 0) -> None:
-    """Samples follow the likelihood exactly, are a function of the seed, and completion keeps what is known.
+    """Check that samples follow the likelihood exactly and depend on the seed alone, and that completion keeps known
+    values.
 
     For a model with `sample_from(uniforms, *, x=None, known=None, temperature=1.0)`, which sets a bit where u < p, and
     takes the first level whose cumulative probability exceeds u where there are more: one forward pass on the finished
@@ -171,9 +172,9 @@ def check_sampler(model: Model, n: int = 5, scales: Sequence[float] = (1, 4), se
 
 
 def check_noise(model: Model, steps: int = 200, batch: int = 64, lr: float = 1e-2, seed: int = 0) -> None:
-    """Trained on fair coin flips (or dice), the model never does better than their entropy, up to 4 standard errors.
+    """Check that a model of fair coin flips (or dice) never becomes better than their entropy by 4 standard errors.
 
-    Needs only `log_prob`, trains the copy with Adam in the model's own precision, and is meant for about 6x6 values.
+    It needs only `log_prob`, trains the copy with Adam in the model's own precision, and is meant for about 6x6 values.
     Catches: every leak that is worth learning, by whatever path.
     """
     shape, levels = _space(model)
@@ -204,13 +205,13 @@ def check_density(
     complete: bool = True,
     seed: int = 0,
 ) -> None:
-    """All checks of this module on small models, in several sizes that are not square, with random weights.
+    """Run all checks of this module on small models, in several sizes that are not square, with random weights.
 
     Args:
         build: makes a model from the arguments `channels`, `height`, `width` and `levels`.
         channels, levels: the values that the model supports.
-        complete: every value sees all values before it; say False, and call `check_completeness` with the number that
-            you expect, where the architecture has a blind spot.
+        complete: whether every value depends on all values before it. If the architecture has a blind spot, say False,
+            and call `check_completeness` with the number that you expect.
     """
 
     def built(c: int, height: int, width: int, n: int) -> Model:

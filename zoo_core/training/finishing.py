@@ -26,7 +26,7 @@ from zoo_core.training.starting import ancestors
 
 
 def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:
-    """Make the folder of `run` a release: the weights of the best epoch, measured on the test split once."""
+    """Make the folder of `run` a release with the weights of the best epoch, and measure it once on the test split."""
     try:
         return _released(run, observer or Observer())
     finally:

@@ -10,12 +10,12 @@ from zoo_core.training.loop import Loop
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted; its checkpoint is written, unless the message says otherwise."""
+    """Training was interrupted, and its checkpoint is written unless the message says otherwise."""
 
 
 @contextmanager
 def interrupt_requests(loop: Loop) -> Iterator[None]:
-    """While this lasts, the first SIGINT or SIGTERM asks the loop to stop, and a second one stops at once."""
+    """In this context, the first SIGINT or SIGTERM asks the loop to stop, and a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
         yield
         return

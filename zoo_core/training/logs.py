@@ -1,4 +1,4 @@
-"""The curve of a run in the files of other programs: `zoo train --log csv`, `--log tensorboard`.
+"""The curve of a run in formats of other programs: `zoo train --log csv`, `--log tensorboard`.
 
 A run that is resumed goes on in the same files, and nothing stands there twice: what was logged after the checkpoint
 that it goes on from is taken back.

@@ -1,8 +1,8 @@
 """The training loop: streams, objectives, optimizers, one step at a time.
 
-A step is: `on_progress`, one batch from every stream, then the objectives in order. Each takes the gradient of its loss
-for the parameters of its own optimizer only (`torch.autograd.grad`), so a generator's loss leaves no trace in the
-discriminator, and nothing needs freezing.
+A step calls `on_progress`, takes one batch from every stream, and computes the objectives in order. Each takes the
+gradient of its loss for the parameters of its own optimizer only (`torch.autograd.grad`). So the loss of a generator
+leaves no trace in the discriminator, and nothing needs to be frozen.
 
 A batch may be cut twice: among processes, and then into micro-batches. The gradient is always the sum of all values
 divided by the sum of all weights, and everything random is drawn before the batch is cut; so the cuts change nothing
@@ -33,7 +33,7 @@ from zoo_core.training.starting import held
 
 
 class Diverged(ZooError):
-    """A loss is no finite number any more."""
+    """A loss is not a finite number any more."""
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Loop:
         return self.model.stages()[max(self.stage_number, 0)].name
 
     def step(self) -> dict[str, float]:
-        """One step; the value of each objective (per item) and its parts."""
+        """Make one step. The result has the value of each objective (per item) and its parts."""
         progress = self.progress
         self.enter_stages()
         if not self.model.training:
@@ -328,7 +328,7 @@ class Loop:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything else that decides how training goes on, as named tensors; all processes ask together."""
+        """Everything else that decides how training continues, as named tensors. All processes call it together."""
         tensors = {f"average/{name}": tensor for name, tensor in self.average.average.items()}
         own = {name: tensor.detach().cpu() for name, tensor in self.model.training_state().items()}
         for rank, state in enumerate(self.processes.gather(own)):
@@ -341,7 +341,7 @@ class Loop:
         return tensors
 
     def load(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `state` and `tensors` gave.
+        """Restore what `state` and `tensors` returned.
 
         Raises:
             UsageError: each process keeps training state of its own, and there were more or fewer of them.

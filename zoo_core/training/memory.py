@@ -1,4 +1,4 @@
-"""What a process that does nothing but train may ask of the system's allocator."""
+"""A setting of the system's memory allocator that makes training faster."""
 
 import ctypes
 import sys
@@ -8,7 +8,7 @@ LARGE = 2**31 - 1  # bytes
 
 
 def keep_freed_memory() -> bool:
-    """Have freed memory kept for the next step; True if the system can.
+    """Keep freed memory for the next step. The result is True if the system supports it.
 
     glibc gives large blocks back at once. A step on the CPU frees and asks for the same ones again, and the system has
     to fill them with zeros each time: about a fifth of a recurrent network's training time. The whole process then

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes."""
+"""Observers of a training run."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,24 +8,25 @@ from zoo_core.errors import Unmeasured
 
 
 class Observer:
-    """What a run tells while it goes; the command line shows it. The default is silence, but for warnings."""
+    """Is told what happens in a run; the command line shows it. By default only warnings are shown."""
 
     def on_step(self, progress: float, seconds: float, report: dict[str, float]) -> None:
-        """After every step: part done, wall time so far, objective values averaged over the epoch so far."""
+        """Called after every step, with the part of the run that is done, the seconds so far, and the mean of each
+        objective over the epoch so far."""
 
     def on_validation(self, done: int, total: int) -> None:
-        """During a validation."""
+        """Called during a validation."""
 
     def on_epoch(self, row: dict[str, Any], is_best: bool) -> None:
-        """After an epoch and its validation: the new row of the curve."""
+        """Called after an epoch and its validation, with the new row of the curve."""
 
     def on_unmeasured(self, why: str) -> None:
-        """Where a number is missing that was to be had: a metric failed. The run, or its release, goes on without."""
+        """Called if a metric fails. The run, or its release, goes on without that number."""
         warnings.warn(why, Unmeasured, stacklevel=2)
 
 
 class Observers(Observer):
-    """Several as one."""
+    """Several observers as one."""
 
     def __init__(self, *observers: Observer) -> None:
         self.observers = observers

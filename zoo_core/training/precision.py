@@ -1,4 +1,4 @@
-"""Which precision a run is trained in where nobody says: the model's own, but none that is slow on this processor."""
+"""The precision of a run, if nobody chooses it: the model's own, unless that is slow on this processor."""
 
 from zoo_core.processes import Processes, emulates_bfloat16
 
@@ -6,8 +6,8 @@ from zoo_core.processes import Processes, emulates_bfloat16
 def precision_here(own: str, processes: Processes) -> tuple[str, str]:
     """The precision for a model whose own one is `own` (fp32 or bf16), and a sentence for people that says why.
 
-    A model whose own is fp32 keeps it: bf16 would change its numbers, and might not suit it. Where one of many
-    processes emulates bf16, all take fp32, for the others would wait for it.
+    A model whose own is fp32 keeps it: bf16 would change its numbers, and might not suit it. If one of several
+    processes emulates bf16, all use fp32, because the others would wait for it.
     """
     if own != "bf16":
         return own, ""

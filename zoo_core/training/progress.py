@@ -1,4 +1,4 @@
-"""A training run as the person who waits sees it: a bar, or lines now and then where there is no terminal."""
+"""How a training run is shown to the user: by a bar, or by a line now and then if there is no terminal."""
 
 import time
 from datetime import timedelta
@@ -16,7 +16,7 @@ LOG_SECONDS = 30.0
 
 
 class Watch(Observer):
-    """Tells how far `run` is, how fast, and what it has reached."""
+    """Shows how far `run` is, how fast it is, and what it has reached."""
 
     def __init__(self, run: Run, show: Show) -> None:
         self.run, self.show = run, show
@@ -48,7 +48,7 @@ class Watch(Observer):
 
 
 def train_and_watch(run: Run) -> ReleaseConfig:
-    """Train to the end, make the release, and say what came of it."""
+    """Train to the end, make the release, and report the result."""
     if run.precision_note:
         talk(run.precision_note)
     with progress_bar("training") as show:

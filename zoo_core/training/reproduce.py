@@ -1,4 +1,4 @@
-"""`reproduce`: run the recipe that a release records, and compare what comes out with what is recorded."""
+"""`reproduce`: train again by the recipe that a release records, and compare the numbers."""
 
 import math
 import tempfile

@@ -137,14 +137,14 @@ class Run:
         return max((self.arguments.steps or 1) // ROWS, 1)
 
     def close(self) -> None:
-        """Let others train here. `finish` does so, and a run that fails or is interrupted."""
+        """Let other processes train in this folder: `finish` calls it, and a run that fails or is interrupted."""
         if self.lock is not None:
             self.lock.release()
             self.lock = None
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is done, or those that were asked for, or nothing has become better for too long."""
+        """Whether all epochs (or `until`) are done, or nothing has become better for too long."""
         return self.part_done >= 1.0 or self.selection.out_of_patience(self.curve)
 
     @property
@@ -159,7 +159,7 @@ class Run:
         return (self.folder / CONFIG).exists()
 
     def train(self, observer: Observer | None = None) -> None:
-        """Train to the end, with a checkpoint after every epoch and every few minutes.
+        """Train to the end. A checkpoint is written after every epoch, and every few minutes.
 
         Raises:
             Interrupted: by Ctrl-C or SIGTERM; a checkpoint was written first.

@@ -1,4 +1,4 @@
-"""Which examples come next: a fresh order every epoch, and a cursor that a checkpoint can hold."""
+"""Which examples come next: a new order in every epoch, and a cursor that a checkpoint can hold."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ from zoo_core.steps.notation import parse_step, read_steps
 def derived_seed(*parts: object) -> int:
     """A seed for one purpose, from the run's seed and what it is for.
 
-    Every random draw of a run is made from such a seed, so a checkpoint holds no generator state, and a resumed run
-    draws what the uninterrupted one would have drawn.
+    All random numbers of a run come from such seeds. So a checkpoint holds no state of generators, and a resumed run
+    gets the same random numbers as one that was never interrupted.
     """
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:7])
 
@@ -44,10 +44,10 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 class EpochSampler:
-    """Walks through `size` examples, each epoch in its own order.
+    """Goes through `size` examples, in another order in each epoch.
 
-    The last batch of an epoch may be smaller. A single example has no variance, which batch normalisation needs: where
-    one would be left, it joins the batch before it.
+    The last batch of an epoch may be smaller. Batch normalisation needs a variance, which a single
+    example does not have: if only one would be left, it joins the batch before it.
     """
 
     def __init__(self, size: int, seed: int, stream: str, shuffled: Callable[[Generator], Order] | None = None) -> None:
@@ -87,7 +87,7 @@ class EpochSampler:
 
 
 class DatasetSource(Source):
-    """The examples of a split, each once an epoch."""
+    """The examples of a split, each once in an epoch."""
 
     def __init__(self, data: Dataset, split: str, seed: int, stream: str) -> None:
         self.data, self.split = data, split
@@ -108,7 +108,7 @@ class DatasetSource(Source):
 
 
 def open_source(model: Model, stream: str, data: Dataset, split: str, seed: int, processes: Processes) -> Source:
-    """What a stream is asked for: the model's own source, or else the split of its data set.
+    """The source of a stream: the model's own, or else the split of its data set.
 
     Raises:
         UsageError: the model's source works in one process only, and there are more.

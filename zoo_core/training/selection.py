@@ -1,4 +1,4 @@
-"""Which epoch of a training run is the best, and when it is time to give up waiting for a better one."""
+"""Which epoch of a training run is the best, and when to stop waiting for a better one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from zoo_core.releases.artifacts import artifacts_of
 
 
 class MeanLoss(Metric):
-    """The model's own loss, per item: what picks the best epoch unless the model names a metric."""
+    """The model's own loss, per item. It chooses the best epoch unless the model names a metric."""
 
     requires = "loss"
 

@@ -36,7 +36,7 @@ def locate_parent(reference: str, registry: Registry, recorded: PinnedRelease | 
     """The release to start from, verified; the one that was `recorded`, where a run is resumed or made again.
 
     Raises:
-        ZooError: it is not available here, or is another one than was recorded.
+        ZooError: it cannot be found here, or is not the recorded one.
     """
     if recorded is None:
         return locate_for("training starts from", reference, registry)
@@ -73,8 +73,8 @@ def model_from(
     `features` are those of the data, where they decide anything of the model.
 
     Raises:
-        UsageError: the parent is another model's, does not fit the data or the config, has no head, is not trained by
-            steps, or would be frozen altogether.
+        UsageError: the parent is a release of another model, does not fit the data or the config, has no head, is not
+            trained by steps, or would be frozen completely.
     """
     reference, release = str(arguments.start), parent.release
     registration = registry.model(arguments.model)
@@ -114,7 +114,7 @@ def model_from(
 
 @contextmanager
 def held(model: Model, names: Collection[str]) -> Iterator[None]:
-    """The tensors of these names, and the artifacts, are afterwards what they were before.
+    """After this context the tensors with these names, and the artifacts, are what they were before.
 
     A stage begins with what needs no gradient, and where training started from weights that was done for them: other
     statistics, or another vocabulary, would change what the weights mean.
@@ -201,7 +201,7 @@ def _copy(source: Model, model: Model, fresh: set[str]) -> None:
 
 
 def freeze(model: Model, patterns: Sequence[str], fresh: set[str]) -> None:
-    """Freeze the parameters whose names the glob patterns match, but for those of a `fresh` head.
+    """Freeze the parameters whose names match the glob patterns, except those of a `fresh` head.
 
     Raises:
         UsageError: a pattern matches none, or nothing is left to train.

@@ -1,4 +1,4 @@
-"""`train`: the whole way from a model's name to a release in a folder."""
+"""`train`: trains a model by its name, and writes a release into a folder."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
 
     @classmethod
     def of(cls, run: Run, release: ReleaseConfig) -> "Trained":
-        """Of a run whose folder is a release."""
+        """The result of a run whose folder is a release."""
         best = run.selection.row or (run.curve[-1] if run.curve else {})
         model = load(f"folder:{run.folder}", device=str(run.processes.device), registry=run.registry)
         return cls(model, release, run.folder, run.curve, best.get("validation", {}))
@@ -161,7 +161,7 @@ def train(
 
 
 def check_names(model: str, arguments: Mapping[str, Any], registry: Registry) -> None:
-    """UsageError unless each argument is a field of `RunArguments`."""
+    """Raise a UsageError unless each argument is a field of `RunArguments`."""
     known = [field.name for field in msgspec.structs.fields(RunArguments)]
     for name in arguments:
         if name in known:

@@ -1,4 +1,4 @@
-"""`create`: a model of a given name with fresh weights."""
+"""`create`: makes a model with fresh weights by its name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Never

@@ -1,4 +1,4 @@
-"""Releases that others were made with: found by the reference that was recorded, and held to the recorded hashes.
+"""Releases that other releases need. They are found by the recorded reference, and must have the recorded hashes.
 
 A release names them in config.json: `dependencies`, which its model holds frozen, and its ancestors. Imports no torch.
 """
@@ -32,7 +32,7 @@ class Link(NamedTuple):
 
 
 def pin(located: Located, reference: str) -> PinnedRelease:
-    """What to record of a release that another one is made with."""
+    """What a release records about another one that it needs."""
     return PinnedRelease(
         reference=exact_reference(reference, located.source),
         name=located.name,
@@ -49,10 +49,11 @@ def locate_for(
     *,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Located:
-    """The release of `reference`, verified. `who` is what needs it, for messages: "'fcn' depends on".
+    """The release of `reference`, verified. `who` needs it, for messages: "'fcn' depends on".
 
     Raises:
-        UsageError: nothing has that name. WeightsError: it is not to be had here.
+        UsageError: nothing has that name.
+        WeightsError: it cannot be found here.
     """
     try:
         return locate(reference, registry, manifest, on_bytes=on_bytes)

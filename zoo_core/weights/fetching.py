@@ -1,6 +1,6 @@
-"""Releases that are elsewhere: fetched into a cache, a file at a time, and nothing but a release's files.
+"""Downloading releases into a cache, file by file, and nothing but the files of a release.
 
-What comes back is a folder whose files have the names that the release (or the manifest) lists. Their content is
+The result is a folder whose files have the names that the release (or the manifest) lists. Their content is
 checked by `sources`, like that of every other release; only config.json, which lists the others, is checked here.
 """
 
@@ -50,12 +50,12 @@ def fetch(
     *,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Fetched:
-    """Bring the release of `reference` into the cache, as far as it is not there already.
+    """Download the release of `reference` into the cache, unless it is there already.
 
-    `files` is what a manifest pins; by default what the release itself lists.
+    `files` are those that a manifest pins; by default those that the release itself lists.
 
     Raises:
-        ZooError: it is not there, is no release, holds other than a release's files, or cannot be fetched.
+        ZooError: it does not exist, is not a release, has other files than a release, or cannot be downloaded.
     """
     if isinstance(reference, UrlReference):
         return _from_url(reference, files, on_bytes)
@@ -63,10 +63,10 @@ def fetch(
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise where a name is none that a file of a release may have.
+    """Raise an error if a file of a release must not have this name.
 
     Raises:
-        WeightsError: it could lead elsewhere, or it is of a kind that is never loaded, such as a pickle.
+        WeightsError: it could lead to another folder, or is that of a file which is never loaded, such as a pickle.
     """
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or not name.endswith(KINDS):

@@ -1,7 +1,7 @@
-"""`load`: a reference to a model with verified weights, strictly or not at all.
+"""`load`: makes a model with verified weights from a reference. Every tensor must fit.
 
-Fast because nothing is done twice: parameter initialisation is skipped, the file is memory-mapped and its tensors
-become the parameters, so that several processes share one copy and only the pages in use are read.
+It is fast because nothing is done twice. Parameters are not initialised. The file is memory-mapped, and its tensors
+become the parameters; so several processes share one copy, and only the pages in use are read.
 """
 
 import warnings

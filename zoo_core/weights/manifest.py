@@ -1,4 +1,4 @@
-"""The manifest: every published release, pinned by sha256, with its measured numbers. TOML, one file a family."""
+"""The manifest: every published release with its measured numbers, pinned by sha256; a TOML file for each family."""
 
 import re
 import sys
@@ -69,7 +69,7 @@ class Pinned(NamedTuple):
 
 
 class Manifest:
-    """All entries of all manifest files."""
+    """The entries of all manifest files."""
 
     def __init__(self, paths: Iterable[Path] = (), *, entries: Iterable[Pinned] = ()) -> None:
         self.pinned: dict[str, Pinned] = {}
@@ -89,15 +89,15 @@ class Manifest:
         return sorted(found, key=lambda pinned: (not pinned.entry.default, pinned.tag))
 
     def default(self, model: str) -> Pinned | None:
-        """The release that the bare name means: the one that says so, or the only one."""
+        """The release that the name of the model alone means: the one marked as default, or the only one."""
         found = self.of_model(model)
         return found[0] if found and (found[0].entry.default or len(found) == 1) else None
 
     def find(self, model: str, tag: str | None) -> Pinned:
-        """The release `model.tag`; without a tag the default, which a single release is anyway.
+        """The release `model.tag`; without a tag, the default one.
 
         Raises:
-            UnknownName: no such release; the message names those there are.
+            UnknownName: there is no such release; the message names those that exist.
         """
         found = self.of_model(model)
         if not found:
@@ -119,7 +119,7 @@ def read_manifest(path: Path) -> list[Pinned]:
     """The entries of one manifest file.
 
     Raises:
-        WeightsError: not TOML, or an entry that is wrong; the message names file and entry.
+        WeightsError: the file is not TOML, or an entry is wrong; the message names file and entry.
     """
     try:
         data = tomllib.loads(path.read_text())
@@ -139,7 +139,7 @@ def read_manifest(path: Path) -> list[Pinned]:
 
 
 def default_manifest(registry: Registry) -> Manifest:
-    """The manifests of this repository and of all plugins. A plugin's that is wrong is reported, and left out."""
+    """The manifests of this repository and of all plugins. A wrong one of a plugin is reported and left out."""
     entries = [pinned for path in own_manifests() for pinned in read_manifest(path)]
     for path, plugin in registry.manifests():
         try:

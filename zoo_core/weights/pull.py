@@ -1,4 +1,4 @@
-"""`pull`: fetch and verify releases, so that they load later with no network. Imports no torch."""
+"""`pull`: downloads and verifies releases, so that they can be loaded without a network. It does not import torch."""
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -26,7 +26,7 @@ def pull(
     manifest: Manifest | None = None,
     on_bytes: Callable[[float, float], None] = lambda n, total: None,
 ) -> Located:
-    """Fetch one release and those that it depends on, and verify all their files by their hash.
+    """Download a release and those that it depends on, and verify all their files by their hashes.
 
     Args:
         wanted: a reference.
@@ -56,7 +56,7 @@ def _check_permissive(wanted: str, licence: Licence) -> None:
 
 
 def matching(globs: Sequence[str], registry: Registry | None = None, manifest: Manifest | None = None) -> list[str]:
-    """References, with every glob replaced by the names of the manifests that match it."""
+    """The references, with each glob replaced by the matching names in the manifests."""
     registry = registry or default_registry()
     names = sorted((manifest or default_manifest(registry)).pinned)
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""References: how a model is named, wherever one is asked for.
+"""References: the ways to name a model, the same everywhere.
 
 pixelrnn                     its default weights
 pixelrnn.digits              a tag
@@ -96,7 +96,7 @@ Reference = NameReference | FolderReference | HubReference | UrlReference | Pack
 
 
 def parse_reference(text: str) -> Reference:
-    """What `text` refers to; only whether a folder exists is looked up.
+    """What `text` refers to. Nothing is looked up, except whether a folder exists.
 
     Raises:
         UsageError: it has none of the forms.
@@ -128,7 +128,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def folder_and_repository(text: str) -> bool:
-    """Whether `text` names an existing folder, and could be a repository on the hub too."""
+    """Whether `text` names an existing folder that could also be a repository on the hub."""
     return _REPOSITORY.fullmatch(text) is not None and Path(text).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""From a reference to a verified release folder on this machine."""
+"""Finding the verified folder of a release on this machine by its reference."""
 
 import os
 import re
@@ -61,13 +61,14 @@ def locate(
     unfinished: bool = False,
     on_bytes: OnBytes = lambda n, total: None,
 ) -> Located:
-    """Find the release that `text` refers to, fetch it where it is elsewhere, and verify every file of it.
+    """Find the release that `text` refers to, download it if needed, and verify each of its files.
 
     Args:
-        unfinished: whether the folder of a run that has not ended will do too.
+        unfinished: whether the folder of a run that has not ended is accepted too.
 
     Raises:
-        UnknownName, UsageError: nothing has that name.
+        UnknownName: nothing has that name.
+        UsageError: it is not a reference.
         WeightsError: the release is missing here, damaged, or not the pinned one; or it is a run that has not ended.
     """
     reference = parse_reference(text)
@@ -91,7 +92,7 @@ def locate(
 
 
 def find_pinned(reference: NameReference, registry: Registry, manifest: Manifest) -> Pinned:
-    """The manifest entry that a name refers to. The plugin must be here, unless only the manifest knows the name."""
+    """The manifest entry that a name refers to. Its plugin must be installed."""
     model = reference.model
     try:
         registration = registry.model(f"{reference.family}:{model}" if reference.family else model)
@@ -178,7 +179,7 @@ def _wrong_at_its_source(error: Damaged, reference: Reference) -> Damaged:
 
 
 def folder_of(reference: Reference) -> Path:
-    """Where the files of a source on this machine are."""
+    """The folder with the files of a source on this machine."""
     match reference:
         case FolderReference(path):
             return path

@@ -1,4 +1,4 @@
-"""A run that has not ended, as a model to look at: the weights of its best epoch so far, else its last ones."""
+"""A run that has not ended, as a model: with the weights of the best epoch so far, or else the last ones."""
 
 import json
 from collections.abc import Callable
@@ -39,12 +39,12 @@ class Unfinished(NamedTuple):
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether the folder is that of a run, and no release."""
+    """Whether the folder is that of a run that is not a release yet."""
     return (folder / RUN).exists() and not (folder / CONFIG).exists()
 
 
 def read_unfinished(folder: Path, registry: Registry) -> Unfinished:
-    """What the run in `folder` has come to; imports no torch.
+    """The state of the run in `folder`. It does not import torch.
 
     Raises:
         UsageError: its model or data set is not installed.
