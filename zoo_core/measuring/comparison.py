@@ -131,7 +131,7 @@ def compare(
         data: the name of a data set; by default the one on which all of them were measured.
         split: the name of its split.
         metrics: the names of metrics; by default all that fit what the models can do.
-        limit: use only so many examples, chosen with seed 0.
+        limit: use only this many examples, chosen with seed 0.
         device: where to compute, such as "cpu" or "cuda".
         registry: the plugins; by default those that are installed.
         manifest: the published releases; by default those that the plugins list.

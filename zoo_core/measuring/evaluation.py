@@ -274,7 +274,7 @@ def evaluate(
         data: the name of a data set; by default the one on which the release was measured, or otherwise trained.
         split: by default "test"; for a run that has not ended, "validation", because nothing is chosen on test.
         metrics: the names of metrics; by default all that fit what the model can do, slow ones only if recorded.
-        limit: use only so many examples, chosen with seed 0; the result then has another protocol.
+        limit: use only this many examples, chosen with seed 0; the result then has another protocol.
         batch: examples at a time, by default 100. Fewer need less memory; metrics with noise of their own then use
             other random numbers.
         data_file: the user's own file, for a data set that takes one.

@@ -27,7 +27,7 @@ class Options(NamedTuple):
     """What can be asked for.
 
     Attributes:
-        top: so many classes of an example.
+        top: how many classes of an example.
         threshold: the lowest score of an object.
         samples, seed: of a model that is uncertain, so many functions, and from which seed they are drawn.
         pictures: whether what was found is drawn into the pictures.

@@ -19,7 +19,7 @@ from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.random_batch import FREE_SIZE, random_batch, shapes
 from zoo_core.interfaces.record import Record
 
-# Receptive fields: rounds of random images, until so many rounds in a row show nothing new.
+# Receptive fields: rounds of random images, until this many rounds in a row show nothing new.
 IMAGES, QUIET_ROUNDS, MAX_ROUNDS = 4, 8, 60
 MAX_SIDE = 512  # pixels; no receptive field of a larger image is measured
 MAX_FLOPS = 1e12  # nor one that may cost more, some ten seconds of one core

@@ -17,9 +17,9 @@ GAP = 2  # pixels between two images of a grid
 
 LABEL_HEIGHT = 16
 
-SMALLEST = 56  # small images are enlarged to at least so many pixels
+SMALLEST = 56  # small images are enlarged to at least this many pixels
 
-LARGEST = 1024  # and large ones reduced to at most so many
+LARGEST = 1024  # and large ones reduced to at most this many
 
 
 def show(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo_core.pictures.reading import to_pil
 
-READABLE = 224  # pixels: a small picture is enlarged to so many before something is written into it
+READABLE = 224  # pixels: a small picture is enlarged to this many before something is written into it
 
 
 def class_colour(number: int) -> tuple[int, int, int]:

@@ -95,7 +95,7 @@ def _changed(
         return picture, alpha
     batch, fields = _through(*_batch_of(picture, alpha, channels, "image"), steps)
     if fields["image"].range != (0, 1) or fields["image"].shape[0] not in (1, 3):
-        raise UsageError(f"after {', '.join(step.tag for step in steps)} it is no picture any more")
+        raise UsageError(f"after {', '.join(step.tag for step in steps)} it is not a picture any more")
     return to_pil(batch["image"][0]), to_pil(batch["opaque"].float())
 
 

@@ -29,11 +29,11 @@ class RunArguments(Record, kw_only=True):
         head: whether the head is replaced by a fresh one, for the classes of the data.
         freeze: glob patterns of the parameters that keep the values of `start`.
         data: the name of the data set; "none" for a model that needs no data.
-        per_class: learn from so many examples of each class, chosen with the seed; None: from all.
+        per_class: learn from this many examples of each class, chosen with the seed; None: from all.
         epochs: passes over the train split. Either this or `steps` is given.
         steps: how many steps.
-        until: stop after so many epochs; the schedules are those of `epochs` or `steps`. None: do not stop early.
-        patience: stop when so many validations one after the other were no better; None: do not stop early.
+        until: stop after this many epochs; the schedules are those of `epochs` or `steps`. None: do not stop early.
+        patience: stop after this many validations in a row without improvement; None: do not stop early.
         seed: decides all random numbers.
         config: Config values, which replace the preset and what the data decide (--set).
         input: preprocessing steps.

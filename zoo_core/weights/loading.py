@@ -57,7 +57,7 @@ def load(
         reference: a name ("pixelrnn", "pixelrnn.digits") or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
         dtype: torch.bfloat16, "float32", …; by default as stored, but float32 where a release stores half precision.
-        head: replaces the model's declared head by a fresh one with so many outputs.
+        head: replaces the model's declared head by a fresh one with this many outputs.
         registry: the plugins; by default those that are installed.
         manifest: the published releases; by default those that the plugins list.
 

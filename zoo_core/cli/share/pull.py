@@ -12,7 +12,13 @@ from zoo_core.cli.printing import bytes_bar, examples, print_json, print_table, 
 
 @click.command(epilog=examples("zoo pull 'pixelrnn*'", "zoo pull vae resnet20 --licence-policy permissive"))
 @references_argument(required=True)
-@click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
+@click.option(
+    "--licence-policy",
+    type=click.Choice(["any", "permissive"]),
+    default="any",
+    show_default=True,
+    help="permissive: refuse weights that are under no permissive licence, such as MIT or CC-BY-4.0.",
+)
 @hub_options
 @table_options
 def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="REPO")
 @click.option("--create", is_flag=True, help="Create the repository if it does not exist.")
 @click.option("--private", is_flag=True, help="With --create: make the repository private.")
-@click.option("--branch", default="main", show_default=True)
+@click.option("--branch", default="main", show_default=True, help="The branch of the repository.")
 @click.option("--message", help="The message of the commit.")
 @click.option("--dry-run", is_flag=True, help="Only check everything, and show what would be sent.")
 @click.option(
@@ -53,7 +53,8 @@ def push(
 ) -> None:
     """Publish REFERENCE in REPO: org/name on the hub, or the URL of a folder (file:///share/zoo/name).
 
-    First the release is checked in a new process: it is loaded, verified and measured again. Then all files are sent in
+    First the licences, the names of files and the dependencies are checked, and the release is loaded, verified and
+    measured again in a new process. Then all files are sent in
     one commit, and what has arrived is compared. The entry for a manifest, with the commit, is printed on stdout.
     """
     from zoo_core.publishing.manifest_entry import put_entry

@@ -8,7 +8,7 @@ from zoo_core.cli.printing import examples, print_json, print_table, table_optio
 
 @click.command(epilog=examples("zoo search pixelrnn", "zoo search digits --limit 5 --json"))
 @click.argument("words", nargs=-1)
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many.")
 @hub_options
 @table_options
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:

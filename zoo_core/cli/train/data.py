@@ -29,7 +29,11 @@ def data(context: click.Context) -> None:
         context.invoke(list_command, as_json=False)
 
 
-@data.command("list", epilog=examples("zoo data list", "zoo data list --json"))
+@data.command(
+    "list",
+    short_help="List data sets: sizes, fields, licence.",
+    epilog=examples("zoo data list", "zoo data list --json"),
+)
 @table_options
 def list_command(as_json: bool) -> None:
     """List all data sets: whether they are on this machine, sizes of the splits, fields, licence and source."""
@@ -65,7 +69,10 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 10_000_000 else f"{size / 1e6:,.0f} MB"
 
 
-@data.command(epilog=examples("zoo data get mnist concrete", "zoo data get concrete -o lab"))
+@data.command(
+    short_help="Download data sets, or make them.",
+    epilog=examples("zoo data get mnist concrete", "zoo data get concrete -o lab"),
+)
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @click.option(
     "-o",
@@ -114,7 +121,10 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
         talk(f"{name}: … and {len(coming) - MOST_NAMED} more")
 
 
-@data.command(epilog=examples("zoo data show mnist -o grid.png --caption label", "zoo data show concrete -n 5"))
+@data.command(
+    short_help="Show random examples.",
+    epilog=examples("zoo data show mnist -o grid.png --caption label", "zoo data show concrete -n 5"),
+)
 @click.argument("name")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one PNG with all examples."

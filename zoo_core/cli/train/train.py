@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 @click.option(
     "--until",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stop after so many epochs. Schedules still follow --epochs.",
+    help="Stop after this many epochs. Schedules still follow --epochs.",
 )
 @click.option(
-    "--patience", type=click.IntRange(min=1), help="Stop when so many epochs one after the other were no better."
+    "--patience", type=click.IntRange(min=1), help="Stop after this many epochs in a row without improvement."
 )
 @seed_option()
 @set_option
@@ -64,7 +64,9 @@ if TYPE_CHECKING:
     "--augment", multiple=True, metavar="STEP", help="A random change of training images, such as flip; or none."
 )
 @click.option(
-    "--size", type=click.IntRange(min=1), help="Resize images to a square of so many pixels a side, before other steps."
+    "--size",
+    type=click.IntRange(min=1),
+    help="Resize images to a square with this many pixels a side, before other steps.",
 )
 @click.option(
     "--batch", type=click.IntRange(min=1), help="How many examples a batch holds; by default as the model says."
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     "--lr", type=click.FloatRange(min=0, min_open=True), help="The learning rate; by default as the model says."
 )
 @click.option(
-    "--accumulate", type=click.IntRange(min=1), default=1, help="Compute a batch in so many parts, to save memory."
+    "--accumulate", type=click.IntRange(min=1), default=1, help="Split each batch into this many parts, to save memory."
 )
 @click.option(
     "--precision",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
     from zoo_core.weights.sources import Located
 
-USES = 3  # at most so many commands are proposed for what the model can do
+USES = 3  # at most this many commands are proposed for what the model can do
 
 # What commands that are proposed call the user's examples, and a file that is written.
 EXAMPLES = {
