@@ -596,6 +596,27 @@ def test_help_config_shows_the_values_of_the_name_and_every_comment_in_a_column(
     assert len({line.index(value) for line, value in zip(lines, shown.values(), strict=True)}) == 1
 
 
+class Documented(Record):
+    """A record.
+
+    Attributes:
+        width: in pixels,
+            of the whole image.
+        depth: what the comment says better.
+    """
+
+    width: int = 8
+    depth: int = 3  # layers
+
+
+def test_help_config_shows_what_the_docstring_says_of_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    show_fields(Documented)
+    assert capsys.readouterr().out.splitlines() == [
+        "width  int; default 8  in pixels, of the whole image.",
+        "depth  int; default 3  layers",
+    ]
+
+
 def test_a_wrong_value_is_told_with_what_the_right_ones_are() -> None:
     with pytest.raises(UsageError, match=r"--set sigma=-1: .*\n  sigma is float above 0 or null"):
         read_assignments(["sigma=-1"], Choices)

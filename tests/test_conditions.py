@@ -1,6 +1,7 @@
 """Conditions: what a sampler can be told is declared once, and checked, listed and recorded from that."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,13 @@ import torch
 from PIL import Image
 
 import zoo_core
+from zoo_core.discovery.registry import Registry
 from zoo_core.errors import RecordError, UsageError
 from zoo_core.interfaces.conditions import Condition, check_conditions, parse_conditions
+from zoo_core.publishing.manifest_entry import manifest_entry
+from zoo_core.publishing.renew import pin_again, renew
 from zoo_core.releases.release import read_release
+from zoo_core.weights.manifest import Manifest
 
 Zoo = Callable[..., Any]  # gives an Outcome(code, out, err)
 
@@ -180,3 +185,35 @@ def test_the_ring_of_an_adversarial_autoencoder_is_told_its_mode(zoo: Zoo, tmp_p
     assert code == 0 and "seed 0, mode 3" in err
     code, _, err = zoo("sample", "aae.mnist-ring", "--with", "mode=10", "-o", tmp_path / "tens.png")
     assert code == 2 and "an integer from 0 to 9" in err and not (tmp_path / "tens.png").exists()
+
+
+def test_info_tells_those_of_the_releases_of_this_repository() -> None:
+    for name in ("aae.mnist", "aae.mnist-ring", "aae.mnist-swiss-roll"):
+        model: Any = zoo_core.load(name)
+        assert list(zoo_core.info(name)["conditions"]) == list(model.conditions())
+
+
+# Releases that an older version wrote.
+
+
+def test_an_older_release_is_renewed_and_pinned_again_with_its_weights_and_numbers_as_they_were(
+    kind: Callable[[str], Path], registry: Registry, own_cache: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(kind("told"), tmp_path / "kind-told.old")
+    config = json.loads((folder / "config.json").read_text())
+    declared = config.pop("conditions")
+    (folder / "config.json").write_text(json.dumps(config))
+    pins = tmp_path / "pins.toml"
+    pins.write_text("# by hand\n" + manifest_entry(folder, "kind-told.old", [f"folder:{folder}"], default=True))
+    renew(folder, registry)
+    pin_again(pins, folder)
+    renewed = json.loads((folder / "config.json").read_text())
+    assert renewed["conditions"] == declared and (folder / "README.md").read_text().count("brightness: of that row")
+    assert {file: entry for file, entry in renewed["files"].items() if file != "README.md"} == {
+        file: entry for file, entry in config["files"].items() if file != "README.md"
+    }
+    assert pins.read_text().startswith("# by hand\n") and "default = true" in pins.read_text()
+    model: Any = zoo_core.load(
+        "kind-told.old", registry=registry, manifest=Manifest([pins])
+    )  # verified by the new pins
+    assert list(model.conditions()) == list(declared)

@@ -17,6 +17,7 @@ import zoo_core
 from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnfinishedRun, UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
+from zoo_core.publishing.bundle import bundle, unbundle
 from zoo_core.releases.card import model_card
 from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import read_release
@@ -283,6 +284,48 @@ def test_reproducing_verifies_the_parent_before_anything_is_trained(
     shutil.rmtree(start)
     with pytest.raises(WeightsError, match="cannot be had here"):
         reproduce(str(tmp_path / "run"), registry=registry, run_one=lambda run: pytest.fail("it was trained"))
+
+
+@pytest.fixture
+def child(own: Trained, registry: Registry, tmp_path: Path) -> tuple[Path, Path]:
+    """A release and the one that it was trained from, of the same model."""
+    start = own("toy-classifier")
+    run = Run.start(tmp_path / "run", asked("toy-classifier", start, epochs=1), registry)
+    run.train()
+    finish(run)
+    return tmp_path / "run", start
+
+
+def test_a_bundle_is_enough_to_train_again_what_was_trained_from_a_folder(
+    child: tuple[Path, Path], registry: Registry, tmp_path: Path, zoo: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder, start = child
+    contents = bundle([str(folder)], tmp_path / "lab.tar", registry=registry)
+    digest = sha256_of(start / "config.json")
+    assert list(contents.releases) == ["toy-classifier", f"toy-classifier-{digest[:12]}"] and not contents.orphans
+    assert f"parent {start}\tok" in zoo("doctor", folder).out
+    for gone in (folder, start):
+        shutil.rmtree(gone)
+    unbundle(tmp_path / "lab.tar", tmp_path / "lab")
+    there = str(tmp_path / "lab" / "toy-classifier")
+    assert zoo_core.load(there, registry=registry)  # which does not take its parent
+    assert f"parent\tMISSING\t'{there}' was trained from '{start}', which cannot be had" in zoo("doctor", there).out
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path / "lab"))
+    assert f"parent {start}\tok" in zoo("doctor", there).out
+    assert {found.verdict for found in reproduce(there, registry=registry)} == {"same"}
+
+
+def test_a_release_whose_parent_is_gone_is_packed_without_it_and_that_is_told(
+    child: tuple[Path, Path], tmp_path: Path, zoo: Callable[..., Any]
+) -> None:
+    folder, start = child
+    shutil.rmtree(start)
+    tar = tmp_path / "lab.tar"
+    for arguments in (["bundle", folder, "-o", tar], ["unbundle", tar, tmp_path / "lab"]):
+        code, _, err = zoo(*arguments)
+        assert code == 0 and f"Note: zoo reproduce toy-classifier will not work there: '{folder}' was" in err
+    assert zoo("load", tmp_path / "lab" / "toy-classifier").code == 0
 
 
 @pytest.mark.parametrize("damage", ["gone", "altered", "retrained"])

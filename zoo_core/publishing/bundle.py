@@ -28,8 +28,8 @@ from zoo_core.hub.endpoint import check_space
 from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.measuring.evaluation import recorded_metrics
-from zoo_core.releases.release import CONFIG
-from zoo_core.weights.dependencies import locate_dependencies
+from zoo_core.releases.release import CONFIG, PinnedRelease
+from zoo_core.weights.dependencies import locate_dependencies, locate_parent_of
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.reference import HubReference, parse_reference
 from zoo_core.weights.sources import Located, locate
@@ -38,10 +38,17 @@ LIST = "bundle.json"
 
 
 class Contents(Record, kw_only=True):
-    """bundle.json."""
+    """The content of bundle.json: what a bundle holds.
 
-    releases: dict[str, str]  # folder in the bundle -> where it came from
+    Attributes:
+        releases: for each folder in the bundle, where the release came from.
+        files: the sha256 and the size of each file.
+        orphans: for each folder of a release that is packed without what it was trained from, why.
+    """
+
+    releases: dict[str, str]
     files: dict[str, FileEntry]
+    orphans: dict[str, str] = {}
 
 
 def bundle(
@@ -53,7 +60,9 @@ def bundle(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> Contents:
-    """Write releases, verified, and those that they depend on into a tar file.
+    """Write releases, verified, those that they depend on and those that they were trained from into a tar file.
+
+    A release that was trained from one that is gone is packed without it, and listed among the `orphans`.
 
     Args:
         data: with the data sets that they were trained or measured on.
@@ -65,17 +74,13 @@ def bundle(
     if output.exists():
         raise UsageError(f"'{output}' exists")
     registry = registry or default_registry()
-    content: dict[str, Path] = {}
-    releases: dict[str, str] = {}
+    asked = [(reference, locate(reference, registry, manifest)) for reference in references]
+    packed, orphans = _collect(asked, registry, manifest)
+    content = {
+        f"{folder}/{file}": one.folder / file for folder, one in packed.items() for file in (*one.release.files, CONFIG)
+    }
     data_sets: set[str] = set()
-    for reference in references:
-        located = locate(reference, registry, manifest)
-        needed = locate_dependencies(located, reference, registry, manifest)
-        for name, one in ((reference, located), *((dependency.reference, found) for dependency, found in needed)):
-            folder = _folder_in_bundle(name, one)
-            if releases.setdefault(folder, one.source) != one.source:
-                raise UsageError(f"'{name}' and another release would both be '{folder}' in the bundle")
-            content |= {f"{folder}/{file}": one.folder / file for file in (*one.release.files, CONFIG)}
+    for _, located in asked:
         data_sets |= {entry.protocol.dataset for entry in recorded_metrics(located)}
         data_sets |= {located.release.training["data"]} if "data" in located.release.training else set()
     with tempfile.TemporaryDirectory() as temporary:
@@ -87,7 +92,9 @@ def bundle(
         files = {
             name: FileEntry(sha256=sha256_of(path), bytes=path.stat().st_size) for name, path in sorted(content.items())
         }
-        contents = Contents(releases=releases, files=files)
+        contents = Contents(
+            releases={folder: one.source for folder, one in packed.items()}, files=files, orphans=orphans
+        )
         listing = Path(temporary) / LIST
         listing.write_text(json.dumps(to_plain(contents), indent=1))
         with replacing(output) as beside, tarfile.open(beside, "w", dereference=True) as tar:
@@ -95,6 +102,29 @@ def bundle(
             for name, path in sorted(content.items()):
                 tar.add(path, name, filter=_nobodys)
     return contents
+
+
+def _collect(
+    asked: Sequence[tuple[str, Located]], registry: Registry, manifest: Manifest | None
+) -> tuple[dict[str, Located], dict[str, str]]:
+    """Every release to pack, by its folder in the bundle, and the orphans."""
+    packed: dict[str, Located] = {}
+    needed: list[tuple[PinnedRelease, Located]] = []
+    orphans: dict[str, str] = {}
+    for reference, located in asked:
+        folder = _folder_in_bundle(reference, located)
+        if packed.setdefault(folder, located).source != located.source:
+            raise UsageError(f"'{reference}' and another release would both be '{folder}' in the bundle")
+        needed += locate_dependencies(located, reference, registry, manifest)
+        try:
+            needed += list(locate_parent_of(located, reference, registry, manifest))
+        except WeightsError as error:  # it can be used without, but not trained again
+            orphans[folder] = error.message
+    for recorded, found in needed:  # found there by their hashes, so that the name of the folder is free
+        folder = _folder_in_bundle(recorded.reference, found)
+        if packed.setdefault(folder, found).source != found.source:
+            packed[f"{folder}-{recorded.config_sha256[:12]}"] = found
+    return packed, orphans
 
 
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -176,7 +206,12 @@ def _add_to_list(path: Path, contents: Contents) -> None:
     """A folder may have taken in several bundles."""
     if path.exists():
         before = read_record(Contents, json.loads(path.read_text()), str(path))
-        contents = Contents(releases=before.releases | contents.releases, files=before.files | contents.files)
+        orphans = {name: why for name, why in before.orphans.items() if name not in contents.releases}
+        contents = Contents(
+            releases=before.releases | contents.releases,
+            files=before.files | contents.files,
+            orphans=orphans | contents.orphans,
+        )
     write_atomically(path, json.dumps(to_plain(contents), indent=1))
 
 

@@ -20,7 +20,12 @@ from zoo_core.weights.sources import Located, locate
 
 
 class Link(NamedTuple):
-    """A release on the way from the one that was asked for to one that it depends on."""
+    """A release on the way from the one that was asked for to one that it depends on.
+
+    Attributes:
+        reference: how it is named.
+        folder: where it is.
+    """
 
     reference: str
     folder: Path
@@ -113,6 +118,21 @@ def locate_dependencies(
         found = locate_pinned(needs(reference, name), recorded, registry, manifest, on_bytes=on_bytes, chain=chain)
         yield recorded, found
         yield from locate_dependencies(found, recorded.reference, registry, manifest, on_bytes=on_bytes, chain=chain)
+
+
+def locate_parent_of(
+    located: Located, reference: str, registry: Registry, manifest: Manifest | None = None
+) -> Iterator[tuple[PinnedRelease, Located]]:
+    """The release that a release's training started from, and what that one depends on, verified: what training it
+    again takes. Of a release that started from nothing, none.
+
+    Raises:
+        WeightsError: one is not to be had, or has other bytes.
+    """
+    for recorded in located.release.ancestors[:1]:
+        found = locate_pinned(f"'{reference}' was trained from", recorded, registry, manifest)
+        yield recorded, found
+        yield from locate_dependencies(found, recorded.reference, registry, manifest)
 
 
 def _how_to_get(reference: str) -> str:

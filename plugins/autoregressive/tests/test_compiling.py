@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_autoregressive.gaussian import Gaussian, GaussianConfig
 from zoo_autoregressive.nade import NADE, NADEConfig
 from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, PixelRNNConfig, RowPixelRNN
 from zoo_core.testing import randomise
@@ -11,6 +12,12 @@ from zoo_core.testing import randomise
 
 def nade(**config: object) -> NADE:
     return randomise(NADE(NADEConfig(height=3, width=4, hidden=5, **config))).double()
+
+
+def gaussian() -> Gaussian:
+    model = randomise(Gaussian(GaussianConfig(dims=7))).double()
+    model.fitted.fill_(True)
+    return model
 
 
 def pixelrnn(kind: type[PixelRNN], **sizes: int) -> PixelRNN:
@@ -21,6 +28,7 @@ def pixelrnn(kind: type[PixelRNN], **sizes: int) -> PixelRNN:
 MODELS = {
     "nade": lambda: nade(),
     "nade of levels and colours, in another order": lambda: nade(levels=3, channels=3, ordering="random"),
+    "gaussian": gaussian,
     "diagonal": lambda: pixelrnn(DiagonalPixelRNN),
     "diagonal, high and in colour": lambda: pixelrnn(DiagonalPixelRNN, channels=3, height=5, width=2, levels=4),
     "row": lambda: pixelrnn(RowPixelRNN),
@@ -31,9 +39,10 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_likelihoods_and_gradients_are_those_of_the_fast_recurrence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS[name]()
-    c = model.config
+    (field,) = model.signature().values()
     generator = torch.Generator().manual_seed(0)
-    x = torch.randint(c.levels, (4, c.channels, c.height, c.width), generator=generator).double() / (c.levels - 1)
+    levels = field.levels or 10
+    x = torch.randint(levels, (4, *field.shape), generator=generator).double() / (levels - 1)
 
     def computed() -> tuple[Tensor, ...]:
         found = model.log_prob(x)

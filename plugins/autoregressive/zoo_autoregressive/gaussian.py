@@ -40,12 +40,12 @@ class Gaussian(VectorDensity):
 
     def standard_log_prob(self, z: Tensor) -> Tensor:
         factor = self.factor.tril()
-        noise: Tensor = torch.linalg.solve_triangular(factor, z.T, upper=False)  # [D, B]
+        noise = noise_of(z, factor)  # [D, B]
         return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(0) - factor.diagonal().abs().log().sum()
 
     def sample_next(self, z: Tensor, uniforms: Tensor) -> Tensor:
         i = z.shape[1]
-        noise: Tensor = torch.linalg.solve_triangular(self.factor[:i, :i].tril(), z.T, upper=False)  # [i, B]
+        noise = noise_of(z, self.factor[:i, :i].tril())  # [i, B]
         return self.factor[i, :i] @ noise + self.factor[i, i] * standard_normal(uniforms[:, 0])
 
     def stages(self) -> list[Stage]:
@@ -58,3 +58,15 @@ class Gaussian(VectorDensity):
         covariance = rows.T @ rows / len(rows)  # [D, D]
         covariance.diagonal().add_(RIDGE)
         self.factor.copy_(torch.linalg.cholesky(covariance))
+
+
+def noise_of(z: Tensor, factor: Tensor) -> Tensor:
+    """L^-1 z, the noise that numbers follow from: z [B, D], the lower triangle L [D, D] -> [D, B]."""
+    if not torch.compiler.is_compiling():
+        solved: Tensor = torch.linalg.solve_triangular(factor, z.T, upper=False)
+        return solved
+    noise = z.new_zeros(0, z.shape[0])  # a program is made of operations that every format has: number after number
+    for i in range(factor.shape[0]):
+        rest = z[:, i] - factor[i, :i] @ noise  # [B], what the noise before it leaves of number i
+        noise = torch.cat([noise, (rest / factor[i, i])[None]])  # [i + 1, B]
+    return noise

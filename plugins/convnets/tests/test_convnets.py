@@ -5,6 +5,7 @@ What each family adds is in test_families.py.
 
 import hashlib
 import math
+import re
 from functools import cache
 
 import pytest
@@ -18,7 +19,7 @@ from zoo_convnets.digit_classifier import DigitClassifier, DigitClassifierConfig
 from zoo_convnets.googlenet import GoogLeNet, GoogLeNetConfig
 from zoo_convnets.image_classifier import PENULTIMATE, ImageClassifier
 from zoo_convnets.plugin import zoo_models
-from zoo_convnets.resnet import ResNetConfig
+from zoo_convnets.resnet import ResNet, ResNetConfig
 from zoo_convnets.resnet9 import ResNet9, ResNet9Config
 from zoo_convnets.stn import STN, STNConfig
 from zoo_convnets.vgg import VGG, VGGConfig
@@ -171,6 +172,8 @@ def test_data_without_labels_and_images_that_are_too_small_are_refused():
         (GoogLeNet(GoogLeNetConfig(variant="small", classes=2, height=8, width=8)), 8),
         (DenseNet(DenseNetConfig(blocks=(1, 1), growth=4, classes=2, height=8, width=8)), 8),
         (VGG(VGGConfig(convolutions=(1, 1, 1), hidden=8, classes=2, height=8, width=8)), 8),
+        (ResNet(ResNetConfig(blocks=(1, 1, 1, 1), filters=2, classes=2, height=17, width=17)), 17),
+        (ResNet(ResNetConfig(blocks=(1, 1, 1), small_images=True, filters=2, classes=2, height=3, width=3)), 3),
         (ResNet9(ResNet9Config(filters=2, classes=2, height=8, width=8)), 8),
         (STN(STNConfig(channels=3, filters=2, classes=2, height=8, width=8)), 8),
         (STN(STNConfig(channels=3, filters=2, classes=2, height=16, width=16, placement="inner")), 16),
@@ -182,6 +185,30 @@ def test_the_smallest_images_work_and_smaller_ones_are_refused(model, size):
     assert model.eval()(torch.rand(1, 3, size, size)).shape == (1, 2)
     with pytest.raises(UsageError, match=f"at least {size} x {size}"):
         type(model)(type(model.config)(**{**_plain(model.config), "height": size - 1}))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(SPECS.keys() - {"stn"})
+)  # which cannot be run as an outline, and has no strides
+def test_no_convolution_strides_over_a_map_that_is_narrower_than_its_stride(name):
+    """The gradients of its weights would be memory that nobody has written, in bfloat16 on CPUs."""
+    try:
+        smallest = 1
+        model = outline(name, height=1, width=1)
+    except UsageError as error:
+        smallest = int(re.search(r"at least (\d+) x", str(error))[1])
+        model = outline(name, height=smallest, width=smallest)
+    strides = []
+
+    def look(layer: nn.Conv2d, inputs: tuple[Tensor], out: Tensor) -> None:
+        strides.append(layer.stride[0])
+        assert min(inputs[0].shape[2:]) >= layer.stride[0], layer
+
+    for module in model.eval().modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(look)
+    model(torch.empty(1, model.config.channels, smallest, smallest, device="meta"))
+    assert strides
 
 
 @pytest.mark.parametrize(("variant", "smallest"), [("one-column", 63), ("2012", 67), ("small", 15)])

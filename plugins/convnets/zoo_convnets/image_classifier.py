@@ -66,7 +66,11 @@ class ImageClassifier(Model):
     aliases: Mapping[str, str] = {}  # the paper's names of layers -> ours
 
     def __init__(self, config: ImageClassifierConfig, *, smallest: int = 1) -> None:
-        """`smallest` is the number of pixels a side below which nothing would be left for a later layer."""
+        """`smallest` is the number of pixels a side below which nothing would be left for a later layer.
+
+        A convolution must not stride over a map that is narrower than its stride: only padding is left for most of its
+        weights, and in bfloat16 on CPUs (torch 2.13) their gradients are then whatever was in memory, NaN too.
+        """
         super().__init__(config)
         if min(config.height, config.width) < smallest:
             raise UsageError(

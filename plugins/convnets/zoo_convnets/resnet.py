@@ -64,7 +64,8 @@ class ResNet(ImageClassifier):
     head_module = "fc"
 
     def __init__(self, config: ResNetConfig) -> None:
-        super().__init__(config)
+        halvings = len(config.blocks) - 1 + (0 if config.small_images else 2)
+        super().__init__(config, smallest=2**halvings // 2 + 1)  # the last one has more than a pixel to halve
         channels = filters = config.filters
         kernel, stride = (3, 1) if config.small_images else (7, 2)
         self.conv1 = nn.Conv2d(config.channels, channels, kernel, stride, kernel // 2, bias=False)

@@ -19,10 +19,10 @@ _OFFERS = {
 
 
 @click.command(epilog=examples("zoo plugins", "zoo plugins --commands"))
-@click.option("--commands", "only_commands", is_flag=True, help="Only the commands that plugins add.")
+@click.option("--commands", "only_commands", is_flag=True, help="List only the commands that plugins add.")
 @table_options
 def plugins(only_commands: bool, as_json: bool) -> None:
-    """List the plugins with their version, hooks and what each offers; broken ones with the reason."""
+    """List the plugins with their versions, their hooks and what each adds; for broken plugins, the reason."""
     from importlib.metadata import entry_points
 
     from zoo_core.discovery.loader import GROUP

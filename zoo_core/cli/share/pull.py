@@ -16,7 +16,7 @@ from zoo_core.cli.printing import bytes_bar, examples, print_json, print_table, 
 @hub_options
 @table_options
 def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> None:
-    """Fetch and verify releases, so that they load later with no network. REFERENCE may be a glob: 'pixelrnn*'."""
+    """Download and verify releases, to load them later without a network. REFERENCE may be a glob: 'pixelrnn*'."""
     from zoo_core.errors import ZooError
     from zoo_core.weights.pull import matching
     from zoo_core.weights.pull import pull as pull_release

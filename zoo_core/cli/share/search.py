@@ -12,7 +12,7 @@ from zoo_core.cli.printing import examples, print_json, print_table, table_optio
 @hub_options
 @table_options
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Releases on the hub whose name holds WORDS, with the plugin that each needs, and whether it is here."""
+    """List releases on the hub whose names contain WORDS, the plugin that each needs, and whether it is installed."""
     from zoo_core.catalogue.search import search as search_hub
 
     found = search_hub(" ".join(words), limit=limit)
