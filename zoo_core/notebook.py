@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 BETWEEN_UPDATES = 0.2  # seconds: each is a message to the browser
@@ -17,6 +16,8 @@ def in_notebook() -> bool:
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An HTML table of texts."""
+    from html import escape  # imported here, because a terminal does not need it
+
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -34,6 +35,8 @@ class NotebookBar:
 
     def show(self, done: float, text: str) -> None:
         """Show the part that is done, in [0, 1], and a text."""
+        from html import escape
+
         now = time.monotonic()
         if now - self.updated < BETWEEN_UPDATES:
             return

@@ -4,8 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
+from zoo_core.cli.names import steps_option
 from zoo_core.cli.printing import talk
 
 if TYPE_CHECKING:
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-input_option = click.option(
+input_option = steps_option(
     "--input",
     "steps",
-    multiple=True,
-    metavar="STEP",
-    help="A step that is applied to pictures first, such as invert or rotate:degrees=90; may be repeated.",
+    "A step that is applied to pictures first, such as invert or rotate:degrees=90; may be repeated.",
 )
 
 KINDS = {"image": "images", "row": "rows of numbers", "text": "texts"}

@@ -59,6 +59,21 @@ def metric_option(help: str) -> Callable[[Command], Command]:
     return click.option("--metric", "metrics", multiple=True, metavar="METRIC", help=help, callback=_known_metrics)
 
 
+def data_argument(name: str = "name") -> Callable[[Command], Command]:
+    """NAME: a data set."""
+    return click.argument(name, callback=_known_data, shell_complete=_datasets)
+
+
+def select_option(help: str) -> Callable[[Command], Command]:
+    """--select: one metric."""
+    return click.option("--select", metavar="METRIC", help=help, callback=_known_metric)
+
+
+def steps_option(flag: str, name: str, help: str) -> Callable[[Command], Command]:
+    """--input or --augment: steps, whose values are checked when the step is built."""
+    return click.option(flag, name, multiple=True, metavar="STEP", help=help, callback=_known_steps)
+
+
 def say_which(reference: str) -> None:
     """Say that a folder was taken, if a repository of the same name is on this machine too."""
     from zoo_core.hub.endpoint import current_endpoint
@@ -126,6 +141,24 @@ def _known_metrics(context: click.Context, parameter: click.Parameter, names: Se
     for name in names:
         default_registry().metric(name)
     return names
+
+
+def _known_metric(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    if name is not None:
+        _known_metrics(context, parameter, [name])
+    return name
+
+
+def _known_steps(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> Sequence[str]:
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.releases.recipe import NO_AUGMENTATION
+    from zoo_core.steps.notation import parse_step
+
+    option = parameter.opts[0].removeprefix("--")
+    for text in texts:
+        if not (option == "augment" and text == NO_AUGMENTATION):
+            default_registry().step(str(parse_step(text)["step"]), option)
+    return texts
 
 
 def _references(context: click.Context, parameter: click.Parameter, begun: str) -> "list[CompletionItem]":

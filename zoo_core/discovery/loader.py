@@ -1,6 +1,5 @@
 """Finding and loading plugins, each by itself: a broken one is reported, and all others work."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
@@ -92,6 +91,8 @@ def _check_capabilities(plugins: Iterable[Plugin]) -> None:
         named += [(spec.name, spec.requires) for spec in plugin.declared["zoo_metrics"]]
         for who, name in named:
             if name not in known and plugin.error is None:
+                import difflib  # for a mistake only
+
                 near = difflib.get_close_matches(name, known, n=1)
                 guess = f". Did you mean '{near[0]}'?" if near else ""
                 plugin.error = f"'{who}' names the capability '{name}', which nothing declares{guess}"

@@ -1,6 +1,5 @@
 """`Registry`: everything that plugins declare, found by name."""
 
-import difflib
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -212,6 +211,8 @@ def normalise(name: str) -> str:
 
 def unknown(kind: str, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownName:
     """The error for a name that nothing provides, with the nearest ones."""
+    import difflib  # here, for only a mistake needs it
+
     known = sorted(known)
     wanted = normalise(name).rpartition(":")[2]
     near = difflib.get_close_matches(wanted, sorted({*known, *aliases}), n=3, cutoff=0.5)

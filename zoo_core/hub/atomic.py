@@ -2,7 +2,6 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         ZooError: the disk is full, or the folder of `path` is missing or cannot be written to.
     """
+    import tempfile  # here, for listing writes nothing and should start fast
+
     path = Path(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)

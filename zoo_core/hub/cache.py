@@ -2,16 +2,20 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from zoo_core.errors import ZooError
-from zoo_core.hub.atomic import replacing
+from zoo_core.hub.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SETTLED = 2.0  # seconds after which a file that changes again has another time
 
 
 def cache_folder() -> Path:
@@ -46,6 +50,41 @@ def cached_tensors(key: str, build: Callable[[], "dict[str, Tensor]"]) -> "dict[
     _save(built, path)
     tensors = _load(path)
     return built if tensors is None else tensors
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as plain data; from the cache where an earlier run parsed it, for Python's parser is slow, and `zoo
+    list` waits for it.
+
+    A file is taken to be the same where its path, size and time of change are, as Python does with compiled modules.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no TOML.
+    """
+    import msgspec
+    from msgspec import msgpack
+
+    state = path.stat()
+    place = str(path.absolute())
+    stamp = [place, state.st_size, state.st_mtime_ns, state.st_ino]
+    copy = cache_folder() / "toml" / f"{crc32(place.encode()):08x}.msgpack"
+    try:
+        stamped, data = msgpack.decode(copy.read_bytes())
+        if stamped == stamp:
+            return dict(data)
+    except (OSError, msgspec.MsgspecError, ValueError, TypeError):
+        pass  # absent or damaged: it is written again
+    import tomllib
+
+    packed = msgpack.encode(tomllib.loads(path.read_text(encoding="utf-8")))
+    if time.time() - state.st_mtime > SETTLED:
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(copy, msgpack.encode([stamp, msgspec.Raw(packed)]))
+        except (OSError, ZooError):
+            pass  # a cache that is full, or of somebody else
+    return dict(msgpack.decode(packed))
 
 
 _building_anew = False

@@ -6,9 +6,7 @@ file is downloaded: nothing is installed or run, and the file is used only if it
 
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -115,6 +113,9 @@ def _add(on_bytes: Callable[[int, int], None], before: int, total: int, come: in
 
 def _fetch(packages: Sequence[Package], on_bytes: Callable[[int], None]) -> None:
     """Packages of one registry into the cache."""
+    import subprocess  # these two here, for specs name packages, and listing them should start fast
+    import tempfile
+
     client = _CLIENTS[packages[0].registry]
     if is_offline():
         raise _cannot_fetch(packages, "HF_HUB_OFFLINE forbids the download")
@@ -180,6 +181,9 @@ def _source_lists(work: Path) -> list[str]:
 
 def _run(command: list[str], packages: Sequence[Package], folder: Path, on_bytes: Callable[[int], None]) -> None:
     """Run a client in `folder`, and tell of what has come; it ends when we do."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:

@@ -9,7 +9,6 @@
 `zoo sample REF --with digit=3`, the lines of `zoo info`, and the checks of Python calls all follow from it.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -94,6 +93,8 @@ class Condition(Record, kw_only=True):
                 return self.values.index(text) if self.kind == "class" else text
             if self.kind == "class" and text.isdecimal() and int(text) < len(self.values):
                 return int(text)
+            import difflib  # for a mistake only
+
             near = difflib.get_close_matches(text, self.values, n=3, cutoff=0.4)
             guess = f". Did you mean {' or '.join(near)}?" if near else ""
             raise UsageError(f"{name} cannot be '{value}'{guess}", f"It can be: {self.values_text}.")
@@ -116,6 +117,8 @@ def check_conditions(declared: Mapping[str, Condition], given: Mapping[str, Any]
     """
     for name in given:
         if name not in declared:
+            import difflib
+
             near = difflib.get_close_matches(name, declared, n=1)
             guess = f". Did you mean '{near[0]}'?" if near else ""
             known = ", ".join(declared) or "nothing"

@@ -37,17 +37,33 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=
     """
 
     def __post_init__(self) -> None:
-        for field in _fields(type(self)):
-            value = getattr(self, field.name)
+        for name, kind, whole in _fields(type(self)):
+            value = getattr(self, name)
+            if whole and type(value) is kind:
+                continue
             try:
-                converted = msgspec.convert(value, field.type)
+                converted = msgspec.convert(value, kind)
             except msgspec.ValidationError as error:
-                raise RecordError(f"{type(self).__name__}.{_path_first(str(error), field.name)}") from None
+                raise RecordError(f"{type(self).__name__}.{_path_first(str(error), name)}") from None
             if converted is not value:
-                msgspec.structs.force_setattr(self, field.name, converted)
+                msgspec.structs.force_setattr(self, name, converted)
 
 
-_fields = cache(msgspec.structs.fields)
+@cache
+def _fields(record: type[Record]) -> list[tuple[str, Any, bool]]:
+    """Of each field its name, its type, and whether a value of just that type needs no check: it has no bounds, or is
+    a record, which was checked when it was made. A manifest of a thousand releases has ten thousand of those."""
+    plain = (str, int, float, bool)
+    return [
+        (
+            field.name,
+            field.type,
+            field.type in plain or (isinstance(field.type, type) and issubclass(field.type, Record)),
+        )
+        for field in msgspec.structs.fields(record)
+    ]
+
+
 R = TypeVar("R", bound=Record)
 
 

@@ -4,13 +4,11 @@ The result is a folder whose files have the names that the release (or the manif
 checked by `sources`, like that of every other release; only config.json, which lists the others, is checked here.
 """
 
-import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +88,8 @@ def _from_hub(reference: HubReference, files: Mapping[str, FileEntry] | None, on
         if given_up:
             raise KeyboardInterrupt  # ends a download that nobody waits for any more
         on_bytes(n, total)
+
+    from concurrent.futures import ThreadPoolExecutor  # here, for what only looks should start fast
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         downloads = [
@@ -172,6 +172,8 @@ def _is_ours(config: Path) -> bool:
 def _from_url(reference: UrlReference, files: Mapping[str, FileEntry] | None, on_bytes: OnBytes) -> Fetched:
     """From any file system that fsspec knows. Its copy is kept under the digest of its config.json, so that a release
     which is replaced there is another one here; with no network, the last one seen is taken."""
+    import hashlib
+
     url = reference.url.rstrip("/")
     releases = cache_folder() / "releases"
     seen = cache_folder() / "urls" / hashlib.sha256(url.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from zoo_core.discovery.registry import Registry, normalise, unknown
 from zoo_core.errors import RecordError, UnknownName, WeightsError
+from zoo_core.hub.cache import read_toml
 from zoo_core.hub.integrity import FileEntry
 from zoo_core.interfaces.record import Record, read_record
 from zoo_core.releases.licence import Licence
@@ -77,16 +77,18 @@ class Manifest:
             if (other := self.pinned.get(pinned.name)) is not None:
                 raise WeightsError(f"'{pinned.name}' stands in two manifests: {other.path} and {pinned.path}")
             self.pinned[pinned.name] = pinned
-        for model in {pinned.model for pinned in self.pinned.values()}:
-            defaults = [pinned for pinned in self.of_model(model) if pinned.entry.default]
+        self._of_model: dict[str, list[Pinned]] = {}
+        for pinned in sorted(self.pinned.values(), key=lambda pinned: (not pinned.entry.default, pinned.tag)):
+            self._of_model.setdefault(pinned.model, []).append(pinned)
+        for model, releases in self._of_model.items():
+            defaults = [pinned for pinned in releases if pinned.entry.default]
             if len(defaults) > 1:
                 where = " and ".join(f"{pinned.name} ({pinned.path})" for pinned in defaults)
                 raise WeightsError(f"'{model}' has more than one default release: {where}")
 
     def of_model(self, model: str) -> list[Pinned]:
         """The releases of a model, its default first."""
-        found = [pinned for pinned in self.pinned.values() if pinned.model == model]
-        return sorted(found, key=lambda pinned: (not pinned.entry.default, pinned.tag))
+        return list(self._of_model.get(model, ()))
 
     def default(self, model: str) -> Pinned | None:
         """The release that the name of the model alone means: the one marked as default, or the only one."""
@@ -122,7 +124,7 @@ def read_manifest(path: Path) -> list[Pinned]:
         WeightsError: the file is not TOML, or an entry is wrong; the message names file and entry.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = read_toml(path)
     except (OSError, ValueError) as error:
         raise WeightsError(f"manifest '{path}' cannot be read: {error}") from None
     pinned = []
@@ -167,11 +169,12 @@ def distribution_of(requirement: str) -> str:
     return re.split(r"[<>=!~ ]", requirement)[0]
 
 
+@cache
 def install_hint(requirement: str) -> str:
     """How to install a plugin. The packages are on no index yet, so ours come from their folder, and for others no name
     is given that a stranger could own there."""
     distribution = distribution_of(requirement)
-    ours = {re.split(r"[<>=!~ ]", p.entry.plugin)[0] for path in own_manifests() for p in read_manifest(path)}
+    ours = {distribution_of(p.entry.plugin) for path in own_manifests() for p in read_manifest(path)}
     if distribution in ours:
         return f"pip install -e plugins/{distribution.removeprefix('zoo-')} in this repository"
     return f"get {distribution} from where the weights came from"

@@ -3,6 +3,7 @@
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from zoo_core import DatasetSpec, Package, hookimpl
 
@@ -24,10 +25,15 @@ _REGRESSION = [
 
 
 @cache
+def _pinned() -> dict[str, list[dict[str, Any]]]:
+    """`packages.toml`, once for all groups: Python's parser is slow, and `zoo list` waits for it."""
+    return tomllib.loads(Path(__file__).with_name("packages.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def packages(group: str) -> tuple[Package, ...]:
     """What data sets are made from, as `packages.toml` pins it."""
-    pinned = tomllib.loads(Path(__file__).with_name("packages.toml").read_text(encoding="utf-8"))
-    return tuple(Package(**package) for package in pinned[group])
+    return tuple(Package(**package) for package in _pinned()[group])
 
 
 def _sizes(*sizes: int) -> dict[str, int]:

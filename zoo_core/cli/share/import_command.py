@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, set_option
-from zoo_core.cli.names import model_argument
+from zoo_core.cli.names import model_argument, steps_option
 from zoo_core.cli.printing import as_reference, examples, talk
 
 
@@ -32,13 +32,7 @@ from zoo_core.cli.printing import as_reference, examples, talk
     help="The library whose tensor names FILE has, such as torchvision or timm; 'same' for our own names.",
 )
 @set_option
-@click.option(
-    "--input",
-    "input_steps",
-    multiple=True,
-    metavar="STEP",
-    help="A step of the preprocessing that belongs to the weights.",
-)
+@steps_option("--input", "input_steps", "A step of the preprocessing that belongs to the weights.")
 @click.option("--summary", help="What the release is, in one line.")
 @click.option("--licence", default="NOASSERTION", help="The licence of the weights, SPDX: BSD-3-Clause.")
 def import_command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
+from zoo_core.cli.names import data_argument
 from zoo_core.cli.printing import examples, json_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
     short_help="Show random examples.",
     epilog=examples("zoo data show mnist -o grid.png --caption label", "zoo data show concrete -n 5"),
 )
-@click.argument("name")
+@data_argument()
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one PNG with all examples."
 )

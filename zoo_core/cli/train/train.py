@@ -7,7 +7,7 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
+from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option, select_option, steps_option
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, examples, talk
 
@@ -53,16 +53,8 @@ if TYPE_CHECKING:
 )
 @seed_option()
 @set_option
-@click.option(
-    "--input",
-    "input_steps",
-    multiple=True,
-    metavar="STEP",
-    help="A step of preprocessing, such as binarize:mode=sample.",
-)
-@click.option(
-    "--augment", multiple=True, metavar="STEP", help="A random change of training images, such as flip; or none."
-)
+@steps_option("--input", "input_steps", "A step of preprocessing, such as binarize:mode=sample.")
+@steps_option("--augment", "augment", "A random change of training images, such as flip; or none.")
 @click.option(
     "--size",
     type=click.IntRange(min=1),
@@ -87,7 +79,7 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "bfloat16"]),
     help="The dtype of the stored weights; by default as computed.",
 )
-@click.option("--select", metavar="METRIC", help="The validation metric that chooses the best epoch.")
+@select_option("The validation metric that chooses the best epoch.")
 @click.option(
     "--eval-batch", type=click.IntRange(min=1), help="How many examples are measured at a time; 100 by default."
 )
