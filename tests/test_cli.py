@@ -21,7 +21,7 @@ from PIL import Image
 
 import zoo_core
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.main import SECTIONS
+from zoo_core.cli.main import COMMANDS
 from zoo_core.cli.main import zoo as zoo_group
 from zoo_core.discovery.registry import default_registry
 from zoo_core.errors import UnknownName, UsageError
@@ -362,8 +362,6 @@ def test_a_command_of_a_plugin_runs(zoo: Zoo) -> None:
 
 
 def test_help_lists_every_command_and_ends_with_the_plugins(zoo: Zoo) -> None:
-    from zoo_core.cli.main import COMMANDS
-
     for option in ("--help", "-h"):
         code, out, err = zoo(option)
         assert (code, err) == (0, "")
@@ -373,8 +371,6 @@ def test_help_lists_every_command_and_ends_with_the_plugins(zoo: Zoo) -> None:
 
 
 def test_every_command_has_the_help_line_of_the_list(zoo: Zoo) -> None:
-    from zoo_core.cli.main import COMMANDS
-
     for name in COMMANDS:
         code, out, _ = zoo(name, "--help")
         assert code == 0 and f"Usage: zoo {name}" in out
@@ -600,6 +596,27 @@ def test_help_config_shows_the_values_of_the_name_and_every_comment_in_a_column(
     assert len({line.index(value) for line, value in zip(lines, shown.values(), strict=True)}) == 1
 
 
+class Documented(Record):
+    """A record.
+
+    Attributes:
+        width: in pixels,
+            of the whole image.
+        depth: what the comment says better.
+    """
+
+    width: int = 8
+    depth: int = 3  # layers
+
+
+def test_help_config_shows_what_the_docstring_says_of_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    show_fields(Documented)
+    assert capsys.readouterr().out.splitlines() == [
+        "width  int; default 8  in pixels, of the whole image.",
+        "depth  int; default 3  layers",
+    ]
+
+
 def test_a_wrong_value_is_told_with_what_the_right_ones_are() -> None:
     with pytest.raises(UsageError, match=r"--set sigma=-1: .*\n  sigma is float above 0 or null"):
         read_assignments(["sigma=-1"], Choices)
@@ -661,12 +678,20 @@ def test_no_word_breaks_at_a_narrow_terminal(columns: int, monkeypatch: pytest.M
     assert ("binarized-mnist" in out) == (columns >= 100)
 
 
-@pytest.mark.parametrize("name", [*SECTIONS["Use models"], "score"])
-def test_the_help_ends_with_examples_that_the_command_takes(name: str, zoo: Zoo) -> None:
-    lines = [line.strip() for line in zoo(name, "--help").out.partition("Examples:\n")[2].splitlines()]
+EVERY_COMMAND = [*COMMANDS, "data list", "data get", "data show"]
+
+
+@pytest.mark.parametrize("name", EVERY_COMMAND)
+def test_the_help_ends_with_examples_that_the_command_takes(
+    name: str, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line is read as it stands: options, their values, names of models, data sets and metrics."""
+    lines = [line.strip() for line in zoo(*name.split(), "--help").out.partition("Examples:\n")[2].splitlines()]
     assert len(lines) >= 2 and len(set(lines)) == len(lines)
-    command = zoo_group.get_command(click.Context(zoo_group), name)
-    assert command is not None
+    monkeypatch.setattr(click.Path, "convert", lambda kind, value, parameter, context: Path(value))  # no file is here
+    reached: list[str] = []
+    monkeypatch.setattr(click.Command, "invoke", lambda command, context: reached.append(context.command_path))
     for line in lines:
-        _, _, arguments = line.rpartition(f"zoo {name}")
-        command.make_context(name, shlex.split(arguments))
+        _, _, arguments = line.rpartition("zoo ")
+        zoo_group.main(shlex.split(arguments), prog_name="zoo", standalone_mode=False)
+        assert reached[-1].startswith(f"zoo {name}"), line

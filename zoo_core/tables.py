@@ -17,11 +17,17 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 class Rows(NamedTuple):
-    """What a file of rows holds."""
+    """The rows of a table in a file.
 
-    values: list[list[float]]  # a row each, in the order of the columns that were asked for
-    lines: list[int]  # where each of them stands in the file, from 1
-    unused: tuple[str, ...]  # columns that were not asked for
+    Attributes:
+        values: the numbers of each row, in the order of the columns that were asked for.
+        lines: the line of the file in which each row stands, from 1.
+        unused: the columns of the file that were not asked for.
+    """
+
+    values: list[list[float]]
+    lines: list[int]
+    unused: tuple[str, ...]
 
 
 class _Record(NamedTuple):

@@ -15,9 +15,15 @@ from zoo_core.weights.unfinished import is_unfinished, read_unfinished
 
 
 def info(reference: str, *, registry: Registry | None = None, manifest: Manifest | None = None) -> dict[str, Any]:
-    """What is known of a reference, as plain data: the model, and the release if there is one.
+    """What is known about a model or a release, as plain data. No file is verified; `load` and `zoo verify` do that.
 
-    Nothing is verified here; `load` and `zoo verify` do that.
+    Args:
+        reference: a name ("pixelrnn", "pixelrnn.digits") or a folder.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+
+    Raises:
+        UnknownName: nothing has that name.
     """
     registry = registry or default_registry()
     parsed = parse_reference(reference)

@@ -10,9 +10,23 @@ from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, distri
 
 
 class Listing(NamedTuple):
-    """One row: a model with one of its releases, or without any."""
+    """One row of `zoo list`: a model with one of its releases, or a model without any.
 
-    family: str  # the plugin's name, as in `family:model`; of a plugin that is not here, its distribution's
+    Attributes:
+        family: the name of the plugin, as in `family:model`; if it is not installed, the name of its distribution.
+        reference: what `load` takes: MODEL or MODEL.TAG.
+        model: the name of the model.
+        tag: the tag of the release; None for a model without releases.
+        default: True if the name of the model alone means this release.
+        summary: what it is, in one line.
+        task: what it is for, such as "classification".
+        capabilities: what the model can do.
+        plugin: the distribution of its plugin; if it is not installed, the requirement, with the version.
+        install: the command that installs the plugin; None if it is installed.
+        metrics: the measured numbers of the release.
+    """
+
+    family: str
     reference: str
     model: str
     tag: str | None
@@ -21,7 +35,7 @@ class Listing(NamedTuple):
     task: str
     capabilities: tuple[str, ...]
     plugin: str
-    install: str | None  # how to get the plugin, where it is not here
+    install: str | None
     metrics: list[MetricEntry]
 
     def metric(self, name: str) -> MetricEntry | None:
@@ -39,7 +53,20 @@ def list_models(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> list[str]:
-    """The names of all models and releases that match the glob, as `load` and `info` take them; see `listings`."""
+    """The names of models and releases, as `load` and `info` take them.
+
+    Args:
+        pattern: a glob of names, such as "pixel*"; by default all.
+        task: only models for this task, such as "density-estimation".
+        data: only releases that were measured on this data set.
+        capability: only models that can do this, such as "Sampler".
+        sort: a metric: best first, and only those that have it; see `listings`.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+
+    Raises:
+        UnknownName: there is no such task, data set, capability or metric.
+    """
     rows = listings(
         pattern, task=task, data=data, capability=capability, sort=sort, registry=registry, manifest=manifest
     )
@@ -56,16 +83,19 @@ def listings(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> list[Listing]:
-    """All models and releases whose reference matches the glob, filtered.
+    """The rows of `zoo list`: models and releases with their summaries and numbers.
 
     Args:
-        task: "density-estimation", "classification", …
-        data: the data set that a release was measured on.
-        capability: what the model must be able to do: "Sampler", …
-        sort: a metric, best first, numbers of different protocols apart; rows without it are left out.
+        pattern: a glob of names, such as "pixel*"; by default all.
+        task: only models for this task, such as "density-estimation".
+        data: only releases that were measured on this data set.
+        capability: only models that can do this, such as "Sampler".
+        sort: a metric: best first, and only rows that have it. Rows whose protocols differ are kept apart.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
 
     Raises:
-        UnknownName: no such task, data set, capability or metric.
+        UnknownName: there is no such task, data set, capability or metric.
     """
     from zoo_core.discovery.registry import default_registry
 

@@ -8,13 +8,21 @@ from zoo_core.hub.repository import FIRST_ANSWER, explained
 
 
 class Found(NamedTuple):
-    """A repository that says it holds a zoo release."""
+    """A repository on the hub that says it holds a release of the zoo.
+
+    Attributes:
+        repo: its name, "owner/name".
+        model: the first of its tags that is a model of an installed plugin; otherwise its first tag; None without tags.
+        plugin: the distribution that it needs, as its card says; None if the card does not say.
+        here: whether that distribution is installed.
+        changed: the date of the last change, as text; None if unknown.
+    """
 
     repo: str
-    model: str | None  # that some plugin here has, or the repository's first tag
-    plugin: str | None  # the distribution it needs, as its card says
-    here: bool  # whether that is installed
-    changed: str | None  # date
+    model: str | None
+    plugin: str | None
+    here: bool
+    changed: str | None
 
 
 def search(words: str = "", *, limit: int = 50, registry: Registry | None = None) -> list[Found]:

@@ -1,6 +1,7 @@
-"""NAME=VALUE on the command line: Config values, typed by the Config, and what a model is told."""
+"""NAME=VALUE on the command line: Config values, whose types the Config declares, and conditions of a model."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,18 @@ with_option = click.option(
     "told",
     multiple=True,
     metavar="NAME=VALUE",
-    help="What the model is told, as zoo load REFERENCE lists it; may be repeated.",
+    help="A condition of the model; 'zoo load REFERENCE' lists them. May be repeated.",
 )
 set_option = click.option(
-    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A Config value; may be repeated."
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a Config value; may be repeated."
 )
 
 
 def read_assignments(texts: Sequence[str], kind: "type[Record]") -> dict[str, Any]:
-    """The values of `--set`, each of the type and within the bounds that its field in the Config says.
+    """The values of `--set`, converted to the types and checked against the bounds that the Config declares.
 
     Raises:
-        UsageError: not NAME=VALUE, no such field, or a value that does not fit.
+        UsageError: a text is not NAME=VALUE, there is no such field, or a value does not fit.
     """
     import msgspec
 
@@ -64,7 +65,7 @@ def read_conditions(texts: tuple[str, ...], model: "Model", reference: str) -> d
     """The values of `--with` as they were written, for the model's method, which checks them again.
 
     Raises:
-        UsageError: not NAME=VALUE, or nothing that the model declares.
+        UsageError: a text is not NAME=VALUE, or the model declares no such condition or value.
     """
     from zoo_core.interfaces.conditions import check_conditions, parse_conditions
 
@@ -74,8 +75,8 @@ def read_conditions(texts: tuple[str, ...], model: "Model", reference: str) -> d
 
 
 def show_fields(kind: "type[Record]", preset: Mapping[str, Any] | None = None) -> None:
-    """Print what `--set` takes: names, types, bounds, defaults (`preset` before the fields' own), and the comments
-    beside the fields.
+    """Print what `--set` takes: the name, type, bounds and default of each field (`preset` goes before the field's own
+    default), and what its class says about it.
     """
     import msgspec
 
@@ -94,11 +95,14 @@ def show_fields(kind: "type[Record]", preset: Mapping[str, Any] | None = None) -
 
 
 def _comments(kind: type) -> dict[str, str]:
-    """The comments that stand at the end of a class's fields, by the names of the fields."""
+    """What a class says about its fields, by their names: in the docstring's "Attributes:", or else in a comment."""
     import ast
     import inspect
     import textwrap
 
+    section = inspect.cleandoc(vars(kind)["__doc__"] or "").partition("Attributes:\n")[2]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    documented = {name: " ".join(text.split()) for name, text in entries}
     source = textwrap.dedent(inspect.getsource(kind))
     lines = source.encode().splitlines()  # ast counts bytes
     (parsed,) = ast.parse(source).body
@@ -110,7 +114,7 @@ def _comments(kind: type) -> dict[str, str]:
             rest = lines[node.end_lineno - 1][node.end_col_offset :].decode()
             if "#" in rest:
                 found[node.target.id] = rest.partition("#")[2].strip()
-    return found
+    return documented | found
 
 
 def _type_text(info: Any) -> str:

@@ -1,4 +1,4 @@
-"""Options of every command that may talk to a hub: which one, and with which token."""
+"""The options of every command that may talk to a hub: its address, and the token."""
 
 import os
 from collections.abc import Callable
@@ -17,13 +17,13 @@ def hub_options(command: Command) -> Command:
             is_flag=True,
             expose_value=False,
             callback=lambda context, parameter, given: _set("ZOO_INSECURE", "1" if given else None),
-            help="Allow a token to travel over plain http.",
+            help="Allow sending a token unencrypted, over plain http.",
         ),
         click.option(
             "--token",
             expose_value=False,
             callback=lambda context, parameter, given: _set("HF_TOKEN", given),
-            help="By default HF_TOKEN, and for huggingface.co what 'hf auth login' saved.",
+            help="The token; by default HF_TOKEN, or the one that 'hf auth login' saved for huggingface.co.",
         ),
         click.option(
             "--endpoint",
@@ -31,7 +31,7 @@ def hub_options(command: Command) -> Command:
             expose_value=False,
             is_eager=True,
             callback=lambda context, parameter, given: _set("HF_ENDPOINT", given),
-            help="The hub; by default HF_ENDPOINT, else huggingface.co.",
+            help="The address of the hub; by default HF_ENDPOINT or huggingface.co.",
         ),
     ):
         command = option(command)

@@ -1,4 +1,4 @@
-"""What the commands that use a model share: loading it, opening what it works on, calling its methods."""
+"""What the commands that use a model have in common: loading it, opening its inputs, calling its methods."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ input_option = click.option(
     "steps",
     multiple=True,
     metavar="STEP",
-    help="Done to a picture before all else: invert, rotate:degrees=90; may be repeated.",
+    help="A step that is applied to pictures first, such as invert or rotate:degrees=90; may be repeated.",
 )
 
 KINDS = {"image": "images", "row": "rows of numbers", "text": "texts"}
@@ -37,9 +37,11 @@ def load_for(
     """The model of `reference`, ready for a command, and its full name.
 
     Args:
-        capability: what it must be able to do; of several, one.
-        more: what it must be able to do besides.
-        takes: the kinds of examples that the command can give it; None: it does not matter.
+        capability: what it must be able to do; if there are several, one of them is enough.
+        reference: the model.
+        device: where it goes.
+        more: what it must be able to do in addition.
+        takes: the kinds of examples that the command can give it; None: any kind.
 
     Raises:
         UsageError: it is another kind of model.
@@ -62,7 +64,7 @@ def load_for(
 
 
 def check_takes(model: "Model", reference: str, takes: "Sequence[InputKind]") -> None:
-    """UsageError unless a command for these kinds of examples can serve the model."""
+    """Raise a UsageError unless the model takes one of these kinds of examples."""
     from zoo_core.errors import UsageError
     from zoo_core.inputs import input_kind
 
@@ -80,21 +82,24 @@ def check_takes(model: "Model", reference: str, takes: "Sequence[InputKind]") ->
 
 
 def input_steps(texts: Sequence[str]) -> "tuple[Step, ...]":
-    """The steps of `--input`."""
+    """The steps that `--input` names."""
     from zoo_core.steps.notation import parse_step, read_steps
 
     return read_steps([parse_step(text) for text in texts], "the picture")
 
 
 def say_unused(inputs: "Inputs") -> None:
-    """Tell which columns of the user's tables the model does not take."""
+    """Say which columns of the user's tables the model does not use."""
     if inputs.unused:
         talk(f"Not used: {', '.join(inputs.unused)}.")
 
 
 def with_options(method: Callable[..., R], *arguments: Any, told: Mapping[str, Any] = {}, **options: Any) -> R:
-    """Call a capability method with the options it has. `progress` is dropped silently where it has none, and so is an
-    option that was not given; one that was given is refused. `told` are the values of conditions."""
+    """Call the method of a capability with those options that it has.
+
+    Options that were not given are left out, and so is `progress` if the method has none. An option that was given and
+    that the method does not have is refused. `told` are the values of conditions.
+    """
     from zoo_core.errors import UsageError
 
     has = inspect.signature(method).parameters

@@ -1,4 +1,4 @@
-"""`zoo`: a group of lazy commands. `zoo --help` imports none of them, and looks for no plugins."""
+"""The group of all commands. `zoo --help` imports none of them, and does not look for plugins."""
 
 import sys
 import warnings
@@ -15,51 +15,51 @@ from zoo_core.errors import UnfinishedRun, UnknownName, ZooError
 # section of the help -> name -> (where the command is, below zoo_core.cli; the line that help shows)
 SECTIONS = {
     "Use models": {
-        "load": ("use.load:load", "Verify and build a pretrained model; say what it is, and what next."),
+        "load": ("use.load:load", "Verify and build a pretrained model, and describe it."),
         "list": ("use.list:list_command", "List models and their pretrained weights."),
-        "info": ("use.info:info", "Everything about a model: data, model, loss, optimizer, numbers, files."),
-        "code": ("use.code:code", "Print the file that is the model; --all, every file that runs."),
+        "info": ("use.info:info", "Show everything about a model: data, loss, numbers, files, …"),
+        "code": ("use.code:code", "Print the file that defines a model; with --all every file."),
         "sample": ("use.sample:sample", "Sample new examples: images, or rows of numbers."),
-        "generate": ("use.generate:generate", "Let a language model write on."),
-        "translate": ("use.translate:translate", "Texts in another language, or images in another domain."),
+        "generate": ("use.generate:generate", "Continue a text with a language model."),
+        "translate": ("use.translate:translate", "Translate texts, or show images in another domain."),
         "complete": ("use.complete:complete", "Fill in the unknown part of an image."),
-        "predict": ("use.predict:predict", "What a model predicts for images, rows of numbers or texts."),
-        "features": ("use.features:features", "What the layers of a model make of images, as safetensors."),
-        "reconstruct": ("use.reconstruct:reconstruct", "Images, and what an autoencoder makes of them."),
-        "interpolate": ("use.interpolate:interpolate", "Decode the way from one image to another."),
+        "predict": ("use.predict:predict", "Predict classes, numbers or objects for images, rows or texts."),
+        "features": ("use.features:features", "Write the outputs of layers for images, as safetensors."),
+        "reconstruct": ("use.reconstruct:reconstruct", "Show images above their reconstructions by an autoencoder."),
+        "interpolate": ("use.interpolate:interpolate", "Show the decoded images on the way from one to another."),
         "traverse": ("use.traverse:traverse", "Decode what each number of an image's code does."),
         "latents": ("use.latents:latents", "Map the codes of a data set into a PNG."),
     },
     "Measure them": {
-        "summary": ("measure.summary:summary", "The layers of a model: parameters, FLOPs, receptive fields."),
-        "score": ("measure.score:score", "How likely images, rows or texts are to a model, and how strange."),
-        "eval": ("measure.eval:eval_command", "Measure a model; with --check, compare with the recorded numbers."),
-        "compare": ("measure.compare:compare_command", "Measure models on the same examples, side by side."),
-        "verify": ("measure.verify:verify", "Check hashes and golden outputs of releases."),
+        "summary": ("measure.summary:summary", "Show the layers of a model: parameters, FLOPs, …"),
+        "score": ("measure.score:score", "Score how likely and how anomalous images, rows or texts are."),
+        "eval": ("measure.eval:eval_command", "Measure a model, and compare with its recorded numbers."),
+        "compare": ("measure.compare:compare_command", "Measure several models on the same examples."),
+        "verify": ("measure.verify:verify", "Check the files of releases, and what their models compute."),
     },
     "Share them": {
         "import": ("share.import_command:import_command", "Make a release from another library's safetensors."),
         "push": ("share.push:push", "Publish a release on a hub, or in a folder."),
-        "pull": ("share.pull:pull", "Fetch and verify releases, to load them without a network."),
+        "pull": ("share.pull:pull", "Download and verify releases, to load them without a network."),
         "search": ("share.search:search", "List the releases on a hub."),
         "export": ("share.export:export_command", "Write a model as an ONNX or torch.export program."),
-        "bundle": ("share.bundle:bundle_command", "Pack releases, data and wheels for a room without network."),
+        "bundle": ("share.bundle:bundle_command", "Pack releases, data and wheels for a place without network."),
         "unbundle": ("share.bundle:unbundle_command", "Unpack and verify such a bundle."),
-        "doctor": ("share.doctor:doctor", "Say whether everything works here, and what is missing."),
-        "plugins": ("share.plugins:plugins", "List the plugins and what each offers."),
+        "doctor": ("share.doctor:doctor", "Check whether everything is installed, and say what is missing."),
+        "plugins": ("share.plugins:plugins", "List the plugins and what each adds."),
     },
     "Train your own": {
-        "data": ("train.data:data", "Data sets: list them, get them, look at examples."),
-        "train": ("train.train:train", "Train a model; the output folder becomes a release."),
+        "data": ("train.data:data", "List data sets, download them, and look at examples."),
+        "train": ("train.train:train", "Train a model, and write a release."),
         "reproduce": ("train.reproduce:reproduce_command", "Train again by a release's recipe, and compare."),
-        "study": ("train.study:study", "Train and measure to show one thing: a report with pictures."),
+        "study": ("train.study:study", "Make a report with pictures and numbers about one question."),
     },
 }
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is run, and discovers plugins only for a name that is not built in."""
+    """Imports a command only when it is run, and looks for plugins only if no command of the core has the name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -96,7 +96,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zoo")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback if there is an error.")
 def zoo(debug: bool) -> None:
     """A zoo of classic models with verified pretrained weights."""
 
@@ -108,7 +108,7 @@ def _import(target: str) -> click.Command:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: every error is one clear line, and the exit code says which kind it is."""
+    """The entry point. It shows each error in one line, and the exit code says what kind of error it is."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]  # wherever it stands
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Of a run that has not ended; others are shown as Python shows them."""
+    """Show warnings about unfinished runs in one line, and all others as Python does."""
 
     def show(
         message: Warning | str,

@@ -1,7 +1,7 @@
 """Arguments and options that are names: of releases, models, data sets and metrics.
 
-A name is looked up while the command line is read, so that a wrong one is told at once: torch is imported later, when
-there is work for it.
+A name is looked up while the command line is read, so that a wrong one is reported at once. Only then, when there is
+work to do, torch is imported.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def reference_argument(name: str = "reference", *, weights: bool = True) -> Callable[[Command], Command]:
-    """REFERENCE: one release, as `zoo_core.weights.reference` says; without `weights`, also a model that has none."""
+    """REFERENCE: one release; with `weights=False` also a model that has none. See `zoo_core.weights.reference`."""
     return click.argument(
         name, callback=_known_reference if weights else _known_model_or_reference, shell_complete=_references
     )
 
 
 def reference_option(flag: str, name: str, *, help: str) -> Callable[[Command], Command]:
-    """An option that is one release."""
+    """An option whose value is one release."""
     return click.option(
         flag, name, metavar="REFERENCE", help=help, callback=_known_reference, shell_complete=_references
     )
 
 
 def references_argument(metavar: str = "REFERENCE…", *, required: bool = False) -> Callable[[Command], Command]:
-    """REFERENCES: any number. Of many, a command goes on after one that is unknown: only a single one is looked up."""
+    """REFERENCES: any number of releases. Only a single one is looked up here; with many, a command goes on after an
+    unknown one."""
     return click.argument(
         "references",
         metavar=metavar,
@@ -59,7 +60,7 @@ def metric_option(help: str) -> Callable[[Command], Command]:
 
 
 def say_which(reference: str) -> None:
-    """Say that a folder was taken, where a repository of that name is here too."""
+    """Say that a folder was taken, if a repository of the same name is on this machine too."""
     from zoo_core.hub.endpoint import current_endpoint
     from zoo_core.hub.repository import is_cached
     from zoo_core.weights.reference import folder_and_repository

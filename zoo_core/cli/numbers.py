@@ -10,7 +10,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Seed(click.types.IntParamType):
-    """A number that a generator of torch takes."""
+    """An integer that torch's generators accept as a seed."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -20,7 +20,7 @@ class Seed(click.types.IntParamType):
 
 
 class Finite(click.FloatRange):
-    """A number within bounds, and neither infinite nor NaN, which is within all bounds."""
+    """A number within bounds that is neither infinite nor NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -29,11 +29,13 @@ class Finite(click.FloatRange):
         return number
 
 
-def seed_option(help: str | None = None) -> Callable[[F], F]:
+def seed_option(help: str = "Decides all random numbers.") -> Callable[[F], F]:
     """--seed, 0 by default."""
     return click.option("--seed", type=Seed(), default=0, show_default=True, help=help)
 
 
 temperature_option = click.option(
-    "--temperature", type=Finite(min=0, min_open=True), help="Below 1: safer, above: wilder."
+    "--temperature",
+    type=Finite(min=0, min_open=True),
+    help="Below 1 gives more likely samples, above 1 more varied ones.",
 )

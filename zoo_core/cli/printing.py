@@ -1,4 +1,4 @@
-"""What commands share in how they talk: data on stdout, talk on stderr, tables for people and lines for programs."""
+"""How commands print: results on stdout, messages on stderr, tables for people and lines for programs."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def _keep_no_header(context: click.Context, parameter: click.Parameter, value: b
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: commands that a user can try."""
+    """The end of a command's help: commands to try."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
@@ -51,22 +51,24 @@ def table_options(command: Command) -> Command:
         is_flag=True,
         expose_value=False,
         callback=_keep_no_header,
-        help="In a pipe or file: without the line of the columns' names.",
+        help="In a pipe or file, leave out the line with the names of the columns.",
     )
     return no_header(json_option(command))
 
 
-device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, …")
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …"
+)
 
 
 def print_json(data: object) -> None:
-    """JSON on stdout."""
+    """Print a value on stdout as JSON."""
     if is_main():
         click.echo(json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def as_reference(folder: Path) -> str:
-    """A folder as a user writes it for a command: a bare name would be that of a model."""
+    """A folder as a user must write it on the command line, where a bare name would mean a model."""
     text = str(folder)
     return text if "/" in text or text.startswith((".", "~")) else f"./{text}"
 

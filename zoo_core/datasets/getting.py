@@ -19,10 +19,15 @@ from zoo_core.progress import Show
 
 
 class Got(NamedTuple):
-    """What `get_dataset` did."""
+    """What `get_dataset` did.
 
-    how: Literal["found", "made"]  # where it is published, or by its recipe
-    files: Mapping[str, Path]  # by their place on the hub; none where the data come with a package
+    Attributes:
+        how: "found" where the data are published, or "made" by the recipe of the data set.
+        files: the local files by their place on the hub; empty for data that come with a package.
+    """
+
+    how: Literal["found", "made"]
+    files: Mapping[str, Path]
 
 
 def get_dataset(

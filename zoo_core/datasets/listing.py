@@ -12,16 +12,28 @@ from zoo_core.hub.packages import Package
 
 
 class DatasetListing(NamedTuple):
-    """One data set."""
+    """One row of `zoo data list`.
+
+    Attributes:
+        name: the name of the data set.
+        summary: what it holds, in one line.
+        fields: for the name of each field, its shape and values in a few words.
+        sizes: how many examples each split holds; None where that is only known after reading it.
+        licence: its licence, an SPDX expression.
+        source: where it comes from.
+        here: whether it can be read now, without a network.
+        packages: the packages from which `zoo data get` makes it.
+        plugin: the distribution of its plugin.
+    """
 
     name: str
     summary: str
-    fields: Mapping[str, str]  # name -> shape and values, in a few words
-    sizes: Mapping[str, int | None]  # split -> examples; None where that shows only when it is read
+    fields: Mapping[str, str]
+    sizes: Mapping[str, int | None]
     licence: str
-    source: str  # where it comes from
-    here: bool  # whether it can be read now, without a network
-    packages: tuple[Package, ...]  # what `zoo data get` makes it from
+    source: str
+    here: bool
+    packages: tuple[Package, ...]
     plugin: str
 
 

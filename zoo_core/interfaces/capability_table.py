@@ -20,16 +20,24 @@ GoldenCall = Literal["x", "x, seed", "x, generator", "x, known, generator", "n, 
 class CapabilitySpec(Record, kw_only=True):
     """One thing that a trained model can do.
 
+        CapabilitySpec(name="Pricer", protocol="zoo_coins.pricing:Pricer", method="price", summary="what coins cost")
+
+    A plugin declares such a row by the hook `zoo_capabilities`. Then its models may list the name in
+    `ModelSpec.capabilities`, and its metrics may require it.
+
     Attributes:
-        name: as specs declare it.
-        protocol: "package.module:Class" of the protocol, whose docstring has shapes and units.
-        method: what is called.
-        summary: what the method answers, in one line.
-        exact: whether the same x gets the same answer each time, without a seed.
-        golden: how a release's golden output is made of it; None: from no such output.
-        commands: what `zoo load` proposes. {ref} stands for the reference, {file} for the user's files or texts,
-            {out} for a file that is written, and {images} for picture files where a command takes nothing else: it is
-            proposed only for models of images.
+        name: what specs call it, words run together: "TextToImage".
+        protocol: "package.module:Class" of the protocol, a `typing.Protocol` marked `runtime_checkable`. Its docstring
+            says shapes, units and errors.
+        method: the name of the method that metrics and commands call.
+        summary: what the method returns, in one line.
+        exact: True if the method returns the same for the same x each time, without a seed; by default False.
+        golden: the arguments with which a release's golden output is computed, in their order: "x" is the subject of a
+            batch, "z" a latent, "n" a number of samples, and "known" a mask. None, the default, means that this
+            method makes no golden output.
+        commands: the command lines that `zoo load` proposes. {ref} stands for the reference, {file} for files or texts
+            of the user, and {out} for a file that is written. {images} stands for picture files where a command takes
+            nothing else; such a command is proposed only for models of images.
     """
 
     name: CapabilityName

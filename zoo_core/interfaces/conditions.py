@@ -18,15 +18,23 @@ from zoo_core.interfaces.record import Record
 
 
 class Condition(Record, kw_only=True):
-    """One argument that decides what is made.
+    """One argument of `sample`, `translate_image` or `act`, which decides what is made.
+
+        Condition(kind="class", values=("0", "1", "2"), help="which digit is sampled")
 
     Attributes:
-        kind: "class": one of `values`, given by name or by number, and passed on as its number; "choice": one of
-            `values`, passed on as text; "integer", "number": within `low` and `high`; "text": any text.
+        kind: which values can be given, and what the model receives.
+
+            - "class": one of `values`, by name or by number; the model receives the number;
+            - "choice": one of `values`; the model receives the text;
+            - "integer" and "number": a number from `low` to `high`;
+            - "text": any text.
         help: what it decides, in one line.
-        values: the names of a class or choice, in the order of their numbers.
-        low, high: bounds of an integer or a number, both included; None is no bound.
-        default: what holds where nothing is given, written as it would be given; None lets the model choose.
+        values: the names of a class or choice, in the order of their numbers; empty for all other kinds.
+        low: the smallest integer or number that can be given; None for no bound.
+        high: the largest one; None for no bound.
+        default: the value that holds where none is given, written as a user would write it. With None, the default,
+            the model receives None and chooses by itself.
     """
 
     kind: Literal["class", "choice", "integer", "number", "text"]
@@ -62,16 +70,21 @@ class Condition(Record, kw_only=True):
         return f"{'an' if self.kind == 'integer' else 'a'} {self.kind} from {self.low:g} to {self.high:g}"
 
     def text(self, name: str) -> str:
-        """All that is declared, in one line: "mode: which part of the prior; an integer from 0 to 9; …"."""
+        """Everything that is declared of the condition `name`, in one line, as `zoo info` shows it:
+        "mode: which part of the prior; an integer from 0 to 9; by default the model chooses"."""
         values = f"one of {self.values_text}" if self.values else self.values_text
         default = "the model chooses" if self.default is None else "none" if self.default == "" else self.default
         return f"{name}: {self.help}; {values}; by default {default}"
 
     def check(self, name: str, value: Any) -> int | float | str:
-        """`value` as the model takes it.
+        """The value that the model receives for what a user gave.
+
+        Args:
+            name: what the error calls the condition.
+            value: what was given, as text or as a number.
 
         Raises:
-            UsageError: it is none that can be given.
+            UsageError: this value cannot be given; the hint says which can.
         """
         if self.kind == "text":
             return str(value)

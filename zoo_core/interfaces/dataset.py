@@ -20,12 +20,15 @@ class Order(Protocol):
 
 
 class Dataset(ABC):
-    """Named splits with the same fields; `zoo_core.dataset("mnist")` opens one.
+    """Named splits whose examples have the same fields; `zoo_core.dataset("mnist")` opens one.
+
+    A subclass that a plugin declares is created as `Class(data_file=...)`: with the path that the user named, or None.
+    It defines `size`, `batch` and `data_sha256`, and these attributes. A `TensorDataset` has the methods already.
 
     Attributes:
-        name: as declared by the plugin, and as protocols record it.
-        features: what a batch holds, by name.
-        splits: the names of the splits; "train" and "test", and "validation" where there is one.
+        name: its name, as the plugin declares it and as measured numbers record it.
+        features: the field of each name in a batch.
+        splits: the names of the splits: "train", "test", and "validation" where there is one.
     """
 
     name: str
@@ -38,22 +41,36 @@ class Dataset(ABC):
 
     @abstractmethod
     def batch(self, split: str, indices: Tensor) -> dict[str, Any]:
-        """The examples at `indices` [B] int64, by field name: tensors, images float in [0, 1], [B, C, H, W]; texts as a
-        list; of ragged fields the rows of all examples, and their index [N]."""
+        """Some examples of a split.
+
+        Args:
+            split: the name of the split.
+            indices: which examples, [B] int64, in any order.
+
+        Returns:
+            Values by field name: a tensor [B, *shape], for images float in [0, 1]; a list of B texts; for a ragged
+            field, the rows of all examples [N, *shape], and beside it, by the name of its index, a tensor [N] int64.
+        """
 
     @abstractmethod
     def data_sha256(self, split: str) -> str:
-        """Digest of the decoded split, the same whichever source it came from (see `digest`)."""
+        """The sha256 of the split's decoded content, 64 hex digits, from whatever source it came; see `digest`."""
 
     def tensors(self, split: str) -> dict[str, Any]:
         """A whole split at once, by field name: {"image": [N, C, H, W], "label": [N]}. It must fit into memory."""
         return self.batch(split, torch.arange(self.size(split)))
 
     def batches(self, split: str, size: int, *, shuffle: bool = False, seed: int = 0) -> Iterator[dict[str, Any]]:
-        """Once through a split, `size` examples at a time; the last batch holds those that are left.
+        """All examples of a split once, in batches; the last batch holds those that are left.
 
         Args:
-            shuffle: in a random order, which is that of `seed`: take another one for each epoch.
+            split: the name of the split.
+            size: how many examples a batch holds, at least 1.
+            shuffle: whether the order is random; by default it is the stored order.
+            seed: decides the random order; take another one for each epoch.
+
+        Raises:
+            UsageError: `size` is less than 1.
         """
         if size < 1:
             raise UsageError(f"a batch holds one example at least, and not {size}")
@@ -64,11 +81,13 @@ class Dataset(ABC):
         return (self.batch(split, order[start : start + size]) for start in range(0, n, size))
 
     def walk(self, split: str, indices: Tensor, size: int) -> Iterator[dict[str, Any]]:
-        """The examples at the ascending `indices` [N] int64, `size` at a time: a large set reads ahead."""
+        """Batches of `size` examples: those of the split at the ascending `indices` [N] int64. A `LargeDataset` reads
+        the next ones ahead."""
         return (self.batch(split, part) for part in torch.split(indices, size))
 
     def shuffled(self, split: str, generator: Generator) -> Order:
-        """The order of an epoch of training, which follows from the generator alone: every example once."""
+        """The order in which training takes the examples of a split in one epoch. It holds every example once, and
+        depends on the generator alone."""
         return torch.randperm(self.size(split), generator=generator)
 
     def examples(self, split: str) -> "Examples":
@@ -109,12 +128,21 @@ class Examples(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class TensorDataset(Dataset):
-    """A data set that is held in memory: one tensor per field and split, images as uint8 levels; texts as a list.
+    """A data set that is held in memory.
 
-    `batch` is one indexing operation per field; an image level k of `levels` becomes k / (levels - 1).
+        TensorDataset({"image": Field(kind="image", shape=(1, 8, 8), levels=256)}, {"train": {"image": images}})
+
+    A batch is made by one indexing operation for each field. In a field that has `levels`, level k of the stored tensor
+    becomes k / (levels - 1) in a batch.
     """
 
     def __init__(self, features: Mapping[str, Field], tensors: Mapping[str, Mapping[str, Any]]) -> None:
+        """The data set of these tensors.
+
+        Args:
+            features: the field of each name in a batch.
+            tensors: by split and field name, a tensor [N, *shape] (for images, uint8 levels) or a list of N texts.
+        """
         self.features = features
         self.stored = tensors  # split -> field -> [N, …], or N texts
         self.splits = tuple(tensors)
@@ -162,10 +190,14 @@ class Episodes(TensorDataset):
 
 
 def digest(fields: Mapping[str, Any]) -> str:
-    """sha256 over a decoded split, field by field in the order of their names.
+    """The sha256 of a split that is in memory, 64 hex digits: `Dataset.data_sha256` of small data sets.
 
-    Of a tensor: a line with name, dtype and shape, then its bytes. Of a list of texts: a line with name, "text" and how
-    many they are, then for each a line with its number of bytes, and its bytes in UTF-8.
+    It is computed field by field in the order of their names. A tensor adds a line with name, dtype and shape, and then
+    its bytes. A list of texts adds a line with name, "text" and the number of texts, and then for each text a line with
+    its number of bytes, and these bytes in UTF-8.
+
+    Args:
+        fields: tensors and lists of texts, by name.
     """
     sha = hashlib.sha256()
     for name in sorted(fields):

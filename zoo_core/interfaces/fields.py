@@ -18,26 +18,39 @@ TARGETS = ("label", "mask", "boxes")  # kinds that a model is taught, and does n
 class Field(Record, kw_only=True):
     """What one name of a batch holds, without the batch axis.
 
-    A batch holds a tensor [B, *shape] for most fields, [N, *shape] for a ragged one (packed: all rows of all examples
-    one after the other), and a list of B texts for a field of kind "text".
+        Field(kind="image", shape=(1, 28, 28), range=(0.0, 1.0), levels=2)
+        Field(kind="label", dtype="int64", classes=("cat", "dog"))
+
+    For most fields a batch holds a tensor [B, *shape]. For a field of kind "text" it holds a list of B strings. A
+    ragged field has any number of rows in each example; the rows of all examples stand one after the other in one
+    tensor [N, *shape].
 
     Attributes:
-        kind: image: float in `range`, [C, H, W]. label: one int64. mask: int64 classes of pixels, [H, W]. boxes: xmin,
-            ymin, xmax, ymax in pixels, [4]. tokens: int64 [T]. text: a Python string. vector: float [D], what is
-            predicted from or predicted. row: the values of a table's row, float [D]. observation: what an environment
-            shows.
-        shape: sizes of the axes; None matches any size.
-        dtype: of the tensor.
-        range: the smallest and the largest value.
-        levels: how many values a channel can take, evenly spaced over `range`.
-        classes: of a label or a mask, in the order of their numbers; of tokens, the vocabulary where it is small.
-        columns: of a vector or a row, the names of its values, as the header of a table has them.
-        target: whether it is what a model is taught, and not what it takes; None: labels, masks and boxes are.
-        index: of a ragged field, the name in the batch of the tensor [N] int64 that says to which example of the batch
-            each of its rows belongs. Fields of one index are packed alike.
-        pad: the value that fills a short sequence up; losses and metrics leave it out (see `counted`).
-        ignore: the value of a label or a mask that losses and metrics leave out, and that steps fill new pixels of a
-            mask with: "void" of a street scene.
+        kind: what the values mean. For one example they are
+
+            - "image": float [C, H, W], within `range`;
+            - "label": int64 [], the number of a class;
+            - "mask": int64 [H, W], the class of each pixel;
+            - "boxes": float [4], xmin, ymin, xmax, ymax in pixels;
+            - "tokens": int64 [T];
+            - "text": a Python string;
+            - "vector": float [D], numbers to predict, or to predict from;
+            - "row": float [D], the values in one row of a table;
+            - "observation": what an environment shows, of any shape.
+        shape: the sizes of the axes, without the batch; None matches any size. By default (), a scalar.
+        dtype: the name of the tensor's dtype, "float32" by default.
+        range: the smallest and the largest value that can occur; None says nothing about them.
+        levels: how many values a channel can take, evenly spaced over `range`; None for continuous values.
+        classes: the names of the classes of a label or a mask, in the order of their numbers; for tokens, the
+            vocabulary where it is small.
+        columns: the names of the values of a vector or a row, as in the header of a table.
+        target: True for what a model learns to predict, False for what it is given. None, the default, means True for
+            labels, masks and boxes, and False for all other kinds.
+        index: only for a ragged field: the name in the batch of a tensor [N] int64 that tells, for each row, to which
+            example of the batch it belongs. Fields with the same index have their rows in the same order.
+        pad: the value that fills short sequences up. Losses and metrics leave it out (see `counted`).
+        ignore: the value of a label or a mask that losses and metrics leave out, such as "void" in a street scene.
+            Steps also fill the new pixels of a mask with it.
     """
 
     kind: Kind
@@ -54,17 +67,23 @@ class Field(Record, kw_only=True):
 
     @property
     def ragged(self) -> bool:
-        """Whether its rows are packed over the batch."""
+        """Whether each example has any number of rows, and a batch holds the rows of all in one tensor."""
         return self.index is not None
 
     @property
     def is_target(self) -> bool:
-        """Whether it is what a model is taught, and not what it takes."""
+        """Whether a model learns to predict it; False where it is given to the model."""
         return self.kind in TARGETS if self.target is None else self.target
 
     def counted(self, values: "Tensor") -> "Tensor":
-        """Which of the values losses and metrics count: those that are neither `pad` nor `ignore`; bool, of the shape
-        of `values`."""
+        """Which values losses and metrics count: all that are neither `pad` nor `ignore`.
+
+        Args:
+            values: the field's tensor in a batch, of any shape.
+
+        Returns:
+            A bool tensor of the same shape.
+        """
         import torch  # not above: listing models needs none
 
         counted = torch.ones_like(values, dtype=torch.bool)
@@ -82,11 +101,18 @@ class Field(Record, kw_only=True):
 
 
 def labelled_images(features: Mapping[str, Field], who: str) -> dict[str, Any]:
-    """What images of one size with named classes decide of a classifier: `channels`, `height`, `width`, `classes`,
-    `class_names`, for `Model.config_for`.
+    """The Config values of a classifier that a data set of labelled images decides; for use in `Model.config_for`.
+
+    Args:
+        features: the fields of the data set after preprocessing, by name. It must have "image", of one size, and
+            "label", with named classes.
+        who: the name of the model, for the error.
+
+    Returns:
+        `channels`, `height` and `width` in pixels, `classes` (how many), and `class_names`.
 
     Raises:
-        UsageError: the data set is not of that kind; `who` needs it to be.
+        UsageError: the data set has no images of one size, or no label with at least two named classes.
     """
     image, label = features.get("image"), features.get("label")
     if image is None or len(image.shape) != 3 or None in image.shape:

@@ -20,18 +20,34 @@ Chunk = tuple[str, int]  # a split, and the number of the chunk in it
 
 
 class LargeDataset(Dataset):
-    """Splits that come in chunks, such as the row groups of Parquet files. Threads read them ahead; only those are held
-    that are in use.
+    """A data set that need not fit into memory. It comes in chunks, such as the row groups of Parquet files.
 
-    An order of training is drawn so: the chunks are shuffled, and then the examples of each `buffer` chunks in a row.
-    It follows from the generator alone, and its middle is found without walking to it: a resumed run goes on bit by
-    bit, after reading `buffer` chunks. Unlike a full permutation it never brings together, in one batch, examples of
-    more than 2 * `buffer` chunks. So examples should be stored in a random order; where they are sorted by class, a
-    batch has only the classes of a few chunks.
+        class Tosses(LargeDataset):
+            name, splits = "tosses", ("train", "test")
+            features = {"image": Field(kind="image", shape=(1, 8, 8), levels=2)}
+
+            def chunk_sizes(self, split):
+                return [1000] * 100
+
+            def read_chunk(self, split, number):
+                return {"image": torch.from_numpy(np.load(f"{split}-{number}.npy"))}  # uint8 [1000, 1, 8, 8]
+
+            def data_sha256(self, split):
+                return SHA256_OF_THE_FILES[split]
+
+    A subclass defines these three methods and the attributes of `Dataset`. Threads call `read_chunk` ahead of use, and
+    only chunks that are in use are held in memory.
+
+    The training order is made by shuffling the chunks, and then the examples of each `buffer` successive chunks among
+    themselves. It depends on the generator alone, so a resumed run continues with exactly the same batches; first it
+    reads at most 2 * `buffer` chunks again. Unlike in a full permutation, a batch has examples of at most 2 * `buffer`
+    chunks. So the examples should be stored in random order: if they are sorted by class, a batch has only the classes
+    of a few chunks.
 
     Attributes:
-        buffer: how many chunks are mixed. Twice as many are held at most, decoded. Another value is another order.
-        workers: threads that read and decode.
+        buffer: how many chunks are mixed, 8 by default. At most twice as many are held in memory. With another value
+            the order is another one too.
+        workers: how many threads read and decode, 2 by default.
     """
 
     buffer: int = 8
@@ -39,17 +55,28 @@ class LargeDataset(Dataset):
 
     @abstractmethod
     def chunk_sizes(self, split: str) -> Sequence[int]:
-        """How many examples each chunk of the split holds, in order; known without reading them."""
+        """How many examples each chunk of the split holds, in the order of the chunks; they are not read for this."""
 
     @abstractmethod
     def read_chunk(self, split: str, number: int) -> dict[str, Any]:
-        """All examples of a chunk by field name, as `batch` gives them; but images that have levels as uint8 levels.
-        Several threads call it at once."""
+        """All examples of one chunk. Several threads call it at the same time.
+
+        Args:
+            split: the name of the split.
+            number: which of its chunks, from 0 on.
+
+        Returns:
+            Values by field name, as `Dataset.batch` returns them: [n, …] each, where n is `chunk_sizes(split)[number]`.
+            But the values of a field that has `levels` are the numbers of the levels, uint8.
+        """
 
     @abstractmethod
     def data_sha256(self, split: str) -> str:
-        """What tells the split from any other, chunks included. Decoding everything to say it would take hours: the
-        digest of the files, say, or of the description of what is generated."""
+        """A sha256, 64 hex digits, that is different for any other data or other chunks.
+
+        Since it would take hours to read all examples for it, take that of the files, or of the text that describes
+        what is generated.
+        """
 
     def size(self, split: str) -> int:
         return int(self._ends(split)[-1])
@@ -82,7 +109,8 @@ class LargeDataset(Dataset):
         return Windows(self.chunk_sizes(split), self.buffer, generator, partial(self.expect, split))
 
     def expect(self, split: str, numbers: Sequence[int]) -> None:
-        """Begin to read these chunks of a split, at most 2 * `buffer`: their examples are asked for next."""
+        """Begin to read the chunks `numbers` of a split in the background, because their examples will be asked for
+        next; at most 2 * `buffer` chunks."""
         self._chunks().expect([(split, number) for number in numbers])
 
     def _read_checked(self, chunk: Chunk) -> dict[str, Any]:

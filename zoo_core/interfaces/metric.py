@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 
 class Measurement(Record, kw_only=True):
-    """What a metric says: a number over n examples with its standard error, and how it was computed.
+    """The result of a metric: a number over n examples.
 
-    `beside` are named numbers that help to read it, such as what it would be for perfect samples. They are shown, and
-    are no part of the result.
+    Attributes:
+        value: the number, in the unit that the metric's spec states.
+        stderr: its standard error, in the same unit; None where there is none, as for a single example.
+        n: how many examples (or episodes) it was computed from.
+        estimator: how it was computed, in a few words that become part of the protocol; "exact" by default. Numbers
+            of different estimators are never compared.
+        beside: further numbers by name that help to read this one, such as the value for perfect samples. They are
+            shown, and are not part of the result.
     """
 
     value: float
@@ -32,10 +38,14 @@ class Measurement(Record, kw_only=True):
 
     @classmethod
     def mean_of(cls, values: Tensor, estimator: str = "exact") -> "Measurement":
-        """The mean of the values [n] with its standard error, s / sqrt(n), in float64: a float32 sum of 10,000
-        likelihoods is off in the digit that tables print.
+        """The mean of some values, with its standard error s / sqrt(n).
 
-        One example, or an infinite one, gives no standard error.
+        Both are computed in float64: a float32 sum of 10,000 likelihoods is wrong in a digit that tables print. Where
+        there is only one value, or one of them is infinite, there is no standard error.
+
+        Args:
+            values: a number for each example, [n].
+            estimator: how these numbers were computed.
 
         Raises:
             UsageError: there is no example.
@@ -51,40 +61,77 @@ class Measurement(Record, kw_only=True):
 
 
 class Metric(ABC):
-    """Fed batch by batch; `merge` joins what several processes saw."""
+    """Base of metrics. A metric is given the batches of a split one by one, and then computes one number.
 
-    requires: ClassVar[str]  # the capability a model must have
-    plotted: ClassVar[str | None] = None  # what `plot` shows, if there is something to show: "confusion matrix"
-    episodes: ClassVar[bool] = False  # about episodes, played from a "seed" [B] int64, not about examples
-    on_request: ClassVar[bool] = False  # measured only where it is asked for by name, or recorded: it is slow
+        class Brightness(Metric):
+            requires = "Sampler"
+
+            def __init__(self):
+                self.values = []
+
+            def update(self, model, batch):
+                self.values.append(batch["image"].flatten(1).mean(1))
+
+            def merge(self, other):
+                self.values += other.values
+
+            def compute(self):
+                return Measurement.mean_of(torch.cat(self.values))
+
+    Order of the calls: `begin` once, `update` for each batch, `merge` where several processes shared the batches, then
+    `compute`.
+
+    Attributes:
+        requires: the capability that a model must have, such as "Density".
+        drawing: what `plot` shows, such as "confusion matrix"; None, the default, where there is nothing to show.
+        episodes: True for a metric over episodes that the model plays. Its batches then hold "seed" [B] int64, the
+            seeds of the episodes, in place of examples.
+        on_request: True for a slow metric: it is computed only where somebody names it, or a release records it.
+    """
+
+    requires: ClassVar[str]
+    plotted: ClassVar[str | None] = None
+    episodes: ClassVar[bool] = False
+    on_request: ClassVar[bool] = False
 
     def begin(self, model: AnyModel, data: Dataset, split: str, n: int) -> None:  # noqa: B027  most need nothing
-        """Called once, before `n` examples of the split come batch by batch: what else the number needs.
+        """Called once before the first batch, to compute or load whatever else the number needs.
 
-        Of many processes each calls it, and must come to the same.
+        Where several processes measure together, each of them calls it, and each must get the same result.
+
+        Args:
+            model: the model, in eval mode, on its device.
+            data: the data set; its other splits may be used too.
+            split: the name of the split that is measured.
+            n: how many examples will come.
 
         Raises:
-            ZooError: the number cannot be had here: no labels, no such weights.
+            ZooError: the number cannot be computed here, for example because the data have no labels.
         """
 
     @abstractmethod
     def update(self, model: AnyModel, batch: Mapping[str, Any]) -> None:
-        """Take in one preprocessed batch. Its "index" [B] int64 are the places of the examples in the split: random
-        draws that are seeded by them do not depend on which process makes them."""
+        """Called for each batch.
+
+        Args:
+            model: the model, in eval mode.
+            batch: preprocessed, on the model's device. Its "index" [B] int64 holds the places of the examples in the
+                split. Seed random numbers by these places: then they do not depend on how many processes there are.
+        """
 
     @abstractmethod
     def merge(self, other: Self) -> None:
-        """Take in all that `other` has taken in."""
+        """Add everything that `other`, a metric of the same class, has seen in another process."""
 
     @abstractmethod
     def compute(self) -> Measurement:
-        """The number so far."""
+        """The number over all batches so far."""
 
     def plot(self, axes: "Axes", model: AnyModel) -> None:
-        """Plot what stands behind the number on matplotlib's axes; only asked of a metric with a `plotted`."""
+        """Plot on matplotlib's axes what the number summarises; called only if `drawing` is set."""
         raise NotImplementedError
 
     def examples(self) -> Tensor | None:
-        """The summand of each example, [n] float64, in the order seen, where the number is their mean; None where it
-        is not."""
+        """The number of each example, [n] float64, in the order in which they came, if the result is their mean;
+        otherwise None. With them two models are compared example by example."""
         return None

@@ -23,46 +23,65 @@ KeyMap = Mapping[str, str]  # our tensor name -> the name in a foreign file
 
 
 class LoadReport(Record, kw_only=True):
-    """Where a model's weights came from, and what was done to them."""
+    """Where the weights of a model came from, and what was done to them: `model.load_report`.
 
-    reference: str  # as it was asked for
-    name: str  # model.tag where a manifest knows it, else the model
+    Attributes:
+        reference: what was asked for, such as "pixelrnn".
+        name: MODEL.TAG if a manifest knows the release, otherwise the name of the model.
+        source: the place that the files were taken from: a package, a hub or a folder.
+        folder: the folder on this machine that holds them.
+        pinned: True if the files were compared with the hashes of a manifest, and not only with the release's own.
+        tensors: how many tensors were loaded.
+        parameters: how many numbers the model's parameters hold.
+        dtype: the dtype of the parameters, such as "float32".
+        device: where they are, such as "cpu".
+        model_sha256: sha256 of the release's model.safetensors; None for a run that has not ended.
+        config_sha256: sha256 of its config.json; None for a run that has not ended.
+        new_head: how many outputs the fresh head has; None if the head was not replaced.
+    """
+
+    reference: str
+    name: str
     source: str
     folder: str
-    pinned: bool  # whether a manifest's hashes were checked, beside the release's own
+    pinned: bool
     tensors: int
     parameters: int
     dtype: str
     device: str
-    model_sha256: str | None  # of the release's model.safetensors; None of a run that has not ended
-    config_sha256: str | None  # of its config.json
-    new_head: int | None = None  # outputs of the fresh head, if it was replaced
+    model_sha256: str | None
+    config_sha256: str | None
+    new_head: int | None = None
 
 
 class Model(nn.Module):
     """Base of every model.
 
-    A model with one loss writes `Config`, `__init__`, `signature` and `loss`, and the methods of what it can do; where
-    other values than these suit it better, it says `batch` and `optimizer`. All other methods have the obvious default.
+    A model with one loss defines `Config`, `__init__`, `signature` and `loss`, and methods such as `log_prob` for what
+    it can do. It sets `batch` and `optimizer` where other values suit it better. All other methods have a default.
+
+    Training asks for `optimizers` and `source` once. Each step then calls, in this order: `begin_stage`, if a stage
+    begins; `on_progress`; `objectives`; `streams`; for the batch of each stream, augmentation, `preprocess` and
+    `random_inputs`; then the loss of each objective, after which its optimizer moves its parameters before the next
+    loss is computed. `fit_posthoc` is called once after the last step.
 
     Attributes:
-        Config: the record of its hyperparameters.
-        batch: examples in a training batch, unless the user says another number.
-        optimizer: what moves all its parameters; None for a model that is fitted without gradient steps.
-        head_module: the name of the submodule that a user may have replaced for other classes.
-        ema: the submodules whose moving average is what training yields; "" is the whole model.
-        ema_decay: how much of the average stays in each step.
-        select_by: the validation metric that picks the best epoch; "loss" is the model's own.
-        precision: what it is trained in by default: fp32, or bf16 (autocast).
-        channels_last: whether its convolutions are faster with this memory format.
+        Config: the class of its hyperparameters, a `Record`.
+        batch: how many examples a training batch holds, unless the user sets another number.
+        optimizer: moves all its parameters; None for a model that is fitted without gradient steps.
+        head_module: the name of the submodule that a user may replace to predict other classes; None: there is none.
+        ema: the submodules of which training keeps the moving average of the weights; "" is the whole model.
+        ema_decay: the part of that average that stays in each step.
+        select_by: the validation metric that chooses the best epoch; "loss" is the model's own loss.
+        precision: what it is trained in by default: "fp32", or "bf16" (autocast).
+        channels_last: whether its convolutions are faster in this memory format.
         augmentation: what training does to images by default, written as for `--augment`.
-        posthoc_split: the split that `fit_posthoc` sees.
-        cpu_threads: how many threads it is fastest with; None leaves torch's choice.
-        key_maps: by a name, how another library calls the tensors: our name -> the name in its file.
-        config: the values of this model. A subclass that reads them says their type, `config: ItsConfig`, below
-            `Config = ItsConfig`.
+        posthoc_split: the split whose batches `fit_posthoc` gets.
+        cpu_threads: how many threads it is fastest with; None leaves the choice to torch.
+        key_maps: for each foreign library, by a name of your choice, a map from our tensor names to those in its files.
+        config: the hyperparameters of this model.
         input: the preprocessing steps that belong to the weights; `preprocess` applies them.
-        load_report: where the weights came from, if they were loaded.
+        load_report: where the weights came from; None if they were not loaded.
     """
 
     Config: ClassVar[type[Record]] = Record
@@ -97,7 +116,7 @@ class Model(nn.Module):
 
     @classmethod
     def config_for(cls, features: Mapping[str, Field]) -> dict[str, Any]:
-        """The Config values that a data set decides: size, channels, classes.
+        """The Config values that a data set decides, such as size, channels and classes; none by default.
 
         Args:
             features: the fields of the data after preprocessing, by name.
@@ -106,7 +125,7 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its parameters and buffers are; the CPU, if it has none."""
+        """The device of its parameters and buffers; the CPU, if it has none."""
         modules = (self, *self.attached.values())
         tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
@@ -114,20 +133,20 @@ class Model(nn.Module):
     # What a batch holds.
 
     def signature(self) -> dict[str, Field]:
-        """What a batch must hold, after preprocessing: the field of each name."""
+        """What a batch must hold after preprocessing: a field for each name in the batch."""
         raise NotImplementedError
 
     @property
     def subject(self) -> str:
-        """The name of the field that is x: what capabilities are about. By default, the first that is no target."""
+        """The name of the field that is x, the argument of `log_prob` and its like: the first that is not a target."""
         fields = self.signature()
         return next((name for name, field in fields.items() if not field.is_target), next(iter(fields)))
 
     def subject_of(self, batch: Mapping[str, Any]) -> Any:
-        """What `log_prob`, `logits` and the other methods of capabilities take of a batch: its subject.
+        """The x of a batch, which `log_prob`, `logits` and the other methods of capabilities take: its `subject`.
 
-        A model for which one tensor is not enough, such as one of packed sequences, returns the batch itself, and its
-        methods take that.
+        A model that needs more than one tensor, such as a model of packed sequences, overrides this to return the
+        batch; its methods then take the batch.
         """
         return batch[self.subject]
 
@@ -138,11 +157,12 @@ class Model(nn.Module):
         *,
         generator: Generator | None = None,
     ) -> dict[str, Any]:
-        """`batch` after the steps of `input`. Trainer, evaluator and commands call this exactly once.
+        """The batch after the steps of `input`. Training, evaluation and commands call this exactly once.
 
         Args:
-            fields: what the data set says that the batch holds, beside what the signature says; lists are texts.
-            generator: what random steps draw from; without one, each from its own seed.
+            batch: raw examples by field name, as a data set returns them.
+            fields: the fields of the data set, where the batch holds other fields than the signature; lists are texts.
+            generator: the source of random numbers for random steps; without it each step uses its own seed.
         """
         prepared = dict(batch)
         if not self.input:
@@ -154,17 +174,19 @@ class Model(nn.Module):
         return prepared
 
     def prepare(self, x: Any) -> Any:
-        """What `log_prob`, `logits` and its other methods take, made of what people have: the subject of a batch,
-        preprocessed, [B, …] on the model's device.
+        """The x that `log_prob`, `logits` and its other methods take, made from files, pictures, arrays or texts.
 
         Args:
             x: for a model of images: a path, a PIL picture, an array [H, W], [H, W, C] or [N, H, W, C], a tensor
-                [H, W], [C, H, W] or [B, C, H, W], or a list of such. Integers are from 0 to 255, floats from 0 to 1.
-                Where the preprocessing would not make it fit, the short side is resized and the middle cut out.
+                [H, W], [C, H, W] or [B, C, H, W], or a list of these. Integers are from 0 to 255, floats from 0 to 1.
+                If the size does not fit after preprocessing, the short side is resized and the middle is cut out.
                 For a model of text: a text or several. For other models: an example or several, as numbers.
 
+        Returns:
+            The subject of a batch, preprocessed, [B, …], on the model's device.
+
         Raises:
-            UsageError: it is nothing of the kind, or of a size that does not fit.
+            UsageError: x is none of these, or has a size that does not fit.
         """
         from zoo_core.inputs import prepare  # the one way up: see tests/test_imports.py
 
@@ -174,8 +196,8 @@ class Model(nn.Module):
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What it can do: the capabilities that its spec declares, but for what it `lacks`. A model that was built
-        without a spec has those whose method it has."""
+        """What it can do: the capabilities that its spec declares, except those that it `lacks`. A model that was built
+        without a spec has each capability whose method it has."""
         declared = self._declared_capabilities
         if declared is None:
             declared = implemented_by(self)
@@ -183,83 +205,114 @@ class Model(nn.Module):
         return tuple(name for name in declared if name not in lacking)
 
     def declare_capabilities(self, names: tuple[str, ...]) -> None:
-        """Say what the spec that it was built for declares; the registry does."""
+        """Set the capabilities that its spec declares; the registry calls this when it builds a model."""
         self._declared_capabilities = names
 
     def lacks(self) -> tuple[str, ...]:
-        """The capabilities of the class that this config takes away: without a variance, say, it is not Uncertain."""
+        """The capabilities that a model with this config does not have, such as "Uncertain" without a variance."""
         return ()
 
     def conditions(self) -> dict[str, Condition]:
-        """What `sample`, `translate_image` or `act` can be told, by the name of the argument: digit, text, domain."""
+        """The further arguments of `sample`, `translate_image` or `act`, by their names: digit, text, domain."""
         return {}
 
     def check_conditions(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` with every value checked, and the defaults of those that are not given.
+        """The value of each declared condition: what was given, checked, or its default.
 
         Raises:
-            UsageError: no such condition, or no such value; with the nearest ones.
+            UsageError: there is no such condition or no such value; the message names the nearest ones.
         """
         return check_conditions(self.conditions(), given, type(self).__name__)
 
     # Training with one loss.
 
     def loss(self, batch: Mapping[str, Any]) -> Tensor | Loss:
-        """The training loss of a batch: a scalar that is a mean over its examples, or a `Loss`."""
+        """The training loss of a preprocessed batch: a scalar, the mean over its examples; or a `Loss`."""
         raise NotImplementedError
 
     def reset_head(self, n: int) -> None:
-        """Replace the head by a fresh one with n outputs."""
+        """Replace the head, `head_module`, by a new one with n outputs and random weights."""
         raise NotImplementedError
 
     # Training that is more than one loss.
 
     def stages(self) -> list[Stage]:
-        """The parts of a run, in order: a layer at a time, or a fit without gradients before the first step."""
+        """The parts of a run, in order, for example one for each layer. By default there is one: [Stage()]."""
         return [Stage()]
 
     def begin_stage(self, stage: str, data: "Dataset") -> None:
-        """Fit what needs no gradient, before a stage. A resumed run does not call it again: what it makes belongs into
-        parameters, buffers, artifacts or `training_state`. Where training started from weights, the tensors and
-        artifacts that came with them are afterwards what they were."""
+        """Called once before the first step of each stage, to fit what needs no gradient.
+
+        Its results belong into parameters, buffers, artifacts or `training_state`, because a resumed run does not call
+        it again. If training starts from the weights of a release, the tensors and artifacts of that release are put
+        back afterwards.
+
+        Args:
+            stage: the name of the stage.
+            data: the data set of the run; `train_batches(data)` gives its train split, preprocessed.
+        """
 
     def train_batches(self, data: "Dataset", size: int = 1000) -> Iterator[dict[str, Any]]:
-        """The train split once, in its order, `size` examples at a time, preprocessed and on the model's device: for
-        `begin_stage`, where random steps of the input then draw from the run's seed."""
+        """The train split once, in order, for use in `begin_stage`: preprocessed batches of `size` examples on the
+        model's device. Random steps of the input get their random numbers from the seed of the run."""
         return batches(self, data, "train", size=size, generator=torch.Generator().manual_seed(torch.initial_seed()))
 
     def streams(self, progress: float) -> dict[str, Stream]:
-        """The supplies of batches, by the names under which objectives find them. Two for unpaired data.
+        """Where batches come from, called in each step: {"x": Stream(batch=self.batch)} by default.
+
+        The names are those under which objectives find the batches. The first stream is the main one: epochs are
+        passes over it. A model of unpaired data returns two.
 
         Args:
-            progress: how much of the run is done, in [0, 1); batch sizes may grow with it.
+            progress: the part of the run that is done, in [0, 1); batch sizes may grow with it.
         """
         return {"x": Stream(batch=self.batch)}
 
     def source(self, stream: str) -> "Source | None":
-        """Where a stream comes from that walks through no data set: an environment, the model's own samples. Called
-        once a run."""
+        """The source of a stream that does not come from a data set but from an environment, say, or from samples of
+        the model. It is called once a run for each stream; None, the default, means the stream's data set."""
         return None
 
     def random_inputs(self, stream: str, n: int, generator: Generator) -> dict[str, Tensor]:
-        """The random inputs of a batch of `n` examples, [n, …] each: a GAN's noise, a diffusion's times.
+        """The random inputs of a batch, such as the noise of a GAN or the times of a diffusion model.
 
-        They become part of the batch before it is split among micro-batches and processes, so that a result does not
-        depend on how it is split.
+            return {"z": torch.randn(n, 8, generator=generator)}
+
+        They become fields of the batch before it is cut into micro-batches and parts for processes. So the result does
+        not depend on how it is cut. Evaluation calls this too, with the same seed each time.
+
+        Args:
+            stream: the name of the stream.
+            n: how many examples the batch holds.
+            generator: the source of all random numbers.
+
+        Returns:
+            Tensors [n, …] on the CPU, by name; `{}` by default.
         """
         return {}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """The optimizers by name. A GAN has two, each with the modules that it moves; a parameter may be in several."""
+        """The optimizers, by the names that objectives use. By default there is one, "main": the attribute `optimizer`.
+
+            return {"d": Optimizer(modules=("discriminator",)), "g": Optimizer(modules=("generator",))}
+
+        A parameter may belong to several optimizers. It is called once, when a run starts or is resumed.
+        """
         return {} if self.optimizer is None else {"main": self.optimizer}
 
     def objectives(self) -> list[Objective]:
-        """The losses of one step, in the order in which they run; each moves the parameters of its own optimizer only.
+        """The losses of a step, in the order in which they are computed; each moves only its optimizer's parameters.
 
-        By default the one `loss`, and every optimizer steps on it.
+            def d_loss(batches, shared):
+                shared["fake"] = self.generator(batches["x"]["z"])
+                return softplus(self.discriminator(shared["fake"])).mean() + ...  # a scalar, or a Loss
+
+            return [Objective(name="d", optimizer="d", loss=d_loss), Objective(name="g", optimizer="g", loss=g_loss)]
+
+        It is called in each step. By default there is one objective, `loss`, and every optimizer steps on it.
 
         Raises:
-            UsageError: the model has several streams, of which `loss` could take only one.
+            UsageError: the model has several streams, and `loss` could take the batch of only one.
         """
         optimizers, streams = tuple(self.optimizers()), tuple(self.streams(0.0))
         if not optimizers:
@@ -274,34 +327,36 @@ class Model(nn.Module):
         return [Objective(name="loss", optimizer=optimizer, loss=lambda batches, shared: self.loss(batches[stream]))]
 
     def on_progress(self, progress: float) -> None:
-        """Called before each step, with progress in [0, 1): growth, warm-up, loss weights."""
+        """Called before each step with the part of the run that is done, in [0, 1), to change the weights of losses,
+        grow the model, or update a slow copy of it."""
 
     def training_state(self) -> dict[str, Tensor]:
-        """What training keeps outside parameters and buffers, such as a replay pool."""
+        """Tensors that training keeps outside parameters and buffers, such as a pool of earlier samples, by name. A
+        checkpoint holds them."""
         return {}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `training_state` gave."""
+        """Restore what `training_state` returned; called when a run is resumed."""
 
     def fit_posthoc(self, batches: Iterable[Mapping[str, Any]]) -> None:
-        """Fit buffers after training, from one pass or several over the preprocessed batches of `posthoc_split`: a
-        temperature, class statistics."""
+        """Fit buffers after training, such as a temperature or the mean of each class. `batches` are the preprocessed
+        batches of `posthoc_split`; they may be iterated over several times."""
 
     # What travels beside the weights.
 
     def artifacts(self) -> dict[str, Any]:
-        """JSON that belongs to the weights, by name: a vocabulary, a table of names. A release has a file for each,
-        artifact.NAME.json; a name is of lower-case letters, digits, - and _."""
+        """JSON values that belong to the weights, by name, such as a vocabulary. A release has a file for each,
+        artifact.NAME.json. Names consist of lower-case letters, digits, - and _."""
         return {}
 
     def load_artifacts(self, artifacts: Mapping[str, Any]) -> None:
-        """Take back what `artifacts` gave; a model that has some overrides both.
+        """Restore what `artifacts` returned. A model that has artifacts overrides both methods.
 
-        It is called before the tensors are filled in. Their shapes follow from the config alone: a vocabulary's largest
-        size is a Config value.
+        It is called before the tensors are loaded. Their shapes must follow from the config alone; so the largest size
+        of a vocabulary is a Config value.
 
         Raises:
-            WeightsError: these artifacts are not this model's.
+            WeightsError: these artifacts do not belong to this model.
         """
         if artifacts:
             raise WeightsError(f"{type(self).__name__} takes no artifacts, and there are {', '.join(artifacts)}")
@@ -309,22 +364,26 @@ class Model(nn.Module):
     # What is not copied: other releases that this model holds as they are.
 
     def dependencies(self) -> dict[str, str]:
-        """References to the releases that this model holds frozen, by attribute: {"backbone": "vgg16-features.edges"}.
+        """The releases that this model uses and keeps frozen, by attribute: {"backbone": "vgg16-features.edges"}.
 
-        They follow from the config. Whoever makes the model (`create`, `load`) attaches them after `__init__`.
+        They must follow from the config. `create` and `load` attach them after `__init__`.
         """
         return {}
 
     @property
     def attached(self) -> dict[str, "Model"]:
-        """The models of `dependencies`, as far as they are attached."""
+        """Those models of `dependencies` that are attached already, by attribute."""
         return {name: self.__dict__[name] for name in self.dependencies() if name in self.__dict__}
 
     def attach(self, name: str, dependency: "Model") -> None:
-        """Make a release that this model depends on its attribute, for `self.backbone(x)`.
+        """Set a model of `dependencies` as the attribute `name`, so that `self.backbone(x)` works.
 
-        It is frozen, and stays in eval mode whatever mode this model is in. It moves with this model between devices
-        and dtypes, and is copied with it; but its tensors are none of this model's parameters, buffers or state dict.
+        It is frozen, and stays in eval mode in whatever mode this model is. It is moved between devices and dtypes and
+        is copied together with this model. But its tensors do not belong to the parameters, the buffers or the state
+        dict of this model.
+
+        Raises:
+            ZooError: this model has another attribute of that name.
         """
         if name in {**self._modules, **self._parameters, **self._buffers} or hasattr(type(self), name):
             raise ZooError(f"{type(self).__name__} has something else that is called '{name}', like a dependency of it")

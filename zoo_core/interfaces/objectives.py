@@ -9,12 +9,18 @@ from torch import Tensor
 
 
 class Loss(NamedTuple):
-    """A loss as a sum over items (images, tokens, boxes), so that unequal batches add up rightly.
+    """A loss as a sum over items, such as images, tokens or boxes.
+
+        Loss(cross_entropy(logits[known], label[known], reduction="sum"), known.sum())
+
+    A model returns it where the batch size is not what the loss should be divided by. The gradient of a step is the sum
+    of all values divided by the sum of all weights, over all micro-batches and processes. So a batch that is cut into
+    unequal parts gives the same gradient as the whole one.
 
     Attributes:
-        value: the sum, a scalar.
-        weight: how many items it is over.
-        parts: further sums over the same items, which the progress bar and the curve show as means.
+        value: the sum over the items, a scalar.
+        weight: how many items there are. If it is 0 in a whole step, no parameter is moved.
+        parts: further sums over the same items, by name. The progress bar and the curve show each divided by `weight`.
     """
 
     value: Tensor
@@ -22,22 +28,24 @@ class Loss(NamedTuple):
     parts: Mapping[str, float | Tensor] = {}
 
     def mean(self) -> Tensor:
-        """The loss of one item, a scalar."""
+        """The mean loss of an item, a scalar."""
         return self.value / self.weight
 
     def backward(self) -> None:
-        """Put the gradient of the mean into the parameters, as `backward` of a tensor does."""
+        """Add the gradient of the mean to each parameter's `grad`, as `backward` of a tensor does."""
         torch.autograd.backward(self.mean())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """One supply of batches, in an order of its own; a model that needs unpaired data has two.
+    """A supply of batches with its own random order. Most models have one; a model of unpaired data has two.
+
+        {"a": Stream(batch=8), "b": Stream(batch=8, dataset="photos")}  # returned by Model.streams
 
     Attributes:
-        batch: examples in a batch.
-        dataset: the name of a data set; None is the one that the run names.
-        split: which split of it.
+        batch: how many examples a batch holds, over all processes together; 32 by default.
+        dataset: the name of a data set; None, the default, means the data set that the user trains on.
+        split: which of its splits, by default "train".
     """
 
     batch: int = 32
@@ -46,12 +54,12 @@ class Stream:
 
 
 def constant(progress: float) -> float:
-    """No decay."""
+    """1 at any progress: the learning rate stays as it is."""
     return 1.0
 
 
 def linear_to_zero(progress: float) -> float:
-    """Falls in a straight line from 1 to 0 over the run."""
+    """1 - progress: the learning rate falls in a straight line to 0 at the end of the run."""
     return 1.0 - progress
 
 
@@ -59,14 +67,15 @@ def linear_to_zero(progress: float) -> float:
 class Group:
     """Some parameters of an optimizer that are treated differently from the others.
 
-    A parameter belongs to the first group that it fits; those that fit none have the optimizer's own options. Without
-    weight decay for biases and normalisation layers: Group(vectors=True, options={"weight_decay": 0.0}).
+        Group(vectors=True, options={"weight_decay": 0.0})  # no weight decay for biases and normalisation layers
+
+    A parameter belongs to the first group that it fits. Those that fit none have the optimizer's own options.
 
     Attributes:
-        names: glob patterns of parameter names, such as "backbone.*".
-        vectors: only parameters of at most one axis: biases, and the scales of normalisation layers.
-        lr_factor: times the optimizer's learning rate.
-        options: in place of the optimizer's, such as {"weight_decay": 0.0}.
+        names: glob patterns of parameter names, such as "backbone.*"; by default all parameters match.
+        vectors: True to choose only parameters with at most one axis: biases, and scales of normalisation layers.
+        lr_factor: what the optimizer's learning rate is multiplied by for these parameters; 1 by default.
+        options: options of torch's optimizer that replace those of `Optimizer.options`: {"weight_decay": 0.0}.
     """
 
     names: tuple[str, ...] = ("*",)
@@ -77,18 +86,20 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """One optimizer over named submodules.
+    """One optimizer, over the parameters of named submodules.
 
-    Parameters that do not require a gradient are left as they are.
+        Optimizer(modules=("discriminator",), lr=2e-4, options={"betas": (0.5, 0.999)}, decay=linear_to_zero)
+
+    Parameters that do not require a gradient are never changed.
 
     Attributes:
-        modules: names of submodules; "" is the whole model.
-        kind: adam, adamw, sgd, rmsprop, muon or lbfgs.
-        lr: the learning rate at its highest.
-        options: what torch's optimizer of that kind takes: betas, momentum, weight_decay, …
-        groups: parameters with other options or rates.
-        clip: the largest norm that the gradient of all its parameters may have.
-        decay: maps progress in [0, 1] to a factor of `lr`.
+        modules: the names of the submodules whose parameters it moves; "", the default, is the whole model.
+        kind: "adam" (the default), "adamw", "sgd", "rmsprop", "muon" or "lbfgs".
+        lr: the highest learning rate of the run; 0.001 by default.
+        options: further arguments of torch's optimizer of that kind: betas, momentum, weight_decay, …
+        groups: parameters with other options or learning rates; the first group that fits a parameter counts.
+        clip: the largest norm of the gradient of all its parameters together; None, the default, does not clip.
+        decay: a function from progress in [0, 1] to a factor of `lr`: `constant` by default, or `linear_to_zero`.
     """
 
     modules: tuple[str, ...] = ("",)
@@ -102,18 +113,29 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """One loss, and the optimizer that steps on it; or several, each over parameters of its own.
+    """One loss, and the optimizer that steps on it.
 
-    `loss` gets the batches by stream, and a dict in which the objectives of one step leave things for each other: a
-    graph in it may be differentiated by one later objective. Where a batch is split into micro-batches, each has a
-    dict of its own.
+        def d_loss(batches, shared):
+            shared["fake"] = self.generator(batches["x"]["z"])
+            return softplus(-self.discriminator(batches["x"]["image"])).mean() + ...
+
+        Objective(name="d", optimizer="d", loss=d_loss)
+
+    A step computes the objectives of `Model.objectives` one after the other, each with the parameters as the one before
+    left them. The gradient is taken only for the parameters of the objective's own optimizer: nothing must be detached
+    or frozen so that other modules stay as they are.
 
     Attributes:
-        name: what progress bar and curve call it.
-        optimizer: the name of an optimizer, or the names of several.
-        loss: (batches, shared) -> a scalar that is a mean over the batch of the first stream, or a `Loss`.
-        every: steps between two uses.
-        stage: the only stage in which it is used; None: in every stage.
+        name: what the progress bar and the curve call this loss.
+        optimizer: the name of an optimizer in `Model.optimizers`; or several names, whose optimizers have no parameter
+            in common.
+        loss: a function (batches, shared). `batches` holds the batch of each stream by the stream's name, and in it the
+            tensors by field name, preprocessed, on the model's device. `shared` is a dict, empty at the beginning of a
+            step, in which an objective may leave tensors for later ones of the same step; at most one later objective
+            may differentiate through them. If a batch is cut into micro-batches, each has its own dict. The function
+            returns a scalar that is the mean over the batch of the first stream, or a `Loss`.
+        every: the objective is used in every so-many-th step, from the first on; 1 by default.
+        stage: the name of the only stage in which it is used; None, the default, for all stages.
     """
 
     name: str
@@ -124,17 +146,20 @@ class Objective:
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The names of its optimizers."""
+        """The names of its optimizers, also where there is only one."""
         return (self.optimizer,) if isinstance(self.optimizer, str) else self.optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the run.
+    """A part of a run, such as the training of one layer.
+
+        [Stage(name="centres", share=0), Stage(name="weights")]  # returned by Model.stages
 
     Attributes:
-        name: what `begin_stage` and objectives call it.
-        share: how long it is, relative to the others. A share of 0 is `begin_stage` and no step.
+        name: what `Model.begin_stage` and `Objective.stage` call it; "train" by default.
+        share: its length relative to the other stages, 1 by default. In a stage of share 0 `begin_stage` is called, and
+            no step is made.
     """
 
     name: str = "train"

@@ -21,13 +21,19 @@ class _CheckedConstruction(msgspec.StructMeta):
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=_CheckedConstruction):
-    """Base of every spec, Config and file entry. Subclasses say `kw_only=True`.
+    """Base of every spec, Config and file entry: immutable, with typed fields.
 
-    Values are converted and checked against the annotations, both when built directly and when decoded from JSON
-    or TOML. Bounds are written `Annotated[int, Meta(ge=1)]`. Types of a nested record stand at module level.
+        class CoinConfig(Record, kw_only=True):
+            height: Annotated[int, Meta(ge=1)] = 8
+            bias: float = 0.0
+
+    Subclasses are declared with `kw_only=True`. Values are converted and checked against the annotations, both when a
+    record is built in Python and when it is read from JSON or TOML. `Annotated[int, Meta(ge=1)]` (from msgspec) sets
+    bounds. A record that is the type of a field must be defined at module level.
 
     Raises:
-        RecordError: a value of the wrong type or out of bounds, or an unknown field; it names the path.
+        RecordError: a value has the wrong type or is out of bounds, or there is no such field. The message names the
+            path to it.
     """
 
     def __post_init__(self) -> None:

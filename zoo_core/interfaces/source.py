@@ -11,39 +11,54 @@ if TYPE_CHECKING:
 
 
 class Source(ABC):
-    """What the training loop asks for the next batch of a stream.
+    """Where the training loop gets the batches of a stream.
 
-    A data set walked in a seeded order is one. A model brings others along by `Model.source`: an environment that
-    answers to its actions, its own samples.
+        class Play(Source):
+            def next(self, n, *, model, progress, generator):
+                seeds = torch.randint(2**31, (n,), generator=generator)
+                return {"observation": torch.stack([play(model, int(seed)) for seed in seeds])}
 
-    Of many processes each asks its own source for the whole batch and takes its part of it. So what a source gives may
-    depend on its arguments, its state and the parameters of the model, which are the same in all of them, and on
-    nothing else.
+    By default a stream reads a data set in a seeded random order. A model that learns from something else, such as an
+    environment or its own samples, returns a source from `Model.source`. The loop asks for it once a run, and then
+    calls `next` once in each step.
+
+    With several processes, each has its own source, asks it for the whole batch, and uses its part of it. So a batch
+    may depend on the arguments of `next`, on the state of the source and on the parameters of the model, which are
+    the same in all processes, and on nothing else.
+
+    Attributes:
+        one_process: True for a source that would give different batches in different processes. Training with more
+            than one process is then refused.
     """
 
-    one_process: ClassVar[bool] = False  # whether other processes would come to other batches: many are refused then
+    one_process: ClassVar[bool] = False
 
     @abstractmethod
     def next(self, n: int, *, model: "AnyModel", progress: float, generator: Generator) -> Mapping[str, Any]:
-        """The next batch: `n` raw examples on the CPU, as a data set gives them, or those that are left in an epoch.
-
-        Called once a step, without gradients.
+        """The next batch. It is called once in each step, without gradients.
 
         Args:
-            model: as it is before the step, in training mode, on its device.
-            progress: how much of the run is done, in [0, 1).
-            generator: for every random draw, seeded anew each step: a resumed run draws what the uninterrupted one
-                would have drawn.
+            n: how many examples to return. Only at the end of an epoch may there be fewer.
+            model: the model as it is before this step, in training mode, on its device.
+            progress: the part of the run that is done, in [0, 1).
+            generator: the source of all random numbers. It is seeded anew in each step, so that a resumed run gets the
+                same numbers as one that was never interrupted.
+
+        Returns:
+            Raw examples on the CPU, by field name, as `Dataset.batch` returns them: [n, …] each. Augmentation and
+            preprocessing come afterwards.
         """
 
     @property
     def epochs_done(self) -> float | None:
-        """Epochs so far, with the fraction of the current one; None for a source that has no end."""
+        """How many epochs are done, with the fraction of the current one; None, the default, for a source without an
+        end. Such a run is given its length in steps."""
         return None
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold of it, by name: tensors, and values that JSON knows."""
+        """Everything that a checkpoint must hold of this source, by name: tensors, and values that JSON knows. By
+        default it is empty."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027  most have no state
-        """Take back what `state` gave."""
+        """Restore what `state` returned; called when a run is resumed."""

@@ -14,7 +14,15 @@ PLACED: tuple[Kind, ...] = ("image", "mask", "boxes")  # kinds whose values lie 
 
 
 class Step(Record, kw_only=True, tag_field="step"):
-    """One step; subclasses carry their arguments, and say by `tag=` how users call them."""
+    """One change of a batch before the model sees it. Its fields are what the user can set.
+
+        class Invert(Step, kw_only=True, tag="invert"):
+            def apply(self, batch, fields, generator):
+                return {**batch, "image": 1 - batch["image"]}
+
+    A plugin declares such a class by the hook `zoo_steps`. `tag` is the name that users write: `--input invert`. The
+    steps of `input` are saved with the weights, and `Model.preprocess` applies them.
+    """
 
     @property
     def tag(self) -> str:
@@ -23,23 +31,28 @@ class Step(Record, kw_only=True, tag_field="step"):
 
     @property
     def moves(self) -> tuple[Kind, ...]:
-        """The kinds of fields whose places in the image it changes, "image" among them; none for a step that leaves
-        every pixel where it is. Data with masks or boxes are refused where these would stay behind."""
+        """The kinds of fields whose positions it changes, among them "image"; empty, the default, for a step that
+        leaves every pixel in its place. Data with masks or boxes that the step would not move along are refused."""
         return ()
 
     @property
     def evaluation_seed(self) -> int | None:
-        """The seed of the one draw that evaluation makes; None for a step that draws nothing."""
+        """The seed of the random numbers in evaluation; None, the default, for a step that uses none."""
         return None
 
     @property
     def disturbs(self) -> bool:
-        """Whether it makes the data harder, as a random turn does, and prepares nothing: single images of a user go
-        without it."""
+        """True for a step that only makes the data harder, such as a random rotation. It is not applied to images that
+        a user gives to `zoo predict` and its like."""
         return False
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
-        """The fields of a batch after this step. What it makes another field of, it takes away.
+        """The fields of a batch after this step, by name; by default, as before.
+
+        A step that makes one field from another, such as tokens from a text, leaves the old one out.
+
+        Args:
+            fields: the fields before this step.
 
         Raises:
             UsageError: the step cannot be applied to such fields.
@@ -49,16 +62,21 @@ class Step(Record, kw_only=True, tag_field="step"):
     def apply(
         self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
     ) -> dict[str, Any]:
-        """The batch after this step.
+        """The batch after this step; the batch that is given must not be changed.
 
         Args:
-            fields: what the names of the batch mean; of sizes, the tensors themselves tell.
-            generator: what a random step draws from; without one, from its own seed.
+            batch: tensors and lists of texts by field name.
+            fields: the field of each name. For sizes look at the tensors: these may be the fields before all steps.
+            generator: the source of random numbers; without it a random step uses its own seed.
         """
         raise NotImplementedError
 
     def image_of(self, fields: Mapping[str, Field]) -> Field:
-        """The field "image", which a step of images needs."""
+        """The field "image", for a step that works on images.
+
+        Raises:
+            UsageError: there is no field of that name.
+        """
         if "image" not in fields:
             raise UsageError(f"step '{self.tag}' needs a field 'image', and the data have: {', '.join(fields)}")
         return fields["image"]

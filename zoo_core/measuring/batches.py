@@ -14,8 +14,16 @@ BATCH = 100  # examples at a time; no result depends on it, but for the draws of
 
 
 def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
-    """The places in the split of the n examples that are measured, in order, [n] int64: all, or n drawn with seed 0,
-    for many splits are sorted by class."""
+    """Which examples of a split are measured: all, or n of them chosen with seed 0, because many splits are sorted.
+
+    Args:
+        data: the data set.
+        split: the name of the split.
+        n: how many examples are wanted.
+
+    Returns:
+        Their places in the split, ascending, [n] int64.
+    """
     if n >= data.size(split):
         return torch.arange(data.size(split))
     return torch.randperm(data.size(split), generator=torch.Generator().manual_seed(0))[:n].sort().values
@@ -24,10 +32,10 @@ def chosen_examples(data: Dataset, split: str, n: int) -> Tensor:
 def evaluation_batches(
     model: Model, data: Dataset, split: str, size: int, batch: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """`size` examples of a split in order, as `zoo_core.batches` gives them, with the same random inputs each time.
+    """`size` examples of a split in order, as `zoo_core.batches` returns them, with the same random inputs each time.
 
-    `batch` is how many at a time, by default 100. What is drawn does not depend on it: where something is, examples are
-    prepared by the hundred and then cut, so that there are never more at a time.
+    `batch` is how many there are at a time, by default 100. The random numbers do not depend on it: where there are
+    any, a hundred examples are prepared at once and then cut, so that there are never more at a time.
     """
     batch = batch or BATCH
     draws = type(model).random_inputs is not Model.random_inputs or any(

@@ -33,37 +33,61 @@ from zoo_core.weights.sources import Located, locate
 
 
 class Difference(Record, kw_only=True):
-    """A paired test: this model's number minus the best one's, over the same examples.
+    """A paired test: the number of this model minus that of the best one, over the same examples.
 
-    What makes an example hard for one model makes it hard for the other too. That cancels in the differences, so their
+    What makes an example hard for one model makes it hard for the other too. This cancels in the differences, so their
     standard error is often far smaller than that of either number.
+
+    Attributes:
+        mean: the mean difference, in the unit of the metric.
+        stderr: the standard error of the mean; None where there is none.
+        p: the two-sided p value by the normal approximation, which is too small for fewer than about 30 examples; None
+            where there is no standard error.
+        n: how many examples.
+        identical: whether both models have exactly the same number on every example.
     """
 
-    mean: float  # in the unit of the metric
-    stderr: Annotated[float, Meta(ge=0)] | None  # of the mean
-    p: Annotated[float, Meta(ge=0, le=1)] | None  # two-sided, normal approximation: too small where n is below about 30
+    mean: float
+    stderr: Annotated[float, Meta(ge=0)] | None
+    p: Annotated[float, Meta(ge=0, le=1)] | None
     n: int
-    identical: bool  # whether the two agree exactly on every example
+    identical: bool
 
 
 class Row(Record, kw_only=True):
-    """One model. FLOPs and speed are those of the first metric that all models have."""
+    """One model of a comparison. FLOPs and speed are those of the first metric that all models have.
 
-    reference: str  # as it was asked for
+    Attributes:
+        reference: what was asked for.
+        name: MODEL.TAG if a manifest knows it, otherwise the name of the model.
+        parameters: how many numbers its parameters hold.
+        flops: floating-point operations for one example; see `count_flops`.
+        examples_per_second: how fast it was, to compare with other rows only; None if there was only one batch.
+        numbers: the measured numbers by metric, without those that ask for what the model cannot do.
+        differences: the difference from the best model by metric, where a number is a mean over examples.
+    """
+
+    reference: str
     name: str
     parameters: int
-    flops: int  # of one example; see `count_flops`
-    examples_per_second: float | None  # None where all are one batch; comparable with the other rows only
-    numbers: dict[str, MetricEntry]  # by metric; without those that ask for what the model cannot do
-    differences: dict[str, Difference] = {}  # from the best model, by metric; only where a number is a mean of examples
+    flops: int
+    examples_per_second: float | None
+    numbers: dict[str, MetricEntry]
+    differences: dict[str, Difference] = {}
 
 
 class Comparison(Record, kw_only=True):
-    """A table with a row for each reference, all measured by one protocol."""
+    """A table with a row for each reference, all measured by the same protocol.
 
-    metrics: list[str]  # the columns
+    Attributes:
+        metrics: the names of the columns.
+        rows: a row for each model, in the order of the references.
+        best: for each metric that several models have, the number of the best row.
+    """
+
+    metrics: list[str]
     rows: list[Row]
-    best: dict[str, int]  # the row of the best, by metric that several models have
+    best: dict[str, int]
 
     def __repr__(self) -> str:
         return "\n".join(["\t".join(cells) for cells in (self._header(), *self._cells())])
@@ -100,14 +124,18 @@ def compare(
 ) -> Comparison:
     """Measure two or more releases on the same examples, and test each against the best.
 
-    A p value is that of one test: among many models, some are small by chance.
+    Each p value is that of a single test: among many models, some are small by chance.
 
     Args:
-        references: as for `load`; one may stand there twice.
-        data: by default the one data set that all of them were measured on.
-        metrics: by default all that fit what the models can do.
-        limit: use only so many examples, drawn with seed 0.
-        on_batch: called with the number of examples done, and of all, over all models.
+        references: as for `load`; the same one may be given twice.
+        data: the name of a data set; by default the one on which all of them were measured.
+        split: the name of its split.
+        metrics: the names of metrics; by default all that fit what the models can do.
+        limit: use only so many examples, chosen with seed 0.
+        device: where to compute, such as "cpu" or "cuda".
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+        on_batch: called after each batch with two numbers: the examples done and all examples, over all models.
 
     Raises:
         UsageError: a wrong name, fewer than two references, no metric that all models have, no data set that all

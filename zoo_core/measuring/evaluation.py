@@ -204,21 +204,35 @@ def entries(
 
 
 class Check(NamedTuple):
-    """A number measured now beside the recorded one."""
+    """A number that was measured now, beside the recorded one.
+
+    Attributes:
+        measured: the new number.
+        recorded: the number that the release or a manifest records; None if there is none.
+        verdict: "same", "different", "other data" or "not recorded".
+        beside: further numbers that help to read it; see `Measurement`.
+    """
 
     measured: MetricEntry
     recorded: MetricEntry | None
-    verdict: str  # "same", "different", "other data", "not recorded"
-    beside: Mapping[str, float] = {}  # see `Measurement`
+    verdict: str
+    beside: Mapping[str, float] = {}
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` found."""
+    """What `evaluate` found.
+
+    Attributes:
+        located: the release, and where it is.
+        checks: each number beside the recorded one.
+        unmeasurable: the metrics that cannot be measured here, each with the reason.
+        failed: the metrics that stopped with an error, each with the error.
+    """
 
     located: Located
     checks: list[Check]
-    unmeasurable: dict[str, str]  # the metrics that cannot be had here, with the reason
-    failed: dict[str, str] = {}  # those that broke off, with the error
+    unmeasurable: dict[str, str]
+    failed: dict[str, str] = {}
 
     @property
     def metrics(self) -> list[MetricEntry]:
@@ -253,15 +267,21 @@ def evaluate(
 
     Args:
         reference: as for `load`.
-        data: by default the data set that the release was measured on, or else trained on.
-        split: by default "test"; of a run that has not ended, "validation", for nothing is chosen on test.
-        metrics: by default all that fit what the model can do, the slow ones only where the release records them.
-        limit: use only so many examples, drawn with seed 0; the result is another protocol then.
-        batch: examples at a time, by default 100: fewer need less memory. Metrics with noise of their own draw others.
-        pictures: a folder for what metrics draw: accuracy.png is the confusion matrix.
+        data: the name of a data set; by default the one on which the release was measured, or otherwise trained.
+        split: by default "test"; for a run that has not ended, "validation", because nothing is chosen on test.
+        metrics: the names of metrics; by default all that fit what the model can do, slow ones only if recorded.
+        limit: use only so many examples, chosen with seed 0; the result then has another protocol.
+        batch: examples at a time, by default 100. Fewer need less memory; metrics with noise of their own then use
+            other random numbers.
+        data_file: the user's own file, for a data set that takes one.
+        device: where to compute, such as "cpu" or "cuda".
+        pictures: a folder for the plots of metrics: accuracy.png is the confusion matrix.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+        on_batch: called after each batch with two numbers: the examples done, and all examples.
 
     Raises:
-        ZooError: there is no such release, no data, or not one of the metrics can be had here.
+        ZooError: there is no such release or no such data, or none of the metrics can be measured here.
     """
     unmeasurable: dict[str, str] = {}
     failed: dict[str, str] = {}

@@ -20,11 +20,17 @@ from zoo_core.weights.sources import locate
 
 
 class Scorer(NamedTuple):
-    """A pretrained model that can score examples."""
+    """A pretrained model that can score examples.
+
+    Attributes:
+        model: the model, in eval mode.
+        name: what it is called in tables.
+        trained_on: the data set that it was trained on; None if the release does not say.
+    """
 
     model: Model
     name: str
-    trained_on: str | None  # a data set, if the release says which
+    trained_on: str | None
 
     @property
     def meaning(self) -> str:
@@ -33,20 +39,33 @@ class Scorer(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a model says of n examples; float64, on the CPU."""
+    """The scores of n examples, float64, on the CPU.
 
-    log_prob: Tensor | None  # [n] nats; None where the model has no exact likelihood
-    outlier_score: Tensor  # [n], larger is more anomalous
+    Attributes:
+        log_prob: log-likelihoods [n] in nats; None if the model has no exact likelihood.
+        outlier_score: [n]; larger means more anomalous.
+    """
+
+    log_prob: Tensor | None
+    outlier_score: Tensor
 
 
 class ReferenceSample(NamedTuple):
-    """Examples of a known kind, and the outlier scores that the model gives them."""
+    """Outlier scores of examples of a known kind, with which other scores are compared.
+
+    Attributes:
+        dataset: the name of the data set that the examples are from.
+        split: the name of its split.
+        size: how many examples the split holds.
+        seed: the seed with which the n examples were chosen.
+        scores: their outlier scores, [n] float64, ascending.
+    """
 
     dataset: str
     split: str
-    size: int  # examples of the split, from which these were drawn
+    size: int
     seed: int
-    scores: Tensor  # [n] float64, ascending
+    scores: Tensor
 
     def share_below(self, scores: Tensor) -> Tensor:
         """The share of the sample that is less strange than each of `scores` [B]; an equal one is not."""

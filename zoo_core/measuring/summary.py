@@ -28,34 +28,57 @@ MAX_FLOPS = 1e12  # nor one that may cost more, some ten seconds of one core
 class Layer(Record, kw_only=True):
     """One module of a model; the first layer, with the name "", is the whole model.
 
-    Parameters and FLOPs are those of the module and all modules in it. Shape and receptive field are those of its last
-    call, and None where it was never called or there is none.
+    Attributes:
+        name: its name in the state dict.
+        type: the name of its class.
+        calls: how often it was called as a module; 0 also where only its parameters are used.
+        output: the shape of the output of its last call, with the batch axis; the first one, if there are several; None
+            if it was never called.
+        parameters: how many numbers the parameters of this module and of all modules in it hold; a tensor that is held
+            twice counts once.
+        shared: how many of them an earlier layer holds too (tied weights).
+        flops: floating-point operations of all its calls together, for the batch; None if it was never called.
+        receptive_field: height and width, in pixels of the input, of what the last call sees; None where there is none.
     """
 
-    name: str  # as in the state dict
+    name: str
     type: str
-    calls: int  # 0: never called as a module, whatever is done with its parameters
-    output: tuple[int, ...] | None  # shape, with the batch; of several outputs, the first one's
-    parameters: int  # numbers; a tensor that is held twice counts once
-    shared: int  # how many of them a layer before this one holds too (tied weights)
-    flops: int | None  # of the batch, all calls together
-    receptive_field: tuple[int, int] | None  # height and width in input pixels
+    calls: int
+    output: tuple[int, ...] | None
+    parameters: int
+    shared: int
+    flops: int | None
+    receptive_field: tuple[int, int] | None
 
 
 class Summary(Record, kw_only=True):
-    """The layers of a model, in the order of its state dict, and totals."""
+    """The layers of a model, in the order of its state dict, and totals.
 
-    model: str  # the class
-    measured: str | None  # the method that was run; None: the model has none that takes a batch
-    batch: int  # examples
-    input: dict[str, tuple[int, ...]]  # shapes of the random batch; of texts, how many
+    Attributes:
+        model: the name of the class.
+        measured: the method that was run; None if the model has none that takes a batch.
+        batch: how many examples were run.
+        input: the shape of each field of the random batch; for texts, how many there were.
+        layers: the modules.
+        parameters: how many numbers all parameters hold; shared ones count once.
+        trainable: how many of them require a gradient.
+        buffer_bytes: the size of all buffers, in bytes.
+        flops: floating-point operations for the batch; None if nothing was run.
+        flops_per_example: the same for one example.
+        no_receptive_fields: why no receptive field was measured; None if they were.
+    """
+
+    model: str
+    measured: str | None
+    batch: int
+    input: dict[str, tuple[int, ...]]
     layers: list[Layer]
-    parameters: int  # numbers; shared ones count once
+    parameters: int
     trainable: int
     buffer_bytes: int
-    flops: int | None  # of the batch
+    flops: int | None
     flops_per_example: float | None
-    no_receptive_fields: str | None = None  # why none was measured
+    no_receptive_fields: str | None = None
 
 
 def summarise(model: Model, *, batch: int = 1) -> Summary:

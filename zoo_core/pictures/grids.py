@@ -29,16 +29,18 @@ def show(
     title: str = "",
     columns: int | None = None,
 ) -> Image.Image:
-    """Images in a grid, as a picture of pillow: a notebook shows it, and `.save("x.png")` writes it.
+    """Images in a grid, as a Pillow image: a notebook shows it, and `.save("x.png")` writes it.
 
         zoo_core.show(model.sample(16))
 
     Args:
         images: a tensor [N, C, H, W], [C, H, W] or [H, W] in [0, 1], or an array with its channels last, or a list.
         labels: what to write below each image.
+        title: what to write above the grid.
+        columns: how many images stand in a row; by default the grid is about square.
 
     Raises:
-        UsageError: these are no images, or another number of labels.
+        UsageError: these are not images, or there is another number of labels.
     """
     given = [images] if isinstance(images, (Tensor, np.ndarray)) else images
     parts = [batch_of_pictures(part) for part in given]

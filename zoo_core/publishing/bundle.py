@@ -37,12 +37,18 @@ from zoo_core.weights.sources import Located, locate
 LIST = "bundle.json"
 
 
-class Contents(Record, kw_only=True, omit_defaults=True):
-    """bundle.json."""
+class Contents(Record, kw_only=True):
+    """The content of bundle.json: what a bundle holds.
 
-    releases: dict[str, str]  # folder in the bundle -> where it came from
+    Attributes:
+        releases: for each folder in the bundle, where the release came from.
+        files: the sha256 and the size of each file.
+        orphans: for each folder of a release that is packed without what it was trained from, why.
+    """
+
+    releases: dict[str, str]
     files: dict[str, FileEntry]
-    orphans: dict[str, str] = {}  # folder of a release without what it was trained from -> why
+    orphans: dict[str, str] = {}
 
 
 def bundle(

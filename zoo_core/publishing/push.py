@@ -32,7 +32,7 @@ from zoo_core.weights.sources import Located, locate
 
 
 class Change(NamedTuple):
-    """One file, and what pushing does to it."""
+    """One file: its `name`, `what` pushing does to it ("new", "changed" or "same"), and its size in `bytes`."""
 
     name: str
     what: Literal["new", "changed", "same"]
@@ -40,10 +40,10 @@ class Change(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a push would do."""
+    """What a push would do to `target`: whether it `creates` the repository, and the `changes` of its files."""
 
     target: str
-    creates: bool  # a repository that is not there yet
+    creates: bool
     changes: list[Change]
 
     @property
@@ -53,12 +53,15 @@ class Plan(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """What a push has done."""
+    """What a push has done.
+
+    Its `plan`; whether it was `done`; and the `source` and the `entry` (TOML) for a manifest, both None if it was not.
+    """
 
     plan: Plan
     done: bool
-    source: str | None  # for a manifest: the repository at the new commit, or the URL
-    entry: str | None  # the manifest entry, TOML
+    source: str | None
+    entry: str | None
 
 
 def push(

@@ -14,7 +14,13 @@ _SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
 class Licence(Record, kw_only=True):
-    """SPDX expressions; UNKNOWN where nobody has stated one, and "NONE" for the data of a model that needs none."""
+    """Three licences, each an SPDX expression, or UNKNOWN where nobody has stated one.
+
+    Attributes:
+        code: of the plugin that defines the model.
+        weights: of the weights.
+        data: of the data that it was trained on; "NONE" for a model that needs no data.
+    """
 
     code: Annotated[str, Meta(min_length=1)]
     weights: Annotated[str, Meta(min_length=1)]

@@ -21,33 +21,61 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class RunArguments(Record, kw_only=True):
-    """Everything that decides the result of a run; kept in the run folder, and as the recipe in the release."""
+    """Everything that decides the result of a run. The run folder keeps it, and the release has it as its recipe.
+
+    Attributes:
+        model: the name of the model.
+        start: the release whose weights training starts from (--from); None for fresh weights.
+        head: whether the head is replaced by a fresh one, for the classes of the data.
+        freeze: glob patterns of the parameters that keep the values of `start`.
+        data: the name of the data set; "none" for a model that needs no data.
+        per_class: learn from so many examples of each class, chosen with the seed; None: from all.
+        epochs: passes over the train split. Either this or `steps` is given.
+        steps: how many steps.
+        until: stop after so many epochs; the schedules are those of `epochs` or `steps`. None: do not stop early.
+        patience: stop when so many validations one after the other were no better; None: do not stop early.
+        seed: decides all random numbers.
+        config: Config values, which replace the preset and what the data decide (--set).
+        input: preprocessing steps.
+        augment: steps of augmentation in place of the model's own; empty: none. None: the model's own.
+        batch: examples in a batch; None: as the model says.
+        lr: the learning rate; None: as the model says.
+        accumulate: into how many micro-batches a batch is cut.
+        precision: "fp32" or "bf16"; None: chosen and recorded when the run starts.
+        storage: the dtype in the file of the release, "float32" or "bfloat16"; None: as in the model.
+        select: the validation metric that chooses the best epoch; None: as the model says.
+        eval_batch: how many examples are measured at a time; None: 100.
+        metrics: further metrics to measure at the end (--metric).
+        test: whether the release is measured on the test split.
+        summary: what the release is, in one line; None: made from the arguments.
+        licence: the licence of the weights, SPDX.
+    """
 
     model: str
-    start: str | None = None  # --from: the release whose weights it starts from
-    head: bool = False  # with a fresh head, for the classes of the data
-    freeze: list[str] = []  # glob patterns of the parameters that keep the values of `start`
+    start: str | None = None
+    head: bool = False
+    freeze: list[str] = []
     data: str = NO_DATA
-    per_class: Count | None = None  # learn from so many examples of each class, drawn with the seed; None: from all
-    epochs: Positive | None = None  # passes over the train split; either this or `steps`
+    per_class: Count | None = None
+    epochs: Positive | None = None
     steps: Count | None = None
-    until: Positive | None = None  # stop after so many epochs; the schedule is that of `epochs` or `steps`
-    patience: Count | None = None  # stop when so many validations in a row brought nothing better
+    until: Positive | None = None
+    patience: Count | None = None
     seed: int = 0
-    config: dict[str, Any] = {}  # --set
+    config: dict[str, Any] = {}
     input: list[dict[str, Any]] = []
-    augment: list[dict[str, Any]] | None = None  # instead of the model's own augmentation; empty: none
+    augment: list[dict[str, Any]] | None = None
     batch: Count | None = None
     lr: Positive | None = None
     accumulate: Count = 1
-    precision: Literal["fp32", "bf16"] | None = None  # None: chosen when the run starts, and recorded then
-    storage: Literal["float32", "bfloat16"] | None = None  # dtype in the release's file, by default the model's
-    select: str | None = None  # the validation metric that picks the best epoch
-    eval_batch: Count | None = None  # examples at a time when it is measured
-    metrics: list[str] = []  # --metric: measured at the end beside those that always are
-    test: bool = True  # measure the release on the test split
+    precision: Literal["fp32", "bf16"] | None = None
+    storage: Literal["float32", "bfloat16"] | None = None
+    select: str | None = None
+    eval_batch: Count | None = None
+    metrics: list[str] = []
+    test: bool = True
     summary: str | None = None
-    licence: str = UNKNOWN  # of the weights, SPDX
+    licence: str = UNKNOWN
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,28 +27,51 @@ Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
 class Maker(Record, kw_only=True, omit_defaults=True):
-    """Which code a release is for."""
+    """The code that a release is for.
+
+    Attributes:
+        api: the version of the plugin interface.
+        model: the name of the model.
+        plugin: the distribution that has it.
+        plugin_version: the version of that distribution.
+        steps: for each step of `input` that is not the core's, its distribution.
+    """
 
     api: int
-    model: str  # its name
-    plugin: str  # the distribution
+    model: str
+    plugin: str
     plugin_version: str
-    steps: dict[str, str] = {}  # the distribution of each step of `input` that is not the core's
+    steps: dict[str, str] = {}
 
 
 class Protocol(Record, kw_only=True):
-    """How a number was measured. Two numbers are comparable only if these are equal."""
+    """How a number was measured. Two numbers are comparable only if their protocols are equal.
+
+    Attributes:
+        dataset: the name of the data set.
+        split: the name of the split.
+        n: how many examples.
+        data_sha256: the digest of the split.
+        estimator: how the number was computed; "exact" by default.
+        input: the preprocessing steps between the data and the model.
+    """
 
     dataset: str
     split: str
     n: Annotated[int, Meta(ge=1)]
     data_sha256: Sha256
     estimator: str = "exact"
-    input: list[dict[str, Any]] = []  # steps between the data and the model
+    input: list[dict[str, Any]] = []
 
 
 class Reproduction(Record, kw_only=True):
-    """What retraining with other seeds gave."""
+    """What training again with other seeds gave.
+
+    Attributes:
+        seeds: how many runs.
+        mean: the mean of their numbers.
+        std: the standard deviation between them.
+    """
 
     seeds: Annotated[int, Meta(ge=1)]
     mean: float
@@ -56,13 +79,23 @@ class Reproduction(Record, kw_only=True):
 
 
 class MetricEntry(Record, kw_only=True):
-    """One measured number."""
+    """One measured number.
+
+    Attributes:
+        metric: the name of the metric.
+        value: the number.
+        unit: its unit.
+        stderr: its standard error; None where there is none.
+        tolerance: the largest difference that may occur when the same weights are measured again.
+        protocol: how it was measured.
+        reproduce: what training again gave; None if nobody did.
+    """
 
     metric: str
     value: float
     unit: str
     stderr: Annotated[float, Meta(ge=0)] | None = None
-    tolerance: Annotated[float, Meta(ge=0)]  # largest difference when the same weights are measured again
+    tolerance: Annotated[float, Meta(ge=0)]
     protocol: Protocol
     reproduce: Reproduction | None = None
 
@@ -84,7 +117,14 @@ class MetricEntry(Record, kw_only=True):
 
 
 class Golden(Record, kw_only=True):
-    """The method that golden.safetensors holds inputs and output of, and the batch fields it is given."""
+    """What golden.safetensors holds: what a method must compute on any machine.
+
+    Attributes:
+        method: the name of the method.
+        arguments: the names of the batch fields that it is called with.
+        atol: the largest absolute difference that is allowed.
+        rtol: the largest relative difference that is allowed.
+    """
 
     method: Annotated[str, Meta(pattern="^[a-z_]+$")]
     arguments: tuple[str, ...]
@@ -93,19 +133,31 @@ class Golden(Record, kw_only=True):
 
 
 class PinnedRelease(Record, kw_only=True):
-    """Another release that one was made with, and the bytes that it had then."""
+    """Another release that this one was made with, and its exact content then.
 
-    reference: str  # as it was asked for; of a hub, with the commit
-    name: str  # model.tag where a manifest knows it, else the model
-    model_sha256: Sha256  # of its model.safetensors
-    config_sha256: Sha256  # of its config.json, which lists all its other files
+    Attributes:
+        reference: what was asked for; for a hub, with the commit.
+        name: MODEL.TAG if a manifest knows it, otherwise the name of the model.
+        model_sha256: sha256 of its model.safetensors.
+        config_sha256: sha256 of its config.json, which lists all its other files.
+    """
+
+    reference: str
+    name: str
+    model_sha256: Sha256
+    config_sha256: Sha256
 
 
 class Ancestor(PinnedRelease, kw_only=True):
-    """A release that another one's training started from, and what that left of it."""
+    """A release that training started from, and what training left unchanged.
 
-    frozen: list[str] = []  # glob patterns of the parameters that kept their values
-    new_head: bool = False  # whether its head was replaced by a fresh one
+    Attributes:
+        frozen: glob patterns of the parameters that kept their values.
+        new_head: whether the head was replaced by a fresh one.
+    """
+
+    frozen: list[str] = []
+    new_head: bool = False
 
 
 def exact_reference(reference: str, source: str) -> str:
@@ -115,7 +167,24 @@ def exact_reference(reference: str, source: str) -> str:
 
 
 class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
-    """config.json."""
+    """The content of config.json: everything about a release that is not a tensor.
+
+    Attributes:
+        zoo: the code that the release is for.
+        config: the Config values of the model.
+        input: the preprocessing steps that belong to the weights.
+        dtype: the dtype of the stored tensors.
+        summary: what it is, in one line.
+        licence: the licences of code, weights and data.
+        recipe: the arguments of the run that made it; a text in old releases; None if it was not trained here.
+        training: what is known of the run: data, epochs, seconds, device, versions, …
+        metrics: the measured numbers.
+        golden: what golden.safetensors holds; None if there is no such file.
+        dependencies: the releases that the model uses and keeps frozen, by attribute; see `Model.dependencies`.
+        conditions: the further arguments of `sample` and its like; see `Model.conditions`.
+        ancestors: what training started from, the nearest first: the parent, its parent, …
+        files: the sha256 and the size of each other file.
+    """
 
     zoo: Maker
     config: dict[str, Any]
@@ -123,13 +192,13 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     dtype: Dtype
     summary: str
     licence: Licence
-    recipe: RunArguments | str | None = None  # a text where a release is an old one
+    recipe: RunArguments | str | None = None
     training: dict[str, Any] = {}
     metrics: list[MetricEntry] = []
     golden: Golden | None = None
-    dependencies: dict[str, PinnedRelease] = {}  # what the model holds frozen, by attribute; see `Model.dependencies`
-    conditions: dict[str, Condition] = {}  # what can be told to sample and its like; see `Model.conditions`
-    ancestors: list[Ancestor] = []  # what training started from, the nearest first: the parent, its parent, …
+    dependencies: dict[str, PinnedRelease] = {}
+    conditions: dict[str, Condition] = {}
+    ancestors: list[Ancestor] = []
     files: dict[str, FileEntry]
 
     @property

@@ -34,7 +34,19 @@ AVERAGE = "average/"  # what the names of averaged weights begin with, in TRAINI
 
 
 class RunRecord(Record, kw_only=True):
-    """run.json."""
+    """The content of run.json: how a run was started.
+
+    Attributes:
+        arguments: everything that decides its result.
+        data_file: the user's own data file; None if there was none.
+        device: where it was started.
+        data_sha256: the digest of each split.
+        config: all Config values of the model.
+        dependencies: the releases that the model uses and keeps frozen, by attribute.
+        log: the further formats in which the curve is written.
+        ancestors: what training started from, the nearest first; that one by a reference that is valid from any folder.
+        input: the preprocessing steps together with those of the parent; None: those of `arguments`.
+    """
 
     arguments: RunArguments
     data_file: str | None
@@ -43,9 +55,9 @@ class RunRecord(Record, kw_only=True):
     config: dict[str, Any]
     method: dict[str, Any] = {}  # loss, optimizers, …, as the release will tell them
     dependencies: dict[str, PinnedRelease] = {}
-    log: list[str] = []  # what else the curve is written as
-    ancestors: list[Ancestor] = []  # what it starts from, the nearest first, and that by a reference from anywhere
-    input: list[dict[str, Any]] | None = None  # with the steps of the parent; None: as the arguments say
+    log: list[str] = []
+    ancestors: list[Ancestor] = []
+    input: list[dict[str, Any]] | None = None
 
 
 def hold(folder: Path) -> "BaseFileLock | None":

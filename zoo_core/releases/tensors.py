@@ -21,9 +21,14 @@ DTYPES = {  # safetensors' names of torch dtypes
 
 
 class TensorInfo(NamedTuple):
-    """What a header says of one tensor."""
+    """What the header of a file says about one tensor.
 
-    dtype: str  # torch's name
+    Attributes:
+        dtype: torch's name of the dtype.
+        shape: the sizes of its axes.
+    """
+
+    dtype: str
     shape: tuple[int, ...]
 
 

@@ -22,13 +22,17 @@ from zoo_core.steps.geometry import GeometricStep, Size
 
 
 class RandomCrop(GeometricStep, kw_only=True, tag="crop"):
-    """Each image with a border of `padding` pixels, then a window of its old size at a random place.
+    """Adds a border of `padding` pixels to each image, and cuts a window of the old size out of it at a random place.
 
     K. He et al., "Deep residual learning for image recognition", 2016, section 4.2.
+
+    Attributes:
+        padding: the width of the border on every side, in pixels.
+        mode: what the border shows: "zero" (black), or "reflect" (the image mirrored).
     """
 
-    padding: Annotated[int, Meta(ge=1)] = 4  # pixels on every side
-    mode: Literal["zero", "reflect"] = "zero"  # what the border shows
+    padding: Annotated[int, Meta(ge=1)] = 4
+    mode: Literal["zero", "reflect"] = "zero"
 
     @property
     def moves(self) -> tuple[Kind, ...]:
@@ -77,7 +81,11 @@ def reflected(x: Tensor, padding: int) -> Tensor:
 
 
 class Flip(GeometricStep, kw_only=True, tag="flip"):
-    """Left and right exchanged, in each image with probability `p`."""
+    """Exchanges left and right in some images.
+
+    Attributes:
+        p: the probability that an image is flipped.
+    """
 
     p: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
@@ -95,14 +103,17 @@ class Flip(GeometricStep, kw_only=True, tag="flip"):
 
 
 class Cutout(Step, kw_only=True, tag="cutout"):
-    """A black square of `size` pixels a side in each image, centred on a random pixel and cut off at the borders.
+    """Puts a black square on each image, centred on a random pixel and cut off at the borders.
 
     T. DeVries, G. Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
 
     NOTE: the paper fills with 0 after normalisation, the mean; here it is 0 before, black.
+
+    Attributes:
+        size: the side of the square, in pixels.
     """
 
-    size: Annotated[int, Meta(ge=1)] = 16  # pixels
+    size: Annotated[int, Meta(ge=1)] = 16
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
         self.image_of(fields)

@@ -22,11 +22,11 @@ Size = tuple[int | None, int | None]  # height and width in pixels; None: any
 
 
 class GeometricStep(Step, kw_only=True):
-    """A step that moves pixels.
+    """Base of steps that move pixels. A subclass defines `move_pixels` and `move_boxes`, and `draw` if it is random.
 
-    "image", all other images and masks of the same size, and all boxes move alike. Masks take the nearest pixel. Where
-    a step cuts, boxes are cut at the border; a box of which nothing is left is dropped, and with it the rows of all
-    fields that are packed by the same index.
+    "image", all other images and masks of the same size, and all boxes are moved in the same way. Masks take the
+    nearest pixel. If a step cuts, boxes are cut at the border; a box of which nothing is left is removed, together with
+    its row of all fields that have the same index.
     """
 
     @property
@@ -35,12 +35,12 @@ class GeometricStep(Step, kw_only=True):
 
     @property
     def cuts(self) -> bool:
-        """Whether parts of the image may get lost."""
+        """Whether parts of the image may be lost."""
         return False
 
     @property
     def fills(self) -> bool:
-        """Whether pixels come in that were not in the image: black ones, and in masks the value to `ignore`."""
+        """Whether pixels from outside the image come in: black ones, and in masks the value of `Field.ignore`."""
         return False
 
     @property
@@ -57,7 +57,7 @@ class GeometricStep(Step, kw_only=True):
         return size
 
     def random_parameters(self, n: int, generator: Generator | None) -> Tensor:
-        """What is random, for each of n images: [n, …]."""
+        """The random numbers of the step for each of n images, [n, …]; by default none."""
         return torch.empty(n, 0)
 
     @abstractmethod
@@ -65,17 +65,19 @@ class GeometricStep(Step, kw_only=True):
         """Images or masks after the step, [B, C, H, W] -> [B, C, H', W'].
 
         Args:
-            drawn: the rows of `draw` that belong to them, [B, …].
-            nearest: take the value of the nearest pixel, and never one between two.
-            fill: what pixels from outside the image are.
+            x: images or masks, [B, C, H, W].
+            drawn: their rows of the result of `draw`, [B, …].
+            nearest: whether each pixel takes the value of the nearest old pixel, never one between two.
+            fill: the value of pixels that come from outside the image.
         """
 
     @abstractmethod
     def move_boxes(self, boxes: Tensor, drawn: Tensor, size: tuple[int, int]) -> Tensor:
-        """Boxes after the step, [N, 4] -> [N, 4], wherever that is.
+        """Boxes after the step, [N, 4] -> [N, 4]; they may lie outside the image.
 
         Args:
-            drawn: the rows of `draw` that belong to them, [N, …].
+            boxes: xmin, ymin, xmax, ymax in pixels, [N, 4].
+            drawn: their rows of the result of `draw`, [N, …].
             size: height and width of the image before the step.
         """
 

@@ -27,10 +27,16 @@ HeightAndWidth = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 
 
 class Binarize(Step, kw_only=True, tag="binarize"):
-    """Grey to black and white. "sample" reads a pixel as the probability of a 1; "threshold" cuts at `at`."""
+    """Grey images to black and white.
+
+    Attributes:
+        mode: "sample" takes the value of a pixel as the probability of a 1; "threshold" compares it with `at`.
+        seed: the seed of the random numbers in evaluation; training uses new ones each time.
+        at: with "threshold", pixels above this value become 1.
+    """
 
     mode: Literal["sample", "threshold"] = "sample"
-    seed: int = 0  # of the one draw that evaluation uses; training draws anew each time
+    seed: int = 0
     at: float = 0.5
 
     @property
@@ -53,8 +59,13 @@ class Binarize(Step, kw_only=True, tag="binarize"):
 
 
 class Resize(GeometricStep, kw_only=True, tag="resize"):
-    """Images to a square of `size` pixels a side, or to a height and a width; bilinear, with antialiasing where they
-    become smaller. Boxes are scaled along, masks take the nearest pixel."""
+    """Images to another size, bilinear, with antialiasing where they become smaller.
+
+    Boxes are scaled along, and masks take the nearest pixel.
+
+    Attributes:
+        size: the side of a square, or height and width, in pixels.
+    """
 
     size: Side | HeightAndWidth
 
@@ -83,7 +94,11 @@ class Resize(GeometricStep, kw_only=True, tag="resize"):
 
 
 class Crop(GeometricStep, kw_only=True, tag="crop"):
-    """The square of `size` pixels a side at the centre of each image, or the rectangle of a height and a width."""
+    """The middle of each image.
+
+    Attributes:
+        size: the side of a square, or height and width, in pixels.
+    """
 
     size: Side | HeightAndWidth
 
@@ -125,9 +140,12 @@ class Invert(Step, kw_only=True, tag="invert"):
 
 
 class Quantize(Step, kw_only=True, tag="quantize"):
-    """Each channel to the nearest of `levels` values, evenly spaced over [0, 1].
+    """Each value to the nearest of some levels, evenly spaced over [0, 1].
 
-    After `resize`, which gives values between the levels: a likelihood of discrete images needs them discrete.
+    Use it after `resize`, which gives values between the levels: a likelihood of discrete images needs discrete values.
+
+    Attributes:
+        levels: how many levels.
     """
 
     levels: Annotated[int, Meta(ge=2)] = 256
@@ -143,7 +161,12 @@ class Quantize(Step, kw_only=True, tag="quantize"):
 
 
 class Normalize(Step, kw_only=True, tag="normalize"):
-    """(image - mean) / std; one number, or one for each channel."""
+    """(image - mean) / std.
+
+    Attributes:
+        mean: one number, or one for each channel.
+        std: one number, or one for each channel.
+    """
 
     mean: float | tuple[float, ...]
     std: Annotated[float, Meta(gt=0)] | tuple[Annotated[float, Meta(gt=0)], ...]
@@ -166,16 +189,21 @@ class Normalize(Step, kw_only=True, tag="normalize"):
 
 
 class Rotate(GeometricStep, kw_only=True, tag="rotate"):
-    """Counterclockwise about the centre: all images by `degrees`, or each by its own angle, uniform in [-range, range].
+    """Turns images counterclockwise about their centre.
 
     Multiples of 90 degrees are exact, and turn a wide image into a high one. Other angles are bilinear and keep the
-    size: what leaves the frame is lost, and 0 comes in, into masks the value that they ignore. Data with boxes are
-    refused then.
+    size: corners that leave the image are lost, and the new pixels are 0, or in masks the value of `Field.ignore`. Data
+    with boxes are refused then.
+
+    Attributes:
+        degrees: the angle for all images. Either this or `range` is given.
+        range: each image has its own random angle between -range and range, in degrees.
+        seed: the seed of the random angles in evaluation; training uses new ones each time.
     """
 
     degrees: float | None = None
-    range: Annotated[float, Meta(gt=0, le=180)] | None = None  # degrees
-    seed: int = 0  # of the angles that evaluation uses; training draws anew each time
+    range: Annotated[float, Meta(gt=0, le=180)] | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,7 +38,12 @@ class Diverged(ZooError):
 
 @dataclass
 class MicroBatch:
-    """A part of this step's batches, and what its objectives share."""
+    """A part of the batches of a step.
+
+    Attributes:
+        batches: the batch of each stream.
+        shared: what the objectives of the step leave in it for each other.
+    """
 
     batches: dict[str, Batch]
     shared: dict[str, Any] = field(default_factory=dict)

@@ -37,7 +37,16 @@ Verdict = Literal["same", "agrees", "differs", "spread unknown"]
 
 
 class Estimate(Record, kw_only=True):
-    """How long a recipe took, and will take here, in seconds for one seed."""
+    """How long a recipe took, and how long it would take here; in seconds for one seed.
+
+    Attributes:
+        recipe: the command.
+        recorded: how long the recorded run took; None if that is not known.
+        recorded_device: the device of the recorded run; None if that is not known.
+        here: how long it would take here.
+        device: the device that was timed.
+        steps: how many steps the run has.
+    """
 
     recipe: str
     recorded: float | None
@@ -48,14 +57,24 @@ class Estimate(Record, kw_only=True):
 
 
 class Reproduced(Record, kw_only=True):
-    """One recorded number beside those of new runs. Verdict: "same" within the tolerance of measuring twice; "agrees"
-    or "differs" by the spread over seeds; "spread unknown" if neither the record nor this can tell what seeds do."""
+    """A recorded number beside those of new runs.
+
+    Attributes:
+        recorded: the recorded number.
+        values: the number of each new run.
+        seeds: the seed of each new run.
+        mean: the mean of `values`.
+        std: the standard deviation of `values`; None for a single run.
+        verdict: "same": the run with the recorded seed is within the tolerance of measuring twice. "agrees" or
+            "differs": compared by the spread between seeds. "spread unknown": neither the record nor the new runs show
+            that spread.
+    """
 
     recorded: MetricEntry
-    values: list[float]  # one for each seed
+    values: list[float]
     seeds: list[int]
     mean: float
-    std: float | None  # over the seeds, if there are several
+    std: float | None
     verdict: Verdict
 
 
@@ -71,18 +90,25 @@ def reproduce(
     manifest: Manifest | None = None,
     run_one: Callable[[Run], ReleaseConfig] | None = None,
 ) -> list[Reproduced]:
-    """Train again by the recorded recipe, with the recorded seed and those after it.
+    """Train a release again by its recorded recipe, and compare the numbers.
 
     Args:
         reference: as for `load`.
-        seeds: how many runs.
+        seeds: how many runs: the first has the recorded seed, and the others those that follow it.
         output: a folder that keeps the runs, so that an interrupted reproduction can go on; by default none does.
-        run_one: trains a run and returns its release; the command line watches it.
+        data_file: the user's own file, for a data set that takes one.
+        device: where to train; "auto" is a GPU if there is one.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+        run_one: a function that trains a run and returns its release; by default without showing progress.
+
+    Returns:
+        Each recorded number beside those of the new runs.
 
     Raises:
         UsageError: the release has no recipe of `zoo train`.
-        WeightsError: what its training started from is gone, or another release now.
-        NotComparable: it records no numbers, or the data here are not those it was trained on.
+        WeightsError: the release that its training started from is missing, or is another one now.
+        NotComparable: it records no numbers, or the data here are not those that it was trained on.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
@@ -150,7 +176,20 @@ def estimate(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> Estimate:
-    """How long the recipe took, and will take here: some steps and a batch of validation are timed."""
+    """How long the recipe of a release took, and how long it would take here. Some steps and a batch of validation are
+    timed for this.
+
+    Args:
+        reference: as for `load`.
+        data_file: the user's own file, for a data set that takes one.
+        device: where to train; "auto" is a GPU if there is one.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+
+    Raises:
+        UsageError: the release has no recipe of `zoo train`.
+        NotComparable: the data here are not those that it was trained on.
+    """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest)
     arguments, training = recipe_of(located), located.release.training

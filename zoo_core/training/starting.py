@@ -57,7 +57,8 @@ class Start(NamedTuple):
     """What a run begins with.
 
     Attributes:
-        taken: the names of the tensors that are the parent's; without a parent there are none.
+        model: with fresh weights, or with those of the parent.
+        taken: the names of the tensors that come from the parent; empty without one.
     """
 
     model: AnyModel

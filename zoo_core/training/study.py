@@ -43,11 +43,12 @@ def _train(run: Run) -> ReleaseConfig:
 
 
 class Report:
-    """What a study writes into `folder`: README.md with its pictures, and numbers.json with what the tables hold.
+    """What a study writes into a folder: README.md with its pictures, and numbers.json with the content of the tables.
 
     Args:
-        folder: a new one, or one that the same study with the same values began.
-        run_one: trains a run and makes it a release; a command shows progress.
+        folder: a new one, or one in which the same study with the same values was begun.
+        registry: the plugins; by default those that are installed.
+        run_one: a function that trains a run and returns its release.
     """
 
     def __init__(
@@ -64,7 +65,11 @@ class Report:
         self.tables: list[dict[str, Any]] = []
 
     def write(self, title: str, study: "Study") -> None:
-        """Make `study` here.
+        """Run a study and write its report.
+
+        Args:
+            title: the heading of the report.
+            study: its `make` is called with this report.
 
         Raises:
             UsageError: the folder holds something else.
@@ -91,18 +96,32 @@ class Report:
         write_atomically(self.folder / REPORT, "\n\n".join([f"# {title}", *self.parts, ""]))
 
     def say(self, text: str) -> None:
-        """A paragraph of Markdown."""
+        """Add a paragraph of Markdown."""
         self.parts.append(" ".join(text.split()))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """A table; floats are shown with four digits, and kept as they are in numbers.json."""
+        """Add a table. Floats are shown with four digits; numbers.json has all of them."""
         lines = [header, ["---"] * len(header), *rows]
         self.parts.append("\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines))
         self.tables.append({"header": list(header), "rows": [list(row) for row in rows]})
 
     @contextmanager
     def picture(self, name: str, caption: str, *, rows: int = 1, columns: int = 1, size: float = 3.2) -> Iterator[Any]:
-        """Gives the matplotlib axes, an array [rows, columns] of `size` inches a side each; saved as NAME.png."""
+        """Add a picture, with matplotlib.
+
+            with report.picture("widths", "More units, and more again.") as axes:
+                axes[0, 0].plot(widths, accuracies)
+
+        Args:
+            name: it is saved as NAME.png.
+            caption: the text below it, Markdown.
+            rows: how many axes stand one above the other.
+            columns: how many stand side by side.
+            size: the side of each, in inches.
+
+        Returns:
+            A context that gives the axes, an array [rows, columns].
+        """
         from matplotlib.figure import Figure  # not pyplot, whose backend is the caller's to choose
 
         figure = Figure(figsize=(columns * size, rows * size), layout="tight")
@@ -112,9 +131,15 @@ class Report:
         self.parts.append(f"![{name}]({name}.png)\n\n{caption}")
 
     def train(self, label: str, model: str, **arguments: Any) -> Trained:
-        """Train a model in runs/LABEL, or take it from there; `arguments` are the fields of `RunArguments`.
+        """Train a model in the folder runs/LABEL, or take the result from there if it was trained before.
 
-        Nothing is measured on the test split, unless by test=True.
+        Args:
+            label: the name of the folder.
+            model: the name of the model.
+            arguments: the other fields of `RunArguments`. The test split is measured only with test=True.
+
+        Raises:
+            UsageError: the folder holds a run with other arguments.
         """
         folder = self.folder / "runs" / label
         check_names(model, arguments, self.registry)
@@ -135,12 +160,25 @@ class Report:
 
 
 class Study(Record, kw_only=True):
-    """Base of studies. The fields are what may be set, with bounds; `make` writes the report."""
+    """Base of studies. The fields of a subclass are what the user may set; `make` writes the report.
 
-    seed: int = 0  # of every run and every draw
+        class Widths(Study, kw_only=True):
+            epochs: Annotated[float, Meta(gt=0)] = 3
+
+            def make(self, report):
+                run = report.train("wide", "mlp", data="mnist", epochs=self.epochs, config={"hidden": [256]})
+                report.table(["validation accuracy"], [[run.best["accuracy"]]])
+
+    A plugin declares such a class by the hook `zoo_studies`.
+
+    Attributes:
+        seed: of every run, and of all random numbers.
+    """
+
+    seed: int = 0
 
     def make(self, report: Report) -> None:
-        """Train, measure, and tell."""
+        """Train, measure, and add to the report; a subclass defines it."""
         raise NotImplementedError
 
 

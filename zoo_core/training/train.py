@@ -27,10 +27,10 @@ class Trained(NamedTuple):
     """A run that has ended.
 
     Attributes:
-        model: of the best epoch, in eval mode, loaded from the release.
-        release: what the release says of itself, its numbers among it.
-        folder: where the release is; the curve is in its curve.png.
-        curve: a row an epoch: {"epoch", "train": {name: value}, "validation": {name: value}}.
+        model: the model of the best epoch, in eval mode, loaded from the release.
+        release: what the release says about itself, with the measured numbers.
+        folder: the folder of the release; its curve.png shows the curve.
+        curve: a row for each epoch: {"epoch", "train": {name: value}, "validation": {name: value}}.
         best: the validation numbers of the best epoch.
     """
 
@@ -87,25 +87,40 @@ def train(
     observer: Observer | None = None,
     **more: Any,
 ) -> Trained:
-    """Train a model, make `output` its release, and give both. Interrupted, it goes on by `zoo train --resume OUTPUT`.
+    """Train a model, and write a release into the folder `output`.
+
+        trained = zoo_core.train("nade", data="binarized-mnist", epochs=1, output="runs/mine")
+        trained.model.sample(16)                 # [16, 1, 28, 28]
+
+    An interrupted run is continued by `zoo train --resume OUTPUT`.
 
     Args:
-        model: a model's name; with `start` it may be left out.
-        data: a data set's name, or folder:PATH; it has a "train" split, and the best epoch is chosen on "validation".
-            By default none, for a model that needs none.
+        model: the name of a model; with `start` it may be left out.
+        data: the name of a data set, or folder:PATH. It has a "train" split, and the best epoch is chosen on
+            "validation". By default "none", for a model that needs no data.
         output: a folder that does not exist yet.
         start: a release whose weights, config, preprocessing and artifacts training starts from; as for `load`.
-        head: replace its head by a fresh one, for the classes of the data.
+        head: whether its head is replaced by a fresh one, for the classes of the data.
         freeze: glob patterns of parameters that keep their values, such as "features.*"; never those of a fresh head.
-        epochs, steps: passes over the train split, or steps; one of the two.
-        config: Config values that overrule the preset and what the data decides.
-        input: preprocessing steps, as in config.json.
-        batch, lr: overrule the model's own.
-        device: "auto" is a GPU if there is one; of many processes (torchrun, accelerate launch), each takes its own.
-        progress: show a bar and a line an epoch; None: where there is a terminal or a notebook.
-        log: "csv" or "tensorboard", or both: what the curve is written as in the folder, besides.
-        observer: is told what happens, instead.
+        epochs: passes over the train split. Give either this or `steps`.
+        steps: how many steps.
+        seed: decides all random numbers.
+        config: Config values, which replace the preset and what the data decide.
+        input: preprocessing steps, as in config.json: [{"step": "binarize"}].
+        batch: examples in a batch; by default as the model says.
+        lr: the learning rate; by default as the model says.
+        device: "auto" is a GPU if there is one. With several processes (torchrun, accelerate launch), each uses its
+            own.
+        data_file: the user's own file, for a data set that takes one.
+        registry: the plugins; by default those that are installed.
+        progress: whether to show a bar and a line for each epoch; by default in a terminal or a notebook.
+        log: "csv" or "tensorboard", or both: further formats in which the curve is written into the folder.
+        observer: an object that is told what happens; then nothing is shown.
         more: the other fields of `RunArguments`.
+
+    Raises:
+        UsageError: a wrong name, option or value, or `output` is not empty.
+        ZooError: training cannot go on, for example because a loss is not a finite number.
     """
     registry = registry or default_registry()
     if model is None:

@@ -30,17 +30,27 @@ def create(
     dependencies: Mapping[str, PinnedRelease] | None = None,
     **unknown: Never,
 ) -> AnyModel:
-    """A model with fresh weights: `create("mlp", config={"hidden": [9]})`. What it depends on is attached.
+    """A model with fresh weights: `create("mlp", config={"hidden": [9]})`. Releases that it depends on are attached.
 
-    Config values come from, each overruling the one before: the fields' defaults, the preset of the name (or `base`,
-    the config of a release), the data set (`features`, after the `input` steps), and `config`. `dependencies` are those
-    that were recorded, if it is to have just these.
+    Config values are taken from these places, each before the ones that follow it: `config`; what the data set decides;
+    the preset of the name, or `base`; and the defaults of Config.
+
+    Args:
+        name: the name of a model.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
+        features: the fields of a data set, before preprocessing, which decide such values as sizes and classes.
+        input: the preprocessing steps of the model, as in config.json: [{"step": "binarize"}].
+        config: Config values by name.
+        base: the Config values of a release, in place of the preset.
+        dependencies: the exact releases to attach, by attribute; by default those that the names mean now.
+        unknown: nothing; other arguments are refused with a hint.
 
     Raises:
-        UnknownName: no such model.
-        RecordError: a config value that does not fit.
-        ZooError: a dependency is not to be had.
-        UsageError: no such config value, or one that is not in `config`.
+        UnknownName: there is no such model.
+        RecordError: a Config value does not fit.
+        ZooError: a release that it depends on cannot be found.
+        UsageError: there is no such Config value, or it was not given in `config`.
     """
     if unknown:
         raise UsageError(f"create has no argument '{next(iter(unknown))}'", f"Config values: config={unknown!r}.")

@@ -20,7 +20,12 @@ from zoo_core.weights.sources import Located, locate
 
 
 class Link(NamedTuple):
-    """A release on the way from the one that was asked for to one that it depends on."""
+    """A release on the way from the one that was asked for to one that it depends on.
+
+    Attributes:
+        reference: how it is named.
+        folder: where it is.
+    """
 
     reference: str
     folder: Path

@@ -31,11 +31,17 @@ OnBytes = Callable[[float, float], None]  # bytes of this much, of so many in al
 
 
 class Fetched(NamedTuple):
-    """A release that is on this machine now."""
+    """A release that is on this machine now.
+
+    Attributes:
+        folder: where it is.
+        source: where it came from; from a hub, with the commit.
+        ours: whether it is in a cache, where a damaged file may be deleted.
+    """
 
     folder: Path
-    source: str  # with the commit
-    ours: bool  # in a cache, so a damaged file may be thrown away
+    source: str
+    ours: bool
 
 
 def fetch(

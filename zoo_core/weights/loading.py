@@ -46,20 +46,26 @@ def load(
     registry: Registry | None = None,
     manifest: Manifest | None = None,
 ) -> AnyModel:
-    """The pretrained model that `reference` names, verified, in eval mode. `model.load_report` tells what was loaded.
+    """A pretrained model, verified, in eval mode. `model.load_report` says what was loaded.
 
-    Of the folder of a run that has not ended: its best weights so far, with the warning `UnfinishedRun`.
+        model = zoo_core.load("pixelrnn")
+        x = model.sample(16)                     # [16, 1, 28, 28]
+
+    For the folder of a run that has not ended, these are its best weights so far, with the warning `UnfinishedRun`.
 
     Args:
-        reference: a name (`pixelrnn`, `pixelrnn.digits`) or a folder; see `zoo_core.weights.reference`.
+        reference: a name ("pixelrnn", "pixelrnn.digits") or a folder; see `zoo_core.weights.reference`.
         device: where the model goes: "cpu", "cuda", "cuda:1".
         dtype: torch.bfloat16, "float32", …; by default as stored, but float32 where a release stores half precision.
         head: replaces the model's declared head by a fresh one with so many outputs.
+        registry: the plugins; by default those that are installed.
+        manifest: the published releases; by default those that the plugins list.
 
     Raises:
-        UnknownName: nothing has that name. UsageError: a wrong option.
-        WeightsError: the release is missing, damaged, or does not fit the installed model. Nothing is ever left with
-            random weights, except a head that was asked for.
+        UnknownName: nothing has that name.
+        UsageError: an option is wrong.
+        WeightsError: the release is missing, damaged, or does not fit the installed model. No part of the model is ever
+            left with random weights, except a head that was asked for.
     """
     registry = registry or default_registry()
     located = locate(reference, registry, manifest, unfinished=True)

@@ -19,15 +19,26 @@ from zoo_core.releases.release import CONFIG, MODEL, MetricEntry
 
 
 class ManifestEntry(Record, kw_only=True):
-    """One release."""
+    """One release in a manifest.
+
+    Attributes:
+        summary: what it is, in one line.
+        plugin: the requirement that installs its plugin, such as "zoo-autoregressive>=0.1".
+        licence: the licences of code, weights and data.
+        sources: the places that have its files, in the order in which they are tried.
+        files: the sha256 and the size of each of its files.
+        default: True if the name of the model alone means this release.
+        recipe: the command that trains it again, as people read it; None if there is none.
+        metrics: its measured numbers.
+    """
 
     summary: str
-    plugin: str  # a requirement: zoo-autoregressive>=0.1
+    plugin: str
     licence: Licence
-    sources: Annotated[list[str], Meta(min_length=1)]  # in order
+    sources: Annotated[list[str], Meta(min_length=1)]
     files: dict[str, FileEntry]
     default: bool = False
-    recipe: str | None = None  # the command, as people read it
+    recipe: str | None = None
     metrics: list[MetricEntry] = []
 
     def __post_init__(self) -> None:
@@ -38,7 +49,14 @@ class ManifestEntry(Record, kw_only=True):
 
 
 class Pinned(NamedTuple):
-    """An entry, its name and where it stands."""
+    """A manifest entry with its name.
+
+    Attributes:
+        model: the name of the model.
+        tag: the tag of the release.
+        entry: the entry.
+        path: the manifest file that holds it.
+    """
 
     model: str
     tag: str

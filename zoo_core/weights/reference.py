@@ -20,7 +20,13 @@ _NAME = re.compile(r"(?:(?P<family>[a-z0-9-]+):)?(?P<model>[a-z0-9-]+)(?:\.(?P<t
 
 
 class NameReference(NamedTuple):
-    """A model that plugins and manifests know, with the tag of its weights; no tag means the default."""
+    """A model that plugins and manifests know: `pixelrnn.digits`.
+
+    Attributes:
+        model: the name of the model.
+        tag: the tag of its weights; None means the default ones.
+        family: the plugin, if `family:model` says which; otherwise None.
+    """
 
     model: str
     tag: str | None = None
@@ -31,7 +37,11 @@ class NameReference(NamedTuple):
 
 
 class FolderReference(NamedTuple):
-    """A release in a folder."""
+    """A release in a folder: `./runs/mine`.
+
+    Attributes:
+        path: the folder.
+    """
 
     path: Path
 
@@ -40,7 +50,12 @@ class FolderReference(NamedTuple):
 
 
 class HubReference(NamedTuple):
-    """A release in a repository on the hub."""
+    """A release in a repository on the hub: `hf:owner/name@revision`.
+
+    Attributes:
+        repo: "owner/name".
+        revision: a branch, tag or commit; None means the main branch.
+    """
 
     repo: str
     revision: str | None = None
@@ -50,7 +65,11 @@ class HubReference(NamedTuple):
 
 
 class UrlReference(NamedTuple):
-    """A release at an fsspec URL."""
+    """A release at a URL that fsspec can read.
+
+    Attributes:
+        url: the address of its folder.
+    """
 
     url: str
 
@@ -59,7 +78,12 @@ class UrlReference(NamedTuple):
 
 
 class PackageReference(NamedTuple):
-    """A release inside an installed package: `package:zoo_autoregressive/weights/pixelrnn.digits`."""
+    """A release inside an installed package: `package:zoo_autoregressive/weights/pixelrnn.digits`.
+
+    Attributes:
+        package: the name of the module.
+        path: the folder in it.
+    """
 
     package: str
     path: str

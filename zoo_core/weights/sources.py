@@ -29,14 +29,23 @@ from zoo_core.weights.unfinished import Unfinished, is_unfinished, read_unfinish
 
 
 class Located(NamedTuple):
-    """A release on this machine."""
+    """A release that is on this machine.
+
+    Attributes:
+        folder: where it is.
+        source: where it came from.
+        release: its config.json.
+        pinned: its manifest entry; None if it has none.
+        fresh: True if the hash of the weights was computed now, and not remembered from an earlier time.
+        unfinished: the state of the run, if the folder is that of a run which has not ended; otherwise None.
+    """
 
     folder: Path
     source: str
     release: ReleaseConfig
-    pinned: Pinned | None  # its manifest entry, if it has one
-    fresh: bool  # whether the weights' hash was computed now, and not remembered
-    unfinished: Unfinished | None = None  # the folder is that of a run, and no release
+    pinned: Pinned | None
+    fresh: bool
+    unfinished: Unfinished | None = None
 
     @property
     def name(self) -> str:

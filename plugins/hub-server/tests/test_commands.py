@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
+from zoo_hub_server.commands import hub as hub_commands
 from zoo_hub_server.folder import HubFolder
 from zoo_hub_server.maintenance import gc, verify
 from zoo_hub_server.users import Users
@@ -300,3 +303,16 @@ def test_users_of_a_damaged_file_are_told(tmp_path: Path) -> None:
     done = run("list-users", folder.path)
     assert done.returncode == 1
     assert "not a database" in done.stderr
+
+
+def test_the_help_of_each_command_ends_with_examples_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click.Path, "convert", lambda kind, value, parameter, context: Path(value))  # no file is here
+    reached: list[str] = []
+    monkeypatch.setattr(click.Command, "invoke", lambda command, context: reached.append(context.command_path))
+    commands = {"zoo hub": hub_commands} | {f"zoo hub {name}": one for name, one in hub_commands.commands.items()}
+    for name, command in commands.items():
+        lines = [line.strip() for line in (command.epilog or "").partition("Examples:\n")[2].splitlines()]
+        assert len(lines) >= 2 and len(set(lines)) == len(lines), name
+        for line in lines:
+            hub_commands.main(shlex.split(line)[2:], prog_name="zoo hub", standalone_mode=False)
+            assert reached[-1].startswith(name), line

@@ -6,17 +6,17 @@ from pathlib import Path
 import click
 
 from zoo_core import UsageError, ZooError
-from zoo_core.command_line import print_json, print_table, table_options, talk
+from zoo_core.command_line import examples, print_json, print_table, table_options, talk
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.group()
+@click.group(epilog=examples("zoo hub serve ./hub", "zoo hub add-user ./hub ada"))
 def hub() -> None:
     """Run a hub of one's own: the ordinary Hugging Face client pushes to it and loads from it."""
 
 
-@hub.command()
+@hub.command(epilog=examples("zoo hub serve ./hub", "zoo hub serve ./hub --host 0.0.0.0 --read-only --import lab.tar"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for the network.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
@@ -67,7 +67,9 @@ def _greet(address: str, folder: Path, host: str, *, read_only: bool) -> None:
         talk("  Tokens travel in the clear: on a network you do not trust put a proxy with TLS in front.")
 
 
-@hub.command("add-user")
+@hub.command(
+    "add-user", epilog=examples("zoo hub add-user ./hub ada", "zoo hub add-user ./hub bob --role read --team club")
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--role", type=click.Choice(["read", "write"]), default="write", show_default=True)
@@ -86,7 +88,7 @@ def add_user(folder: Path, name: str, role: str, teams: tuple[str, ...]) -> None
     talk("Keep it: only its hash is stored. Use it as HF_TOKEN, or with hf auth login.")
 
 
-@hub.command("list-users")
+@hub.command("list-users", epilog=examples("zoo hub list-users ./hub", "zoo hub list-users ./hub --json"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @table_options
 def list_users(folder: Path, as_json: bool) -> None:
@@ -101,7 +103,7 @@ def list_users(folder: Path, as_json: bool) -> None:
     print_table(["name", "role", "teams", "since"], [[u.name, u.role, " ".join(u.teams), u.created] for u in users])
 
 
-@hub.command("remove-user")
+@hub.command("remove-user", epilog=examples("zoo hub remove-user ./hub ada", "zoo hub remove-user /srv/hub bob"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("name")
 def remove_user(folder: Path, name: str) -> None:
@@ -116,7 +118,7 @@ def remove_user(folder: Path, name: str) -> None:
     talk(f"{name} is gone; what is under {name}/ stays, and a new user of that name would own it.")
 
 
-@hub.command()
+@hub.command(epilog=examples("zoo hub gc ./hub", "zoo hub gc ./hub --older-than 1"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--older-than", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Hours.")
 def gc(folder: Path, older_than: float) -> None:
@@ -131,7 +133,7 @@ def gc(folder: Path, older_than: float) -> None:
     talk(f"Removed {files} files, {size} bytes.")
 
 
-@hub.command()
+@hub.command(epilog=examples("zoo hub verify ./hub", "zoo hub verify /srv/hub"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
     """Compare everything with its digests.

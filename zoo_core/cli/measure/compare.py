@@ -9,19 +9,21 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row
 
 
-@click.command("compare")
+@click.command(
+    "compare", epilog=examples("zoo compare pixelrnn pixelrnn-row", "zoo compare nade pixelcnn --limit 500 --latex")
+)
 @references_argument()
-@data_option("By default the one data set that all were measured on.")
+@data_option("The data set; by default the one on which all were measured.")
 @click.option("--split", default="test", show_default=True)
-@metric_option("By default all that fit; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0.")
-@click.option("--latex", is_flag=True, help="Print a LaTeX tabular (package booktabs).")
+@metric_option("A metric; by default all that fit. May be repeated.")
+@click.option("--limit", type=click.IntRange(min=2), help="Use only this many examples, chosen with seed 0.")
+@click.option("--latex", is_flag=True, help="Print a LaTeX table (package booktabs).")
 @device_option
 @hub_options
 @table_options
@@ -37,8 +39,8 @@ def compare_command(
 ) -> None:
     """Measure REFERENCES on the same examples, and test each against the best.
 
-    FLOPs and speed are those of the first metric that all have. FLOPs are of one example, elementwise operations not
-    counted; speed can be compared within one table only.
+    FLOPs and speed are those of the first metric that all models have. FLOPs are for one example, without elementwise
+    operations. The speed can be compared only within one table.
     """
     if latex and as_json:
         raise click.UsageError("--latex and --json exclude each other")
@@ -66,7 +68,7 @@ def compare_command(
 
 
 def plain_table(found: "Comparison") -> tuple[list[str], list[list[str]]]:
-    """The header, and a row for each model: its sizes, and for each metric the number and the paired test."""
+    """A header, and a row for each model: its sizes, and for each metric the number and the paired test."""
     tested = {metric for row in found.rows for metric in row.differences}
     header = ["reference", "parameters", "FLOPs", "examples/s"]
     for metric in found.metrics:
@@ -121,7 +123,7 @@ def with_error(value: float, stderr: float | None, plus_minus: str = "±", sign:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX shows it."""
+    """Text with the special characters of LaTeX escaped."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^&%$#_{}]", lambda match: special.get(match[0], "\\" + match[0]), text)
 
@@ -148,7 +150,7 @@ def _test(difference: "Difference | None") -> str:
 
 
 def _protocol(found: "Comparison") -> list[str]:
-    """On what and how everything was measured, line by line."""
+    """The data and the protocol of the numbers, line by line."""
     entries = {metric: entry for row in found.rows for metric, entry in row.numbers.items()}
     protocol = entries[found.metrics[0]].protocol
     return [

@@ -8,36 +8,56 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
 
 
 class Result(NamedTuple):
-    """One row: a number of a reference, or why there is none."""
+    """One row of `zoo eval`: a number of a reference, or the reason why there is none.
+
+    Attributes:
+        reference: what was asked for.
+        verdict: the verdict of the check; or "no data", "not measurable" or "FAILED".
+        check: the measured number beside the recorded one; None where there is none.
+        error: why there is no number; None where there is one.
+        metric: the metric that cannot be measured or has failed; None for all other rows.
+    """
 
     reference: str
-    verdict: str  # that of the check; "no data", "not measurable", "FAILED"
+    verdict: str
     check: "Check | None"
     error: str | None
-    metric: str | None = None  # the one that is not measurable, or failed
+    metric: str | None = None
 
 
-@click.command("eval")
+@click.command("eval", epilog=examples("zoo eval pixelrnn --check", "zoo eval digit-classifier --pictures pictures"))
 @references_argument()
-@click.option("--all", "everything", is_flag=True, help="Every release whose plugin is here.")
-@data_option("By default what the release was measured on, or trained on.")
-@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--split", help="By default test; of a run that has not ended, validation.")
-@metric_option("By default all that fit, slow ones where recorded.")
-@click.option("--limit", type=click.IntRange(min=2), help="Only so many examples, drawn with seed 0: not comparable.")
-@click.option("--batch", type=click.IntRange(min=1), help="Examples at a time, 100 by default: fewer need less memory.")
+@click.option("--all", "everything", is_flag=True, help="Measure every release whose plugin is installed.")
+@data_option("The data set; by default the one of the recorded numbers, or of training.")
 @click.option(
-    "--check", is_flag=True, help="Exit 1 if a number differs from the recorded one, 3 if one cannot be compared."
+    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
+)
+@click.option("--split", help="The split; by default test, or for an unfinished run validation.")
+@metric_option("A metric; by default all that fit, slow ones only if recorded.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=2),
+    help="Use only this many examples, chosen with seed 0. Such numbers are not comparable.",
 )
 @click.option(
-    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="A folder for confusion matrix, calibration, …"
+    "--batch", type=click.IntRange(min=1), help="How many examples at a time; 100 by default. Fewer need less memory."
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 1 if a number differs from the recorded one, and with 3 if one cannot be compared.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for plots such as the confusion matrix.",
 )
 @device_option
 @hub_options
@@ -45,7 +65,7 @@ class Result(NamedTuple):
 def eval_command(
     references: tuple[str, ...], everything: bool, check: bool, as_json: bool, limit: int | None, **options: Any
 ) -> None:
-    """Measure each REFERENCE, and compare with the numbers that its release records."""
+    """Measure each REFERENCE, and compare with the numbers that the release records."""
     from zoo_core.catalogue.listing import releases_here
     from zoo_core.errors import DataError, UsageError, ZooError
     from zoo_core.measuring.evaluation import evaluate, recorded_metrics
@@ -118,7 +138,7 @@ def _row(result: Result) -> list[str]:
 
 
 def _exit_code(results: list[Result], check: bool, bare: set[str]) -> int:
-    """1: something failed, or gives another number; 3: something cannot be compared; 0: all is well."""
+    """1 if something failed or gives another number, 3 if something cannot be compared, otherwise 0."""
     by_reference: dict[str, set[str]] = {}
     for result in results:
         by_reference.setdefault(result.reference, set()).add(result.verdict)

@@ -27,14 +27,32 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
-@data_option("What to compare with; by default the data set that the model was trained on.")
-@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--split", default="validation", show_default=True, help="Of it. A model knows its train split too well.")
-@click.option("-n", "--number", type=click.IntRange(min=1), default=1000, show_default=True, help="Drawn from it.")
-@seed_option("Which ones are drawn.")
-@click.option("-o", "--output", type=FILE, help="A .csv or .jsonl of the scores.")
-@click.option("--histogram", type=FILE, help="A PNG: where the examples stand among those of the data set.")
-@click.option("--map", "map_output", type=FILE, help="A PNG: how improbable each pixel is, given those before it.")
+@data_option("The data set to compare with; by default the one of training.")
+@click.option(
+    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
+)
+@click.option(
+    "--split",
+    default="validation",
+    show_default=True,
+    help="The split of that data set. A model knows its train split too well.",
+)
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="How many examples of it are scored.",
+)
+@seed_option("Decides which ones.")
+@click.option("-o", "--output", type=FILE, help="Write the scores to a .csv or .jsonl file.")
+@click.option(
+    "--histogram", type=FILE, help="Write a PNG that shows where the examples stand among those of the data set."
+)
+@click.option(
+    "--map", "map_output", type=FILE, help="Write a PNG that shows how improbable each pixel is, given those before it."
+)
 @input_option
 @device_option
 @hub_options
@@ -50,14 +68,14 @@ def score(
     as_json: bool,
     **against: Any,
 ) -> None:
-    """How likely each EXAMPLE is to the model REFERENCE, and how strange beside the examples it was made for.
+    """Score each EXAMPLE by the model REFERENCE: how likely it is, and how anomalous beside the model's own data.
 
-    An EXAMPLE is an image, which is fitted to the model as by zoo predict; a file of rows of numbers, CSV or JSON
-    lines; or a text, or a file with one text a line.
+    An EXAMPLE is an image, which is fitted to the model as in zoo predict; a file with rows of numbers, CSV or JSON
+    lines; a text; or a file with one text in each line.
 
-    The outlier score is larger for what is more anomalous; that of a density or a language model is -log p(x). A low
-    one does not prove that an image is of the model's kind: to a density, simple images are likely. Pixels are rounded
-    to the model's levels.
+    A larger outlier score means more anomalous; for a density or a language model it is -log p(x). A low score does
+    not prove that an image belongs to the model's data: a density finds simple images likely. Pixels are rounded to
+    the model's levels.
     """
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_output
@@ -105,7 +123,7 @@ def score(
 
 
 def _write(output: Path, rows: list[dict[str, Any]]) -> None:
-    """The scores as a file, a row or line for each example; what has no number is empty, or null."""
+    """Write the scores to a file, a row or a line for each example. A missing number is empty, or null."""
     from zoo_core.hub.atomic import write_atomically
     from zoo_core.tables import table_text
 
@@ -125,7 +143,7 @@ def _labels(inputs: "Inputs") -> list[str]:
 def _save_histogram(
     scorer: "Scorer", inputs: "Inputs", scores: "Scores", sample: "ReferenceSample", output: Path
 ) -> None:
-    """Where the examples stand among those of the data set."""
+    """Plot where the examples stand among those of the data set."""
     from zoo_core.pictures.plots import save_histogram
 
     save_histogram(
@@ -139,7 +157,7 @@ def _save_histogram(
 
 
 def _save_map(scorer: "Scorer", inputs: "Inputs", output: Path) -> None:
-    """How improbable every pixel is, given those before it, below each image."""
+    """Write a picture that shows, below each image, how improbable every pixel is given those before it."""
     from zoo_core.errors import UsageError
     from zoo_core.measuring.scoring import surprisal
     from zoo_core.pictures.plots import save_maps
@@ -161,7 +179,7 @@ def _save_map(scorer: "Scorer", inputs: "Inputs", output: Path) -> None:
 def _reference_sample(
     model: "Model", reference: str, trained_on: str | None, *, needed: bool, data: str | None, number: int, **drawn: Any
 ) -> "tuple[ReferenceSample | None, str]":
-    """What to compare with, or why there is nothing; an error where it was asked for."""
+    """What to compare with, or the reason why there is nothing; if the user asked for it, that is an error."""
     from zoo_core.errors import DataError, UnknownName, UsageError
     from zoo_core.measuring.scoring import score_sample
 
@@ -184,7 +202,7 @@ def _reference_sample(
 
 
 def _rows(inputs: "Inputs", scores: "Scores", sample: "ReferenceSample | None") -> list[dict[str, Any]]:
-    """One an example, for programs. Bits are those of an image's values."""
+    """A row for each example, for programs. Bits are per value of an image."""
     count = len(inputs.names)
     nats = [None] * count if scores.log_prob is None else scores.log_prob.tolist()
     ranks = [None] * count if sample is None else sample.share_below(scores.outlier_score).tolist()
@@ -204,7 +222,7 @@ def _rows(inputs: "Inputs", scores: "Scores", sample: "ReferenceSample | None") 
 
 
 def _cells(rows: Sequence[dict[str, Any]], sample: "ReferenceSample | None") -> list[list[str]]:
-    """The same for people."""
+    """The cells of a row as people read them."""
     numbers = [[row[name] for name in ("log_prob", "bits_per_dim", "outlier_score")] for row in rows]
     return [
         [

@@ -7,27 +7,29 @@ import click
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, reference_argument
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model
     from zoo_core.measuring.summary import Layer, Summary
 
 
-@click.command()
+@click.command(epilog=examples("zoo summary pixelrnn", "zoo summary vae --data mnist --set latent=2"))
 @reference_argument("model", weights=False)
-@data_option("The data set that decides the Config, as in training.")
+@data_option("The data set that decides the Config values, as in training.")
 @set_option
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Examples that are run.")
-@click.option("--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 is the whole model.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="How many examples are run.")
+@click.option(
+    "--depth", type=click.IntRange(min=0), help="Show layers down to this depth; 0 shows the whole model in one line."
+)
 @hub_options
 @table_options
 def summary(
     model: str, data: str | None, assignments: tuple[str, ...], batch: int, depth: int | None, as_json: bool
 ) -> None:
-    """The layers of MODEL: output shapes, parameters, FLOPs, receptive fields.
+    """Show the layers of MODEL: output shapes, parameters, FLOPs, receptive fields.
 
-    MODEL is the name of a model, which is built afresh, or a reference to weights.
+    MODEL is the name of a model, which is built with fresh weights, or a reference to pretrained weights.
     """
     from zoo_core.interfaces.record import to_plain
     from zoo_core.measuring.summary import summarise
@@ -48,7 +50,7 @@ def summary(
 
 
 def _model(model: str, data: str | None, config: tuple[str, ...]) -> "Model":
-    """A name alone is the architecture, anything else is a release."""
+    """The model: a name alone means fresh weights, anything else a release."""
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
     from zoo_core.weights.create import create
@@ -84,7 +86,7 @@ def _row(layer: "Layer", found: "Summary") -> list[str]:
 
 
 def _totals(found: "Summary") -> list[list[str]]:
-    """The exact number is the second cell, for programs."""
+    """The totals; the second cell of each is the exact number, for programs."""
     totals = {
         "parameters": found.parameters,
         "trainable": found.trainable,
@@ -114,7 +116,7 @@ def _notes(found: "Summary") -> list[str]:
 
 
 def _short(number: float) -> str:
-    """Three digits and a unit: 1234567 -> "1.23 M"."""
+    """A number with three digits and a unit: 1234567 -> "1.23 M"."""
     units = iter(("", " k", " M", " G", " T", " P"))
     unit = next(units)
     while number >= 999.5:

@@ -6,15 +6,17 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json, print_table, table_options
 
 
-@click.command()
+@click.command(epilog=examples("zoo verify", "zoo verify pixelrnn nade --json"))
 @references_argument("[REFERENCE…]")
 @hub_options
 @table_options
 def verify(references: tuple[str, ...], as_json: bool) -> None:
-    """Hash every file of REFERENCES again, and let each model compute its golden output. Default: all that are here."""
+    """Check the files of REFERENCES against their hashes, and the output of each model against the recorded one.
+
+    Without REFERENCES, check every release that is on this machine."""
     from zoo_core.catalogue.listing import releases_here
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UnknownName, ZooError

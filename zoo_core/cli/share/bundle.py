@@ -7,17 +7,22 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.bundle import Contents
 
 
-@click.command("bundle")
+@click.command(
+    "bundle",
+    epilog=examples("zoo bundle 'pixelrnn*' -o lab.tar --data", "zoo bundle vae nade -o lab.tar --data --wheels"),
+)
 @references_argument(required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new .tar file.")
-@click.option("--data", is_flag=True, help="With the data sets that they were trained or measured on.")
-@click.option("--wheels", is_flag=True, help="With the installed packages as wheels; takes a network.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .tar file to write; it must not exist."
+)
+@click.option("--data", is_flag=True, help="Include the data sets on which they were trained or measured.")
+@click.option("--wheels", is_flag=True, help="Include the installed packages as wheels. This needs a network.")
 @hub_options
 def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels: bool) -> None:
     """Pack releases, and those that they depend on or were trained from, into one file for a room without network.
@@ -40,11 +45,11 @@ def _tell_orphans(contents: "Contents") -> None:
         talk(f"Note: zoo reproduce {name} will not work there: {why}")
 
 
-@click.command("unbundle")
+@click.command("unbundle", epilog=examples("zoo unbundle lab.tar lab", "zoo unbundle /media/stick/lab.tar ~/lab"))
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def unbundle_command(archive: Path, folder: Path) -> None:
-    """Unpack a bundle into FOLDER, and verify every file of it."""
+    """Unpack a bundle into FOLDER, and verify each of its files."""
     from zoo_core.publishing.bundle import unbundle
 
     contents = unbundle(archive, folder)

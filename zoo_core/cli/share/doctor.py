@@ -8,28 +8,36 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json, print_table, table_options
 
 
 class Finding(NamedTuple):
-    """One thing that a lesson needs."""
+    """One thing that using a release needs, and whether it is there.
+
+    Attributes:
+        reference: the release.
+        what: what is needed: "plugin", "weights", "data", …
+        ok: whether it is there.
+        details: where it is, or what to do to get it.
+    """
 
     reference: str
-    what: str  # plugin, weights, data …
+    what: str
     ok: bool
     details: str
 
 
-@click.command()
+@click.command(epilog=examples("zoo doctor pixelrnn", "zoo doctor --offline"))
 @references_argument("[REFERENCE…]")
-@click.option("--offline", is_flag=True, help="As if the cable were out.")
+@click.option("--offline", is_flag=True, help="Do not use the network.")
 @hub_options
 @table_options
 def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
-    """Say whether the plugin, the weights, what they depend on, what they were trained from and the data of each
-    REFERENCE are here, and name what is missing.
+    """Check whether everything that each REFERENCE needs is on this machine, and say what is missing.
 
-    Default: every release whose plugin is here. REFERENCE may be a glob: 'pixelrnn*'.
+    That is its plugin, its weights, its data, and other releases that it depends on.
+
+    Without REFERENCES, check every release whose plugin is installed. REFERENCE may be a glob: 'pixelrnn*'.
     """
     from zoo_core.discovery.registry import default_registry
     from zoo_core.weights.pull import matching
@@ -51,7 +59,7 @@ def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
 
 
 def _packages() -> list[Finding]:
-    """Distributions that a plugin requires and that are not installed."""
+    """The distributions that a plugin requires and that are not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     from packaging.requirements import Requirement
@@ -119,7 +127,7 @@ def _examine(reference: str) -> list[Finding]:
 
 
 def _measured_on(reference: str) -> set[str]:
-    """The data sets that a manifest tells of, where the release itself is not here to say."""
+    """The data sets that a manifest names, if the release itself is not on this machine."""
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import ZooError
     from zoo_core.weights.manifest import default_manifest

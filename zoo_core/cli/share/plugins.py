@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 _OFFERS = {
     "zoo_models": "models",
@@ -18,11 +18,11 @@ _OFFERS = {
 }
 
 
-@click.command()
-@click.option("--commands", "only_commands", is_flag=True, help="Only the commands that plugins add.")
+@click.command(epilog=examples("zoo plugins", "zoo plugins --commands"))
+@click.option("--commands", "only_commands", is_flag=True, help="List only the commands that plugins add.")
 @table_options
 def plugins(only_commands: bool, as_json: bool) -> None:
-    """List the plugins with their version, hooks and what each offers; broken ones with the reason."""
+    """List the plugins with their versions, their hooks and what each adds; for broken plugins, the reason."""
     from importlib.metadata import entry_points
 
     from zoo_core.discovery.loader import GROUP

@@ -7,16 +7,16 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import bytes_bar, print_json, print_table, table_options
+from zoo_core.cli.printing import bytes_bar, examples, print_json, print_table, table_options
 
 
-@click.command()
+@click.command(epilog=examples("zoo pull 'pixelrnn*'", "zoo pull vae resnet20 --licence-policy permissive"))
 @references_argument(required=True)
 @click.option("--licence-policy", type=click.Choice(["any", "permissive"]), default="any", show_default=True)
 @hub_options
 @table_options
 def pull(references: tuple[str, ...], licence_policy: str, as_json: bool) -> None:
-    """Fetch and verify releases, so that they load later with no network. REFERENCE may be a glob: 'pixelrnn*'."""
+    """Download and verify releases, to load them later without a network. REFERENCE may be a glob: 'pixelrnn*'."""
     from zoo_core.errors import ZooError
     from zoo_core.weights.pull import matching
     from zoo_core.weights.pull import pull as pull_release

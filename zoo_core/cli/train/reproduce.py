@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig
@@ -17,15 +17,29 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Run
 
 
-@click.command("reproduce")
-@reference_argument()
-@click.option("--estimate", "only_estimate", is_flag=True, help="Only say how long it took, and will take here.")
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs, each with the next seed."
+@click.command(
+    "reproduce",
+    epilog=examples("zoo reproduce pixelrnn.digits --estimate", "zoo reproduce pixelrnn.digits --seeds 3 -o again"),
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Keep the runs here; again, it goes on.")
-@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@reference_argument()
+@click.option(
+    "--estimate", "only_estimate", is_flag=True, help="Only say how long it took, and how long it would take here."
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many runs, each with the next seed."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Keep the runs in this folder. If the command is repeated, it goes on there.",
+)
+@click.option(
+    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
+)
+@click.option(
+    "--device", default="auto", help="Where to compute: cpu, cuda, cuda:1, …; by default a GPU if there is one."
+)
 @hub_options
 @table_options
 def reproduce_command(
@@ -37,10 +51,10 @@ def reproduce_command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Run the recipe that REFERENCE records, on the same data, and compare with its numbers.
+    """Train again by the recipe that REFERENCE records, on the same data, and compare the numbers.
 
-    Exit 0 if they are the same, or agree by the spread over seeds; 1 if they differ; 3 if nothing tells how much other
-    seeds differ, or the data are others.
+    The exit code is 0 if the numbers are the same, or agree within the spread between seeds; 1 if they differ; and 3
+    if that spread is unknown, or the data are not the same.
     """
     from zoo_core.interfaces.record import to_plain
     from zoo_core.training.memory import keep_freed_memory

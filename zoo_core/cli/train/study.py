@@ -5,14 +5,27 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.printing import print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
 
 
-@click.command()
+@click.command(
+    epilog=examples("zoo study masks -o report", "zoo study why-not-an-autoencoder --set likelihood=gaussian -o report")
+)
 @click.argument("name", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The report's folder; again, it goes on.")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A value of the study: --set seed=1")
-@click.option("--help-config", is_flag=True, help="Show what --set takes.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder of the report. If the command is repeated, it goes on there.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a value of the study: --set seed=1. May be repeated.",
+)
+@click.option("--help-config", is_flag=True, help="Show the values that --set takes.")
 @table_options
 def study(
     name: str | None, output: Path | None, assignments: tuple[str, ...], help_config: bool, as_json: bool

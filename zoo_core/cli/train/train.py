@@ -9,7 +9,7 @@ from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import as_reference, talk
+from zoo_core.cli.printing import as_reference, examples, talk
 
 if TYPE_CHECKING:
     from zoo_core.discovery.registry import Registry
@@ -17,39 +17,97 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Run
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "zoo train pixelrnn --data digits -o runs/mine",
+        "zoo train --resume runs/mine",
+        "zoo train --from digit-classifier --head --data omniglot --size 28 -o runs/omniglot",
+    )
+)
 @model_argument(required=False)
-@data_option("The data set; folder:PATH for images of your own. Some models need none.")
-@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
-@click.option("--per-class", type=click.IntRange(min=1), help="Learn from so many examples of each class only.")
-@reference_option("--from", "start", help="Start from these weights; MODEL may be left out then.")
-@click.option("--head", is_flag=True, help="With --from: a fresh last layer, for the classes of the data.")
-@click.option("--freeze", multiple=True, metavar="GLOB", help="With --from: parameters to keep: 'features.*'.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder; it becomes a release.")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data; 10 by default.")
-@click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs.")
-@click.option("--until", type=click.FloatRange(min=0, min_open=True), help="Stop early; the schedule is of --epochs.")
-@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs that brought nothing better.")
+@data_option("The data set, or folder:PATH for your own images. Some models need none.")
+@click.option(
+    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
+)
+@click.option("--per-class", type=click.IntRange(min=1), help="Learn from only this many examples of each class.")
+@reference_option("--from", "start", help="Start from these weights. MODEL may then be left out.")
+@click.option(
+    "--head", is_flag=True, help="With --from: replace the last layer by a fresh one, for the classes of the data."
+)
+@click.option(
+    "--freeze", multiple=True, metavar="GLOB", help="With --from: keep these parameters as they are: 'features.*'."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, which becomes a release.")
+@click.option(
+    "--epochs", type=click.FloatRange(min=0, min_open=True), help="How many passes over the data; 10 by default."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="How many steps, in place of --epochs.")
+@click.option(
+    "--until",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after so many epochs. Schedules still follow --epochs.",
+)
+@click.option(
+    "--patience", type=click.IntRange(min=1), help="Stop when so many epochs one after the other were no better."
+)
 @seed_option()
 @set_option
-@click.option("--input", "input_steps", multiple=True, metavar="STEP", help="Preprocessing: binarize:mode=sample")
-@click.option("--augment", multiple=True, metavar="STEP", help="Random changes while training: flip; or none.")
-@click.option("--size", type=click.IntRange(min=1), help="Pixels: resize images to a square, before other steps.")
-@click.option("--batch", type=click.IntRange(min=1), help="By default the model's own.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="By default the model's own.")
-@click.option("--accumulate", type=click.IntRange(min=1), default=1, help="Split a batch into so many parts.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="By default the model's own, if fast here.")
-@click.option("--storage", type=click.Choice(["float32", "bfloat16"]), help="By default as computed.")
-@click.option("--select", metavar="METRIC", help="The validation metric that picks the best epoch.")
-@click.option("--eval-batch", type=click.IntRange(min=1), help="Examples at a time when measured; 100 by default.")
-@metric_option("Measure this too at the end: iwae_nll.")
-@click.option("--log", multiple=True, type=click.Choice(["csv", "tensorboard"]), help="Write the curve so, too.")
-@click.option("--test/--no-test", default=True, help="Measure on the test split at the end; by default so.")
-@click.option("--summary", help="One line for the release.")
-@click.option("--licence", default="NOASSERTION", help="Of the weights, an SPDX identifier.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue a run; takes nothing else.")
-@click.option("--help-config", is_flag=True, help="Show the Config values of MODEL.")
-@click.option("--device", default="auto", help="By default a GPU if there is one: cpu, cuda, cuda:1, …")
+@click.option(
+    "--input",
+    "input_steps",
+    multiple=True,
+    metavar="STEP",
+    help="A step of preprocessing, such as binarize:mode=sample.",
+)
+@click.option(
+    "--augment", multiple=True, metavar="STEP", help="A random change of training images, such as flip; or none."
+)
+@click.option(
+    "--size", type=click.IntRange(min=1), help="Resize images to a square of so many pixels a side, before other steps."
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="How many examples a batch holds; by default as the model says."
+)
+@click.option(
+    "--lr", type=click.FloatRange(min=0, min_open=True), help="The learning rate; by default as the model says."
+)
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), default=1, help="Compute a batch in so many parts, to save memory."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    help="fp32 or bf16; by default the model's own, if it is fast here.",
+)
+@click.option(
+    "--storage",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="The dtype of the stored weights; by default as computed.",
+)
+@click.option("--select", metavar="METRIC", help="The validation metric that chooses the best epoch.")
+@click.option(
+    "--eval-batch", type=click.IntRange(min=1), help="How many examples are measured at a time; 100 by default."
+)
+@metric_option("A further metric to measure at the end, such as iwae_nll. May be repeated.")
+@click.option(
+    "--log",
+    multiple=True,
+    type=click.Choice(["csv", "tensorboard"]),
+    help="Write the curve in this format too. May be repeated.",
+)
+@click.option("--test/--no-test", default=True, help="Whether to measure on the test split at the end; by default yes.")
+@click.option("--summary", help="What the release is, in one line.")
+@click.option("--licence", default="NOASSERTION", help="The licence of the weights, SPDX.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Continue the run in this folder. No other options can be given.",
+)
+@click.option("--help-config", is_flag=True, help="Show the Config values of MODEL, for --set.")
+@click.option(
+    "--device", default="auto", help="Where to compute: cpu, cuda, cuda:1, …; by default a GPU if there is one."
+)
 @hub_options
 @click.pass_context
 def train(
@@ -74,11 +132,13 @@ def train(
 ) -> None:
     """Train MODEL on a data set. The output folder holds the checkpoints, and is a release when training ends.
 
-    Interrupt with Ctrl-C; continue with zoo train --resume OUTPUT. Many processes: torchrun --nproc-per-node 4
-    -m zoo_core train …, or accelerate launch; --batch is what all of them take together.
+    Interrupt training with Ctrl-C, and continue it with zoo train --resume OUTPUT. To train with several processes, use
+    torchrun --nproc-per-node 4 -m zoo_core train …, or accelerate launch; --batch is then the number of
+    examples for all of them together.
 
-    From weights, to other classes: zoo train --from digit-classifier.mnist --head --freeze 'convolutions.*'
-    --data letters -o runs/letters. A frozen layer keeps its values to the bit; a new head is never frozen.
+    To start from weights and learn other classes: zoo train --from digit-classifier.mnist --head
+    --freeze 'convolutions.*' --data letters -o runs/letters. Frozen parameters keep their exact values; a new head is
+    never frozen.
     """
     from zoo_core.discovery.registry import NO_DATA, default_registry
     from zoo_core.errors import UsageError
@@ -137,10 +197,10 @@ def train(
 
 
 def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
-    """After training: where the release is, and what it lacks.
+    """Say, after training, where the release is and what it lacks.
 
     Raises:
-        ZooError: a metric that was asked for could not be measured.
+        ZooError: a metric that the user named could not be measured.
     """
     from zoo_core.errors import ZooError
     from zoo_core.releases.licence import ways_to_state
@@ -159,7 +219,7 @@ def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
 
 
 def _show_config(model: str | None, start: str | None, registry: "Registry") -> None:
-    """The Config values of a model: those of its preset, or of the weights to start from."""
+    """Print the Config values of a model: those of its preset, or of the weights to start from."""
     from zoo_core.errors import UsageError
     from zoo_core.training.starting import locate_parent
 
@@ -171,8 +231,8 @@ def _show_config(model: str | None, start: str | None, registry: "Registry") -> 
 
 
 def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[str, list[dict[str, Any]]]:
-    """The data set and the preprocessing steps, for squares of `size` pixels. Images of one's own are made so while
-    they are read, for they may have many sizes."""
+    """The data set and the preprocessing steps for squares of `size` pixels. The user's own images are resized while
+    they are read, because they may have many sizes."""
     from zoo_core.discovery.registry import split_path
 
     if size is None:
@@ -183,7 +243,7 @@ def _resized(data: str, steps: list[dict[str, Any]], size: int | None) -> tuple[
 
 
 def _say_start(run: "Run") -> None:
-    """What training starts from, if not from scratch, and what follows from that."""
+    """Say what training starts from, unless it is from scratch, and what follows from that."""
     from zoo_core.releases.licence import UNKNOWN
     from zoo_core.training.finishing import licence_of
     from zoo_core.training.starting import describe
@@ -197,7 +257,7 @@ def _say_start(run: "Run") -> None:
 
 
 def _given(context: click.Context) -> list[str]:
-    """What stands on the command line beside --resume, but for where the hub is: a parent may be there."""
+    """The options that were given together with --resume, except those for the hub, which may have the parent."""
     return [
         parameter.opts[0]
         for parameter in context.command.params

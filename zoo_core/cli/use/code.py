@@ -9,10 +9,10 @@ from zoo_core.cli.printing import examples, talk
 
 @click.command(epilog=examples("zoo code nade", "zoo code pixelcnn -o pixelcnn.py"))
 @click.argument("model")
-@click.option("--all", "everything", is_flag=True, help="And every other file of its plugin that runs for it.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file.")
+@click.option("--all", "everything", is_flag=True, help="Print every other file of its plugin that it uses, too.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
 def code(model: str, everything: bool, output: Path | None) -> None:
-    """Print the file that is MODEL: its paper, what it reaches, and the algorithm."""
+    """Print the file that defines MODEL: its paper, what it reaches, and the algorithm."""
     from zoo_core.catalogue.code import files_of
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError, ZooError

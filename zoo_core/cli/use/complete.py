@@ -19,10 +19,16 @@ from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 )
 @reference_argument()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
-@click.option("--keep-rows", type=click.IntRange(min=0), help="Only so many rows at the top are known.")
-@click.option("--mask", type=click.Path(dir_okay=False, path_type=Path), help="White is known; the image's size.")
-@click.option("-n", "--number", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG file to write."
+)
+@click.option("--keep-rows", type=click.IntRange(min=0), help="Only this many rows at the top are known.")
+@click.option(
+    "--mask",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="An image of the same size in which known pixels are white.",
+)
+@click.option("-n", "--number", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many results.")
 @seed_option()
 @temperature_option
 @input_option
@@ -40,10 +46,10 @@ def complete(
     steps: tuple[str, ...],
     device: str,
 ) -> None:
-    """Fill in the unknown part of IMAGE several times, into one labelled PNG.
+    """Fill in the unknown part of IMAGE several times, and show the results in one labelled PNG.
 
-    Transparent pixels are unknown, and those that --mask or --keep-rows leaves out. An image of another size than the
-    model's is fitted: the short side is resized, and the middle is cut out.
+    Unknown are transparent pixels, and those that --mask or --keep-rows does not mark as known. If the image does not
+    have the size of the model, its short side is resized and the middle is cut out.
     """
     import torch
 

@@ -21,9 +21,15 @@ BATCH = 32  # images at a time
 )
 @reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
-@click.option("--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="May be repeated.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A safetensors file."
+    "--layer", "layers", multiple=True, default=("penultimate",), show_default=True, help="A layer; may be repeated."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The safetensors file to write.",
 )
 @input_option
 @device_option
@@ -31,11 +37,11 @@ BATCH = 32  # images at a time
 def features(
     reference: str, images: tuple[str, ...], layers: tuple[str, ...], output: Path, steps: tuple[str, ...], device: str
 ) -> None:
-    """Write what layers of REFERENCE make of IMAGES: a tensor [N, …] for each --layer, in the order of the images.
+    """Write the outputs of layers of REFERENCE for IMAGES: a tensor [N, …] for each --layer, in the order of IMAGES.
 
-    A layer is "penultimate", which is what the head sees, a submodule (`zoo summary REFERENCE` lists them), or what
-    the paper calls it, such as conv4_2, where the model knows that. The names of the files are in the metadata
-    ("files", JSON).
+    A layer is a submodule (`zoo summary REFERENCE` lists them); "penultimate", the input of the head; or a name from
+    the paper, such as conv4_2, if the model knows it. The metadata of the file hold the names of the images ("files",
+    JSON).
     """
     import torch
     from safetensors.torch import save

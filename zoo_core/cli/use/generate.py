@@ -18,11 +18,17 @@ from zoo_core.cli.printing import device_option, examples, json_option, print_js
 )
 @reference_argument()
 @click.argument("prompt", default="")
-@click.option("--length", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many tokens.")
+@click.option(
+    "--length", type=click.IntRange(min=1), default=100, show_default=True, help="The largest number of new tokens."
+)
 @temperature_option
-@click.option("--top-k", type=click.IntRange(min=1), help="Only the so many likeliest tokens can come next.")
-@click.option("--top-p", type=Finite(0, 1, min_open=True), help="Only the likeliest with this probability.")
-@click.option("--stop", metavar="TEXT", help="End before this text.")
+@click.option("--top-k", type=click.IntRange(min=1), help="Only this many of the likeliest tokens can come next.")
+@click.option(
+    "--top-p",
+    type=Finite(0, 1, min_open=True),
+    help="Only the likeliest tokens that together have this probability can come next.",
+)
+@click.option("--stop", metavar="TEXT", help="Stop before this text.")
 @seed_option()
 @with_option
 @json_option
@@ -41,10 +47,10 @@ def generate(
     as_json: bool,
     device: str,
 ) -> None:
-    """Let the language model REFERENCE write on from PROMPT; by default from nothing.
+    """Continue the text PROMPT with the language model REFERENCE. By default the prompt is empty.
 
-    The prompt and its continuation are printed. "-" reads the prompt from the standard input, up to the newline at its
-    end.
+    The prompt and its continuation are printed. "-" reads the prompt from the standard input, without the newline at
+    its end.
     """
     import torch
 

@@ -14,7 +14,7 @@ from zoo_core.cli.printing import examples, json_option, print_json, talk
 @hub_options
 @json_option
 def info(reference: str, as_json: bool) -> None:
-    """Everything about REFERENCE: data, model, loss, optimizer; paper, config, files, licences, numbers, recipe."""
+    """Show all about REFERENCE: data, model, loss, optimizer, paper, config, files, licences, numbers, recipe."""
     from zoo_core.catalogue.information import info as collect
 
     found = collect(reference)

@@ -19,9 +19,16 @@ from zoo_core.cli.printing import device_option, examples, talk
 @reference_argument()
 @click.argument("first")
 @click.argument("last")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
 @click.option(
-    "--steps", "number", type=click.IntRange(2, 1000), default=10, show_default=True, help="Images, with the ends."
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG file to write."
+)
+@click.option(
+    "--steps",
+    "number",
+    type=click.IntRange(2, 1000),
+    default=10,
+    show_default=True,
+    help="How many images, with the two ends.",
 )
 @input_option
 @device_option
@@ -29,9 +36,9 @@ from zoo_core.cli.printing import device_option, examples, talk
 def interpolate(
     reference: str, first: str, last: str, output: Path, number: int, steps: tuple[str, ...], device: str
 ) -> None:
-    """Decode points on the straight line from the latent of image FIRST to that of image LAST, into one labelled PNG.
+    """Decode points on the straight line from the latent of image FIRST to that of image LAST, into one PNG.
 
-    The two images stand at the ends, next to their reconstructions.
+    The two images themselves stand at the ends, next to their reconstructions.
     """
     import torch
 

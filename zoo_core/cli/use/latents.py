@@ -27,11 +27,22 @@ BATCH = 500
 )
 @reference_argument()
 @data_option("The data set whose latents are shown.", "data_name", required=True)
-@click.option("--data-file", type=click.Path(exists=True, path_type=Path), help="Where a data set takes a file.")
+@click.option(
+    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
+)
 @click.option("--split", default="validation", show_default=True)
-@click.option("-n", "--number", type=click.IntRange(2, 100_000), default=5000, show_default=True, help="At most.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
-@seed_option("Of which examples are shown.")
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(2, 100_000),
+    default=5000,
+    show_default=True,
+    help="The largest number of examples.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG file to write."
+)
+@seed_option("Decides which examples are shown.")
 @device_option
 @hub_options
 def latents(
@@ -44,10 +55,10 @@ def latents(
     seed: int,
     device: str,
 ) -> None:
-    """Plot the latents that REFERENCE gives to examples of a data set, coloured by their label.
+    """Plot the latents of examples of a data set by the model REFERENCE, coloured by their label.
 
-    Of latents with more than two numbers, the first two principal components. Latents of two are also decoded, on a
-    grid over the prior.
+    If a latent has more than two numbers, the plot shows the first two principal components. If it has two, a second
+    plot shows what the model decodes on a grid over the prior.
     """
     import torch
 
@@ -99,8 +110,8 @@ def encode(model: Any, data: "Dataset", split: str, chosen: "Tensor") -> "tuple[
 
 
 def principal_components(latents: "Tensor") -> "tuple[Tensor, tuple[str, str]]":
-    """The first two of latents [n, Z], [n, 2], and what to call them. Signs are chosen so that the largest part of each
-    direction is positive."""
+    """The first two principal components of latents [n, Z], [n, 2], and what to call them. Signs are chosen so that the
+    largest part of each direction is positive."""
     import torch
 
     values, vectors = torch.linalg.eigh(torch.cov(latents.T))  # ascending

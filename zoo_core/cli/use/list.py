@@ -7,15 +7,17 @@ from zoo_core.cli.printing import examples, print_json, print_table, table_optio
 
 @click.command("list", epilog=examples("zoo list 'pixel*'", "zoo list --capability Sampler --sort nll"))
 @click.argument("pattern", default="*")
-@click.option("--task", help="density-estimation, classification, …")
+@click.option("--task", help="Only models for this task: density-estimation, classification, …")
 @click.option("--data", help="Only releases measured on this data set.")
 @click.option("--capability", help="Only models that can do this: Sampler, Classifier, …")
-@click.option("--sort", metavar="METRIC", help="Best first; numbers of different protocols apart.")
+@click.option(
+    "--sort", metavar="METRIC", help="Sort by this metric, best first. Numbers of different protocols are kept apart."
+)
 @table_options
 def list_command(
     pattern: str, task: str | None, data: str | None, capability: str | None, sort: str | None, as_json: bool
 ) -> None:
-    """List every model, with or without pretrained weights; PATTERN is a glob such as 'pixel*'."""
+    """List models, with and without pretrained weights. PATTERN is a glob such as 'pixel*'; by default all match."""
     from zoo_core.catalogue.listing import listings
     from zoo_core.interfaces.record import to_plain
 

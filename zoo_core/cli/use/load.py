@@ -32,12 +32,14 @@ EXAMPLES = {
 @click.command(epilog=examples("zoo load pixelrnn", "zoo load nade.mnist-dynamic --device cuda"))
 @reference_argument()
 @device_option
-@click.option("--dtype", help="float32, bfloat16, …; by default as stored; halves as float32.")
-@click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with so many outputs.")
+@click.option(
+    "--dtype", help="float32, bfloat16, …; by default as stored, but float32 if the stored weights have half precision."
+)
+@click.option("--head", type=click.IntRange(min=1), help="Replace the head by a fresh one with this many outputs.")
 @hub_options
 @json_option
 def load(reference: str, device: str, dtype: str | None, head: int | None, as_json: bool) -> None:
-    """Verify and build the pretrained model REFERENCE, and say what it is.
+    """Verify and build the pretrained model REFERENCE, and describe it.
 
     REFERENCE is a name (pixelrnn, pixelrnn.digits), the folder of a release, org/repo[@revision] on the hub, or a URL.
     """
@@ -75,7 +77,7 @@ def load(reference: str, device: str, dtype: str | None, head: int | None, as_js
 
 
 def _description(model: "Model", located: "Located", registry: "Registry") -> list[str]:
-    """What was loaded, line by line."""
+    """A description of what was loaded, line by line."""
     report, release = model.load_report, located.release
     assert report is not None
     spec = registry.model(release.zoo.model, release.zoo.plugin).spec
@@ -101,7 +103,7 @@ def _description(model: "Model", located: "Located", registry: "Registry") -> li
 
 
 def proposed(model: "Model", reference: str, table: "Sequence[CapabilitySpec]") -> list[str]:
-    """The commands for what the model can do, those that need no file of the user first."""
+    """Commands for what the model can do; first those that need no file of the user."""
     from zoo_core.inputs import input_kind
 
     kind = input_kind(model)
@@ -113,7 +115,7 @@ def proposed(model: "Model", reference: str, table: "Sequence[CapabilitySpec]") 
 
 
 def _check(reference: str, release: "ReleaseConfig", registry: "Registry") -> str:
-    """The command that measures it again; one number where the others are slow to measure."""
+    """The command that measures it again; only one metric, if the others are slow."""
     installed = {registration.spec.name for registration in registry.metrics()}
     recorded = [entry.metric for entry in release.metrics if entry.metric in installed]
     quick = [name for name in recorded if not registry.new_metric(name).on_request]

@@ -27,15 +27,19 @@ Answer = dict[str, Any]  # what a model says of an example, as --json prints it
 )
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), help="So many classes of an example; by default 5.")
-@click.option("--threshold", type=Finite(), help="The lowest score of an object; by default 0.5.")
-@click.option("--samples", type=click.IntRange(min=1), help="So many functions of an uncertain model; by default 1.")
-@seed_option("Of these functions.")
+@click.option("--top", type=click.IntRange(min=1), help="How many classes are shown for an example; by default 5.")
+@click.option("--threshold", type=Finite(), help="The lowest score of an object that is shown; by default 0.5.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help="How many functions are sampled from a model with uncertainty; by default 1.",
+)
+@seed_option("Decides which functions are sampled.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A .csv or .jsonl of the answers; for images also a .png, which shows them.",
+    help="Write the answers to a .csv or .jsonl file; for images also to a .png, which shows them.",
 )
 @table_options
 @input_option
@@ -53,13 +57,13 @@ def predict(
     as_json: bool,
     device: str,
 ) -> None:
-    """Say what the model REFERENCE predicts for each EXAMPLE: classes with their probabilities, numbers, the class of
-    every pixel, or objects with boxes in pixels of the image; and how uncertain it is, if it can tell.
+    """Predict with the model REFERENCE for each EXAMPLE: classes with their probabilities, numbers, the class of every
+    pixel, or objects with boxes in pixels of the image; and how uncertain that is, if the model knows it.
 
-    An EXAMPLE is an image; a file of rows of numbers, CSV or JSON lines; or a text, or a file with one text a line: as
-    the model takes it. "-" reads rows or texts from the standard input.
+    It depends on the model what an EXAMPLE is: an image; a file with rows of numbers, CSV or JSON lines; a text; or a
+    file with one text in each line. "-" reads rows or texts from the standard input.
 
-    Images may have any size: where the model's own preprocessing does not make it fit, the short side is resized, and
+    Images may have any size. If an image does not fit after the model's preprocessing, its short side is resized and
     the middle is cut out.
     """
     from zoo_core.hub.atomic import check_output
@@ -96,7 +100,7 @@ def predict(
 
 
 def _rows(answer: Answer) -> list[dict[str, float | str]]:
-    """An answer as rows of a table: one, or of objects one each."""
+    """An answer as rows of a table: one row, or one for each object."""
     kind, example = next(iter(answer.items()))
     if "objects" in answer:
         return [
@@ -115,7 +119,7 @@ def _rows(answer: Answer) -> list[dict[str, float | str]]:
 
 
 def _lines(answer: Answer) -> list[dict[str, str]]:
-    """An answer for people: a line, or of objects a line each."""
+    """An answer as people read it: one line, or one for each object."""
     kind, example = next(iter(answer.items()))
     if "objects" in answer:
         found = [
@@ -135,7 +139,7 @@ def _lines(answer: Answer) -> list[dict[str, str]]:
 
 
 def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: str) -> None:
-    """The pictures as a PNG; or the answers, of JSON lines one a line as --json prints it, of CSV one a row."""
+    """Write the pictures as a PNG; or the answers, one in each line (JSON lines, as --json prints it) or row (CSV)."""
     from zoo_core.hub.atomic import write_atomically
     from zoo_core.pictures.grids import save_grid
     from zoo_core.tables import table_text
@@ -151,7 +155,7 @@ def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: 
 
 
 def _label(answer: Answer) -> str:
-    """The answer in a few letters, for below an image."""
+    """The answer in a few characters, to write below an image."""
     if "objects" in answer:
         count = len(answer["objects"])
         return f"{count} object{'' if count == 1 else 's'}"

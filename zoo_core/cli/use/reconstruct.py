@@ -17,7 +17,9 @@ from zoo_core.cli.printing import device_option, examples, talk
 )
 @reference_argument()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG file to write."
+)
 @input_option
 @device_option
 @hub_options

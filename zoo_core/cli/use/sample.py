@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     )
 )
 @reference_argument()
-@click.option("-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True)
+@click.option(
+    "-n", "--number", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many examples."
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A PNG of all images; of rows of numbers, a .csv or .jsonl, by default CSV on stdout.",
+    help="Write one PNG with all images; or rows of numbers to a .csv or .jsonl file, by default as CSV on stdout.",
 )
-@click.option("--each", type=click.Path(file_okay=False, path_type=Path), help="A new folder, a PNG of each: 0.png, …")
+@click.option(
+    "--each",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a PNG for each image into a new folder: 0.png, …",
+)
 @seed_option()
 @temperature_option
 @with_option
@@ -76,7 +82,7 @@ def sample(
 
 
 def _check_outputs(output: Path | None, each: Path | None) -> None:
-    """What can be told of the outputs before the model is loaded."""
+    """Check of the outputs what can be checked before the model is loaded."""
     from zoo_core.hub.atomic import check_new_folder, check_output, check_parent
     from zoo_core.tables import SUFFIXES
 

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 )
 @reference_argument()
 @click.argument("examples", metavar="TEXT…|IMAGE…", nargs=-1, required=True)
-@click.option("--beam", type=click.IntRange(min=1), help="Hypotheses of a text that are kept; 1 is greedy.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A PNG, for images.")
+@click.option(
+    "--beam",
+    type=click.IntRange(min=1),
+    help="How many hypotheses the beam search keeps; 1 takes the likeliest word each time.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The PNG file to write, for images."
+)
 @input_option
 @with_option
 @json_option
@@ -41,10 +47,10 @@ def translate(
     as_json: bool,
     device: str,
 ) -> None:
-    """Say each TEXT in the other language of the translator REFERENCE, a line each; or show each IMAGE in another
-    domain, in one PNG.
+    """Translate each TEXT with the model REFERENCE, and print a line for each; or show each IMAGE in another domain, in
+    one PNG.
 
-    A TEXT may be a file, with one text a line, or "-" for the standard input.
+    A TEXT may also be a file with one text in each line, or "-" for the standard input.
     """
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_output

@@ -24,10 +24,26 @@ MOST = 8  # rows where no unit is named
 )
 @reference_argument()
 @click.argument("image")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A PNG.")
-@click.option("--unit", "units", multiple=True, type=click.IntRange(0), help=f"By default the {MOST} that change most.")
-@click.option("--steps", "number", type=click.IntRange(2, 100), default=9, show_default=True, help="Images of each.")
-@click.option("--span", type=Finite(min=0, min_open=True), default=3.0, show_default=True, help="Either way.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The PNG file to write."
+)
+@click.option(
+    "--unit",
+    "units",
+    multiple=True,
+    type=click.IntRange(0),
+    help=f"A unit to show; by default the {MOST} that change the image most.",
+)
+@click.option(
+    "--steps", "number", type=click.IntRange(2, 100), default=9, show_default=True, help="How many images in each row."
+)
+@click.option(
+    "--span",
+    type=Finite(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="How far to move in either direction.",
+)
 @input_option
 @device_option
 @hub_options
@@ -41,9 +57,9 @@ def traverse(
     steps: tuple[str, ...],
     device: str,
 ) -> None:
-    """Move one number of the latent of IMAGE at a time, from -SPAN to SPAN, and decode: a row for each unit.
+    """Change one number of the latent of IMAGE at a time, from -SPAN to SPAN, and decode: a row of images for each.
 
-    All other numbers stay as they are. Units are shown in the order of how much they change the image.
+    All other numbers stay as they are. The units that change the image most are shown first.
     """
     import torch
 
