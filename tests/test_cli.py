@@ -48,7 +48,7 @@ MISTAKES = [
     Bad("load elsewhere:toy", 2, ("'elsewhere:toy'",)),
     Bad("load toy b", 2, ("unexpected extra argument",)),
     Bad("load ./nothing-here", 1, ("'nothing-here' is not a release", "does not exist")),
-    Bad("load runs/nothing-here", 1, ("runs/nothing-here", "network", "no such folder")),
+    Bad("load runs/nothing-here", 1, ("no folder 'runs/nothing-here'", "network")),
     Bad("load hf:org/repo", 1, ("hf:org/repo", "network")),
     Bad("load toy.", 2, ("'toy.'",)),
     Bad("load toy --dtype int3", 2, ("no dtype 'int3'", "bfloat16")),

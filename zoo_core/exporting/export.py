@@ -57,6 +57,7 @@ def export(
     force: bool = False,
     registry: Registry | None = None,
     manifest: Manifest | None = None,
+    on_stage: Callable[[float, str], None] = lambda done, text: None,
 ) -> Exported:
     """Write one method of a release, with the weights, as a program that runs without zoo.
 
@@ -70,6 +71,7 @@ def export(
         format: "onnx" or "torch"; by default what the suffix of `output` says.
         method: the method of a capability, such as "log_prob"; by default the one whose output the release records.
         force: whether a file that exists is replaced.
+        on_stage: called with about the part of the work that is done, and what comes next.
         registry: the plugins; by default those that are installed.
         manifest: the published releases; by default those that the plugins list.
 
@@ -96,9 +98,12 @@ def export(
         expected = _answer(model, spec, list(inputs.values()))
         if spec.method == golden.method:
             expected = recorded
+        on_stage(0.0, f"tracing {spec.method}")
         program = trace(model, spec, inputs)
+        on_stage(0.4, f"writing {len(program.graph.graph.nodes):,} operations")
         with replacing(output) as beside:
             run = _write(kind, program, _description(model, spec, located), beside)
+            on_stage(0.9, "comparing")
             difference = _compared(run, list(inputs.values()), expected, golden, f"{kind.name} file")
     return Exported(
         output,

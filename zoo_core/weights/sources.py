@@ -86,7 +86,7 @@ def locate(
     except (UnknownName, NotCached) as error:
         if not isinstance(reference, HubReference) or text.startswith("hf:"):
             raise
-        raise type(error)(f"there is no folder '{text}' here, and {error.message}", error.hint) from error
+        raise type(error)(f"there is no folder '{text}', and {error.message}", error.hint) from error
     source = f"folder {found.source}" if isinstance(reference, FolderReference) else found.source
     return Located(found.folder, source, read_release(found.folder), None, found.fresh)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo_autoregressive.eonade import EoNADE, EoNADEConfig
 from zoo_autoregressive.gaussian import Gaussian, GaussianConfig
 from zoo_autoregressive.nade import NADE, NADEConfig
 from zoo_autoregressive.pixelrnn import DiagonalPixelRNN, PixelRNN, PixelRNNConfig, RowPixelRNN
@@ -12,6 +13,10 @@ from zoo_core.testing import randomise
 
 def nade(**config: object) -> NADE:
     return randomise(NADE(NADEConfig(height=3, width=4, hidden=5, **config))).double()
+
+
+def eonade(**config: int) -> EoNADE:
+    return randomise(EoNADE(EoNADEConfig(height=5, width=4, hidden=5, orderings=2, **config))).double()
 
 
 def gaussian() -> Gaussian:
@@ -28,6 +33,8 @@ def pixelrnn(kind: type[PixelRNN], **sizes: int) -> PixelRNN:
 MODELS = {
     "nade": lambda: nade(),
     "nade of levels and colours, in another order": lambda: nade(levels=3, channels=3, ordering="random"),
+    "eonade": lambda: eonade(),
+    "eonade of levels and colours": lambda: eonade(levels=3, channels=3),
     "gaussian": gaussian,
     "diagonal": lambda: pixelrnn(DiagonalPixelRNN),
     "diagonal, high and in colour": lambda: pixelrnn(DiagonalPixelRNN, channels=3, height=5, width=2, levels=4),
