@@ -219,7 +219,7 @@ def test_a_step_is_read_as_it_is_written(kind: type[Step]) -> None:
 @pytest.mark.parametrize(
     ("augment", "words"),
     [
-        (("flop",), ("toy-classifier", "no step named 'flop'", "'flip'")),
+        (("flop",), ("no step named 'flop'", "'flip'")),
         (("crop:size=4",), ("toy-classifier", "size")),
         (("crop:padding=0",), ("padding", ">= 1")),
         (("crop:padding=4,mode=reflect",), ("cannot reflect 4 of 4 pixels",)),
