@@ -321,7 +321,7 @@ def header(**headers: str) -> dict[str, Any]:
 ANSWERS = [
     No("hf:org/absent", 2, ("there is no org/absent", "private", "HF_TOKEN")),
     No("hf:org/absent", 2, ("there is no org/absent",), "right"),
-    No("org/absent", 2, ("there is no org/absent", "there is no such folder")),
+    No("org/absent", 2, ("there is no folder 'org/absent'", "there is no org/absent")),
     No("hf:org/private", 2, ("there is no org/private", "private")),
     No("hf:org/gated", 1, ("gated", "accept terms")),
     No("hf:org/toy", 1, ("does not know this token", "HF_TOKEN"), "hf_wrong"),
