@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import pickle
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -20,9 +21,9 @@ from PIL import Image
 import zoo_core
 from zoo_core.errors import DataError
 from zoo_core.interfaces.dataset import digest
-from zoo_data.pictures import Photos, Pictures, hashed_share
+from zoo_data.pictures import Avatars, Photos, Pictures, hashed_share
 from zoo_data.plugin import zoo_datasets
-from zoo_data.recipes import photos, regression, stamps, svg
+from zoo_data.recipes import avatars, photos, regression, stamps, svg
 from zoo_data.recipes.debian import files_of
 from zoo_data.recipes.frames import read_frame
 from zoo_data.regression import described
@@ -61,7 +62,7 @@ def test_what_the_list_says_is_what_a_data_set_holds(name):
 
 
 @needs_mirror
-@pytest.mark.parametrize("name", [*MADE, "avatars"])
+@pytest.mark.parametrize("name", MADE)
 def test_what_is_made_has_the_pinned_digests_in_the_mirror_too(name):
     data = zoo_core.dataset(name)
     for split in data.splits:
@@ -263,3 +264,100 @@ def test_stamps_need_node_before_anything_else(tmp_path, monkeypatch):
         stamps.make({}, {}, lambda done: None)
     with pytest.raises(DataError, match="node"):
         svg.draw([b"<svg/>"], tmp_path / "absent.tgz")
+
+
+# Avatars. What the packages themselves draw, `zoo data get` verifies by the digests.
+
+
+def test_the_table_of_faces_holds_what_the_data_set_declares():
+    faces = avatars.read_faces()
+    assert [face for face, _ in faces["train"]] == list(range(6000)) and len(faces["test_pairs"]) == 2040
+    rows = [avatars.described(options) for part in faces.values() for _, options in part]
+    for name, words in Avatars.classes.items():
+        assert {row[name] for row in rows} == set(words)
+    pairs = {}
+    for face, options in faces["test_pairs"]:
+        pairs.setdefault(face, []).append(options)
+    assert len(pairs) == 204
+    for shown in pairs.values():
+        assert len({(options["hair_color"], options["glasses"]) for options in shown}) == 10
+        assert len({tuple((options | {"hair_color": "", "glasses": ""}).values()) for options in shown}) == 1
+
+
+@needs_mirror
+@pytest.mark.parametrize("part", ["train", "test_pairs"])
+def test_the_table_of_faces_gives_the_columns_of_the_mirror(part):
+    from pyarrow import parquet
+
+    table = parquet.read_table(Path(MIRROR) / "datasets" / "avatars" / f"{part}.parquet").drop_columns("image")
+    rows = [{"face": face} | avatars.described(options) for face, options in avatars.read_faces()[part]]
+    assert rows == table.to_pylist()
+
+
+def npm_package(path, files):
+    """A package of npm with these files."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+MODULE = '{"type": "module", "exports": "./lib/index.js"}'
+CORE = """
+export const drawing = (colour) => `<svg viewBox="0 0 280 280" fill="${colour}"/>`;
+export const createAvatar = (style, options) => ({ toString: () => style.draw(options) });
+"""
+STYLE = """
+import { drawing } from "@dicebear/core";
+export const draw = (options) => drawing(options.backgroundColor[0]);
+"""
+RESVG = """
+exports.initWasm = async () => {};
+exports.Resvg = class {
+  constructor(svg, options) {
+    if (!String(svg).includes('viewBox="30 10 220 220"')) throw new Error("not the part that is kept");
+    this.colour = String(svg).match(/fill="([0-9a-f]+)"/)[1];
+    this.width = options.fitTo.value;
+  }
+  render() { return this; }
+  asPng() { // a portable pixmap, in truth
+    const head = Buffer.from(`P6 ${this.width} ${this.width} 255 `);
+    return Buffer.concat([head, Buffer.from(this.colour.repeat(this.width ** 2), "hex")]);
+  }
+};
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_faces_are_drawn_in_the_order_of_the_table_whatever_number_is_drawn_at_once(tmp_path, monkeypatch):
+    from pyarrow import parquet
+
+    packages = {
+        "@dicebear/core": npm_package(tmp_path / "a.tgz", {"package.json": MODULE, "lib/index.js": CORE}),
+        "@dicebear/avataaars": npm_package(tmp_path / "b.tgz", {"package.json": MODULE, "lib/index.js": STYLE}),
+        "@resvg/resvg-wasm": npm_package(tmp_path / "c.tgz", {"index.js": RESVG, "index_bg.wasm": ""}),
+    }
+    faces = {part: all_faces[:7] for part, all_faces in avatars.read_faces().items()}
+    monkeypatch.setattr(avatars, "read_faces", lambda: faces)
+    monkeypatch.setattr(avatars, "AT_ONCE", 3)
+    files = {f"avatars/{part}.parquet": tmp_path / f"{part}.made" for part in ("train", "test_pairs")}
+    shares = []
+    avatars.make(packages, files, shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1
+    for part, some in faces.items():
+        rows = parquet.read_table(files[f"avatars/{part}.parquet"]).to_pylist()
+        assert [row["face"] for row in rows] == [face for face, _ in some]
+        for row in rows:
+            picture = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+            colour = bytes.fromhex(avatars.BACKGROUNDS[row["background"]])
+            assert picture.size == (64, 64) and picture.tobytes() == colour * 64**2
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_a_package_that_does_not_draw_is_an_error_of_one_line(tmp_path):
+    broken = npm_package(tmp_path / "c.tgz", {"index.js": "exports.initWasm = async () => { throw new Error('no') };"})
+    with pytest.raises(DataError, match="node cannot draw: ") as error:
+        svg.draw([b"<svg/>"], broken)
+    assert "\n" not in str(error.value)

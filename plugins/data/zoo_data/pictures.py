@@ -10,11 +10,12 @@ letters: A to J from 1,063 fonts, 28x28, after the recipe of notMNIST; no family
 stamps: things, most of them cut out of photographs, 96x96 on white, with captions of people in three languages.
 photos: 118 photographs and 8 paintings by van Gogh, the middle of each at 256x256, with author and licence of each.
 
-Test is what the recipe makes it, from a hash of a stable key (of sprites, a list of names). Validation is a tenth of
-the rest by such a hash, so that what belongs together (a family of fonts, sprites of one name) is never in both.
+Test is what the recipe makes it, from a hash of a stable key (of sprites, a list of names; of avatars, the pairs).
+Validation is a tenth of the rest by such a hash, so that what belongs together (a family of fonts, sprites of one name)
+is never in both.
 The files are sorted, so each split is permuted with seed 0.
 
-Found in a mirror (datasets/NAME/….parquet); `zoo data get NAME` makes them, but for avatars: see README.md.
+Found in a mirror (datasets/NAME/….parquet); `zoo data get NAME` makes them.
 """
 
 import hashlib
@@ -49,7 +50,6 @@ class Pictures(PinnedDataset):
         key: the column whose hash says what is validation.
         train: the file of the train split, and of the validation split.
         test: the file of the test split; None where it is cut from train, too.
-        made: whether `zoo data get` can make it.
     """
 
     shape: ClassVar[tuple[int, int, int]]
@@ -60,7 +60,6 @@ class Pictures(PinnedDataset):
     key: ClassVar[str]
     train: ClassVar[str] = "train"
     test: ClassVar[str | None] = "test"
-    made: ClassVar[bool] = True
 
     def __init__(self, *, data_file: Path | None = None) -> None:
         image = Field(kind="image", shape=self.shape, range=(0.0, 1.0), levels=256)
@@ -101,8 +100,7 @@ class Pictures(PinnedDataset):
     def _file(self, name: str) -> Path:
         file = find_in_mirror(self.name, f"{name}.parquet")
         if file is None:
-            get = self.name if self.made else ""
-            raise missing_data(f"{self.name}/{name}.parquet", "and no hub has it", published=False, get=get)
+            raise missing_data(f"{self.name}/{name}.parquet", "and no hub has it", published=False, get=self.name)
         return file
 
     def _columns(self, file: Path) -> dict[str, list[Any]]:
@@ -237,7 +235,6 @@ class Avatars(Pictures):
     texts = ("caption",)
     key = "face"
     test = "test_pairs"
-    made = False
     sha256: ClassVar[Mapping[str, str]] = {
         "train": "ae7f1f6b854dec9c6f005cacf234cd1672f7f40ba67088f43825dee976ebdfb3",
         "validation": "6dda49c99bb4abaa87631342437cd66608aead08644fe5ef02b89cb514f9d007",

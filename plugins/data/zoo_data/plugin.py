@@ -221,7 +221,7 @@ def zoo_datasets() -> list[DatasetSpec]:
                 "caption_fr": "text",
             },
             files=("stamps/train.parquet", "stamps/test.parquet"),
-            packages=packages("stamps"),
+            packages=packages("stamps") + packages("resvg"),
             recipe="zoo_data.recipes.stamps:make",
         ),
         DatasetSpec(
@@ -282,6 +282,8 @@ def zoo_datasets() -> list[DatasetSpec]:
                 "caption": "text",
             },
             files=("avatars/train.parquet", "avatars/test_pairs.parquet"),
+            packages=packages("avatars") + packages("resvg"),
+            recipe="zoo_data.recipes.avatars:make",
         ),
         *(
             DatasetSpec(

@@ -22,8 +22,31 @@ def check_node() -> None:
         raise DataError("some pictures are drawings in SVG, and node, which draws them, is missing", "Install Node.js.")
 
 
-def draw(drawings: Sequence[bytes], resvg: Path) -> list[Image.Image]:
-    """SVG files as pictures 256 pixels wide, RGBA, without texts; `resvg` is the package @resvg/resvg-wasm.
+def run_node(script: str, *arguments: Path | str, given: str = "") -> str:
+    """What a script of this folder prints when `given` is its input.
+
+    Raises:
+        DataError: Node is missing or too old, or the script fails.
+    """
+    check_node()
+    command = ["node", Path(__file__).with_name(script), *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise DataError(f"node cannot draw: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+    return done.stdout
+
+
+def unpack(package: Path, folder: Path) -> None:
+    """The files of a package of npm into `folder`, which must not exist."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        with tarfile.open(package) as tar:
+            tar.extractall(temporary, filter="data")
+        (Path(temporary) / "package").rename(folder)
+
+
+def draw(drawings: Sequence[bytes], resvg: Path, width: int = 256) -> list[Image.Image]:
+    """SVG files as pictures `width` pixels wide, RGBA, without texts; `resvg` is the package @resvg/resvg-wasm.
 
     Raises:
         DataError: Node is missing or too old, or a drawing is none.
@@ -31,19 +54,13 @@ def draw(drawings: Sequence[bytes], resvg: Path) -> list[Image.Image]:
     check_node()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        with tarfile.open(resvg) as tar:
-            tar.extractall(work, filter="data")
-        files = []
-        for k, drawing in enumerate(drawings):
-            files.append(str(work / f"{k}.svg"))
-            Path(files[-1]).write_bytes(drawing)
-        script = str(Path(__file__).with_name("render.cjs"))
-        command = ["node", script, str(work / "package"), str(work), *files]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise DataError(f"node cannot draw: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        unpack(resvg, work / "resvg")
+        files = [work / f"{k}.svg" for k in range(len(drawings))]
+        for file, drawing in zip(files, drawings, strict=True):
+            file.write_bytes(drawing)
+        run_node("render.cjs", work / "resvg", str(width), work)
         pictures = []
-        for k in range(len(drawings)):
-            with Image.open(work / f"{k}.png") as picture:
+        for file in files:
+            with Image.open(file.with_suffix(".png")) as picture:
                 pictures.append(picture.convert("RGBA"))
         return pictures
