@@ -253,7 +253,7 @@ class Run:
             "step": self.loop.step_number,
             "train": self.means.values(),
         }
-        is_best = True
+        is_best = False
         if self.selection.metric is not None:
             with self.loop.average.applied():
                 number = self.validate(observer)
