@@ -695,3 +695,15 @@ def test_the_help_ends_with_examples_that_the_command_takes(
         _, _, arguments = line.rpartition("zoo ")
         zoo_group.main(shlex.split(arguments), prog_name="zoo", standalone_mode=False)
         assert reached[-1].startswith(f"zoo {name}"), line
+
+
+def test_missing_data_are_told_once_for_many_releases(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo_core.errors import DataError
+
+    def missing(*arguments: Any, **options: Any) -> None:
+        raise DataError("it is missing")
+
+    monkeypatch.setattr("zoo_core.measuring.evaluation.evaluate", missing)
+    code, out, err = zoo("eval", "toy", "toy.bits", "--check", "--no-header")
+    assert code == 3 and out.count("no data") == 2
+    assert err == "2 of 2 releases were not measured, for lack of data: see zoo data.\n"

@@ -51,7 +51,7 @@ def list_command(as_json: bool) -> None:
         sizes = " / ".join("?" if size is None else f"{size:,}" for size in row.sizes.values())
         fields = ", ".join(f"{name} {what}" for name, what in row.fields.items())
         table.append([row.name, "yes" if row.here else "no", sizes, fields or "-", row.licence, _where(row)])
-    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table, drop=["licence", "here"])
+    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table, drop=["licence", "from"])
 
 
 def _where(row: "DatasetListing") -> str:
