@@ -103,7 +103,7 @@ MISTAKES = [
     Bad("train toy --data toy-bits", 2, ("--output is missing",)),
     Bad("train toyy --data toy-bits -o new", 2, ("no model named 'toyy'",)),
     Bad("train toy --data toy-bit -o new", 2, ("no data set named 'toy-bit'",)),
-    Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "--resume full")),
+    Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "Choose another")),
     Bad("train toy --data toy-bits -o good.png", 2, ("'good.png' exists",)),
     Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no value named 'widht'", "'width'")),
     Bad("train toy --data toy-bits -o new --set width=x", 2, ("width", "`int`")),
@@ -664,7 +664,7 @@ def test_list_is_one_line_a_model_below_its_family(columns: int, zoo: Zoo, monke
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 140])
 def test_no_word_breaks_at_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from zoo_core.cli.printing import print_table
+    from zoo_core.cli.table import print_table
 
     at_terminal(monkeypatch, columns)
     header = ["reference", "parameters", "nll [nats/example]", "minus the best", "protocol", "minus the best"]

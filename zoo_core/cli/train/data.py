@@ -8,7 +8,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_argument
-from zoo_core.cli.printing import examples, json_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import examples, json_option, print_json, progress_bar, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from torch import Tensor
