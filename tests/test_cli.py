@@ -103,7 +103,7 @@ MISTAKES = [
     Bad("train toy --data toy-bits", 2, ("--output is missing",)),
     Bad("train toyy --data toy-bits -o new", 2, ("no model named 'toyy'",)),
     Bad("train toy --data toy-bit -o new", 2, ("no data set named 'toy-bit'",)),
-    Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "--resume full")),
+    Bad("train toy --data toy-bits -o full", 2, ("the output folder 'full' exists", "Choose another")),
     Bad("train toy --data toy-bits -o good.png", 2, ("'good.png' exists",)),
     Bad("train toy --data toy-bits -o new --set widht=3", 2, ("no value named 'widht'", "'width'")),
     Bad("train toy --data toy-bits -o new --set width=x", 2, ("width", "`int`")),
@@ -664,7 +664,7 @@ def test_list_is_one_line_a_model_below_its_family(columns: int, zoo: Zoo, monke
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 140])
 def test_no_word_breaks_at_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from zoo_core.cli.printing import print_table
+    from zoo_core.cli.table import print_table
 
     at_terminal(monkeypatch, columns)
     header = ["reference", "parameters", "nll [nats/example]", "minus the best", "protocol", "minus the best"]
@@ -695,3 +695,15 @@ def test_the_help_ends_with_examples_that_the_command_takes(
         _, _, arguments = line.rpartition("zoo ")
         zoo_group.main(shlex.split(arguments), prog_name="zoo", standalone_mode=False)
         assert reached[-1].startswith(f"zoo {name}"), line
+
+
+def test_missing_data_are_told_once_for_many_releases(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo_core.errors import DataError
+
+    def missing(*arguments: Any, **options: Any) -> None:
+        raise DataError("it is missing")
+
+    monkeypatch.setattr("zoo_core.measuring.evaluation.evaluate", missing)
+    code, out, err = zoo("eval", "toy", "toy.bits", "--check", "--no-header")
+    assert code == 3 and out.count("no data") == 2
+    assert err == "2 of 2 releases were not measured, for lack of data: see zoo data.\n"

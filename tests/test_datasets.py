@@ -273,7 +273,8 @@ def test_an_interrupted_download_leaves_nothing_and_no_process(
 ) -> None:
     client("npm", f"echo $$ > {tmp_path}/pid; echo half > $(pwd)/toy-bits-1.0.tgz; exec sleep 60")
     code = (
-        "from zoo_core.hub.packages import Package, fetch_packages; import json, sys;"
+        "from zoo_core.hub.packages import Package, fetch_packages; import json, signal, sys;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell may have it ignored in the background
         "fetch_packages([Package(**json.loads(sys.argv[1]))])"
     )
     given = json.dumps(msgspec.to_builtins(pinned(CONTENT)))

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import distributions
 from pathlib import Path
@@ -65,6 +66,17 @@ def contributing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     yield package
     for module in [name for name in sys.modules if name.partition(".")[0] == "zoo_coins"]:
         del sys.modules[module]
+
+
+def test_the_plugin_of_contributing_can_be_installed() -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
+    declared, complete = (
+        tomllib.loads(text) for text in (block, (ROOT / "tests/third-party/pyproject.toml").read_text())
+    )
+    assert declared["build-system"] == complete["build-system"]
+    assert {"name", "version", "license"} <= set(declared["project"])
+    assert declared["project"]["dependencies"] == complete["project"]["dependencies"]
+    assert declared["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["zoo_coins"]
 
 
 def test_the_models_of_contributing_train(

@@ -32,7 +32,7 @@ def floor(module: str) -> int:
         return 7
     return {
         "interfaces": 1, "errors": 1,
-        "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "tables": 2,
+        "discovery": 2, "hub": 2, "processes": 2, "steps": 2, "row_files": 2,
         "torch_state": 2, "notebook": 2, "progress": 2, "inputs": 3,
         "datasets": 3, "pictures": 3, "releases": 3, "weights": 3, "catalogue": 3,
         "measuring": 4, "exporting": 4,

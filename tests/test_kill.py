@@ -141,7 +141,7 @@ zoo_toy.play.ReplayBuffer.play = dying
 """
     assert done(start(*train, "-o", tmp_path / "killed", more=more))[0] == -signal.SIGKILL
     assert step_of(tmp_path / "killed") == 12
-    finish(tmp_path / "killed", registry)
+    bring_to_its_end(tmp_path / "killed", registry)
     code, err = done(start(*train, "-o", tmp_path / "whole"))
     assert code == 0, err
     assert same_release(tmp_path / "killed", tmp_path / "whole")

@@ -252,7 +252,7 @@ def test_a_users_steps_come_first(saved: Callable[..., Path]) -> None:
     assert torch.equal(inverted.x[0], (1 - values > 0.3).float())
     turned = open_picture(path, Seen(Field(kind="image", shape=(1, 5, 3))), read_steps([TURN], "test"))
     assert torch.equal(turned.x[0], values.rot90(1, (1, 2)))
-    with pytest.raises(UsageError, match="after normalize it is no picture any more"):
+    with pytest.raises(UsageError, match="after normalize it is not a picture any more"):
         open_picture(path, model, read_steps([{"step": "normalize", "mean": 0, "std": 1}], "test"))
 
 

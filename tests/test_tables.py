@@ -9,7 +9,7 @@ import pytest
 
 from zoo_core.errors import UsageError
 from zoo_core.hub.atomic import check_output
-from zoo_core.tables import SUFFIXES, read_rows, table_text
+from zoo_core.row_files import SUFFIXES, read_rows, table_text
 
 NAMES = ("a", "b", "c")
 ROWS = [[1.0, -2.5, 1e-12], [0.1, 3e20, 4.0]]

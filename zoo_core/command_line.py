@@ -15,11 +15,10 @@ from zoo_core.cli.printing import (
     is_main,
     json_option,
     print_json,
-    print_table,
     progress_bar,
-    table_options,
     talk,
 )
+from zoo_core.cli.table import print_table, table_options
 
 __all__ = [
     "as_reference",

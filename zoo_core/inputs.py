@@ -14,7 +14,7 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import Step, fields_after
 from zoo_core.pictures.reading import OpenPicture, open_picture, prepare_pictures, sizes_text, to_model
-from zoo_core.tables import STDIN, read_rows, read_text
+from zoo_core.row_files import STDIN, read_rows, read_text
 
 BATCH = 100  # examples at a time
 

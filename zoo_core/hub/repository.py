@@ -28,6 +28,10 @@ class NotCached(WeightsError):
     """It is not on this machine, and there is no network."""
 
 
+class Unreachable(ZooError):
+    """The hub does not answer, or must not be asked."""
+
+
 class NoSuchFile(WeightsError):
     """The repository has no file of that name."""
 
@@ -249,8 +253,10 @@ def _by_system(error: Exception, asked: _Asked) -> ZooError | None:
         )
     if _is_other_length(error):
         return WeightsError(f"'{asked.name}' of {asked.where} came in another length than the hub says", "Try again.")
+    if _is_connection(error) and is_offline():
+        return Unreachable(f"HF_HUB_OFFLINE forbids to ask {url}", "Unset it, to use the network.")
     if _is_connection(error):
-        return ZooError(f"{url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
+        return Unreachable(f"{url} cannot be reached", "Check the network, and HF_ENDPOINT or --endpoint.")
     if isinstance(error, ValueError):  # no JSON
         return ZooError(f"{url} does not answer as a hub does", "Check HF_ENDPOINT or --endpoint.")
     return None

@@ -67,7 +67,7 @@ def save_maps(images: Tensor, maps: Tensor, path: Path, *, title: str, labels: S
     columns = min(len(images), MAPS_IN_A_ROW)
     bands = math.ceil(len(images) / columns)
     with _figure(path, figsize=(1.8 * columns + 1.2, 3.9 * bands + 0.4), layout="constrained") as figure:
-        figure.suptitle(title)
+        figure.suptitle(title, fontsize="medium", wrap=True)
         scale = PowerNorm(0.5, vmin=0, vmax=maps.max().item())  # what is small shows beside what is large
         grid = figure.subplots(2 * bands, columns, squeeze=False)
         for axes in grid.flat:

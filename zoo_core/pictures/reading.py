@@ -262,6 +262,8 @@ def _read(path: Path) -> Image.Image:
             return _upright(file)
     except FileNotFoundError:
         raise UsageError(f"'{path}' does not exist") from None
+    except IsADirectoryError:
+        raise UsageError(f"'{path}' is a folder", f"Name the images in it: {path}/*.png") from None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise UsageError(f"'{path}' is not an image that can be read: {error}") from None
 

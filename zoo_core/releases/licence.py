@@ -49,6 +49,6 @@ def ways_to_state(licence: Licence, distribution: str) -> str:
     ways = {
         "weights": "The weights are yours, so choose one: zoo push … --licence Apache-2.0.",
         "code": f"{distribution} states that of its code in its pyproject.toml; install it again then.",
-        "data": "Find out that of the data: zoo push … --data-licence CC-BY-4.0.",
+        "data": "Find out that of the data: zoo push … --data-licence SPDX-ID.",
     }
     return " ".join(ways[what] for what in licence.missing)

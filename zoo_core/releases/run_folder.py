@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.atomic import check_new_folder, sync_folder, write_atomically
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.releases.recipe import RunArguments
-from zoo_core.releases.release import Ancestor, PinnedRelease
+from zoo_core.releases.release import CONFIG, Ancestor, PinnedRelease
 from zoo_core.releases.tensors import save_tensors
 
 if TYPE_CHECKING:
@@ -114,7 +114,12 @@ def check_startable(folder: Path) -> None:
 
 def make_run_folder(folder: Path, record: RunRecord) -> "BaseFileLock | None":
     """Make `folder` that of a run, and hold it; raises as `check_startable`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZooError(
+            f"the output folder '{folder}' cannot be made: {error.strerror}", "Choose another one."
+        ) from None
     lock = hold(folder)
     _check_startable(folder, lock)
     write_atomically(folder / RUN, json.dumps(to_plain(record), indent=1))
@@ -124,7 +129,8 @@ def make_run_folder(folder: Path, record: RunRecord) -> "BaseFileLock | None":
 def _check_startable(folder: Path, lock: "BaseFileLock | None") -> None:
     replaceable = {LOCK} if lock is None else {LOCK, RUN}  # without a lock, another process may have begun just now
     if not (folder.is_dir() and {path.name for path in folder.iterdir() if path.suffix != ".part"} <= replaceable):
-        check_new_folder(folder, f"Choose another one, or continue it: zoo train --resume {folder}")
+        goes_on = folder.is_dir() and (folder / RUN).exists() and not (folder / CONFIG).exists()
+        check_new_folder(folder, f"Choose another one{f', or continue it: zoo train --resume {folder}' * goes_on}.")
 
 
 def read_run(folder: Path) -> RunRecord:

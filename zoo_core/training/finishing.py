@@ -19,10 +19,10 @@ from zoo_core.releases.artifacts import load_artifacts
 from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
 from zoo_core.releases.release import MetricEntry, ReleaseConfig, read_release
 from zoo_core.releases.writing import round_to, write_release
+from zoo_core.training.from_weights import ancestors
 from zoo_core.training.method import method_of
 from zoo_core.training.observer import Observer
 from zoo_core.training.run import Run
-from zoo_core.training.starting import ancestors
 
 
 def finish(run: Run, observer: Observer | None = None) -> ReleaseConfig:

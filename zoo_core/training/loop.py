@@ -27,9 +27,9 @@ from zoo_core.interfaces.objectives import Loss, Objective, Stream
 from zoo_core.interfaces.step import Steps
 from zoo_core.processes import Processes
 from zoo_core.training.averaging import MovingAverage
+from zoo_core.training.from_weights import held
 from zoo_core.training.optimizers import LiveOptimizer
 from zoo_core.training.sampler import DatasetSource, derived_generator, derived_seed, open_source, seed_device
-from zoo_core.training.starting import held
 
 
 class Diverged(ZooError):

@@ -20,10 +20,10 @@ from zoo_core.releases.run_folder import (
 from zoo_core.releases.writing import pinned_dependencies
 from zoo_core.steps.notation import plain_step
 from zoo_core.training.few_examples import for_run
+from zoo_core.training.from_weights import ancestors
 from zoo_core.training.logs import check_logs
 from zoo_core.training.method import method_of
 from zoo_core.training.run import Run
-from zoo_core.training.starting import ancestors
 
 
 def start_run(

@@ -24,10 +24,10 @@ from zoo_core.releases.run_folder import RUN
 from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.few_examples import for_run
 from zoo_core.training.finishing import finish
+from zoo_core.training.from_weights import locate_parent
 from zoo_core.training.observer import Observer
 from zoo_core.training.opening import resume_run, start_run
 from zoo_core.training.run import Run
-from zoo_core.training.starting import locate_parent
 from zoo_core.weights.manifest import Manifest
 from zoo_core.weights.sources import Located, locate
 

@@ -25,6 +25,7 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.releases.run_folder import load_checkpoint, save_checkpoint, what_is_left
 from zoo_core.torch_state import use_threads_of
+from zoo_core.training.from_weights import Start, frozen_modules, locate_parent, model_from
 from zoo_core.training.interrupt import Interrupted, interrupt_requests
 from zoo_core.training.logs import open_logs
 from zoo_core.training.loop import Diverged, Loop
@@ -32,7 +33,6 @@ from zoo_core.training.observer import Means, Observer, Observers
 from zoo_core.training.precision import precision_here
 from zoo_core.training.sampler import DatasetSource, read_augmentation
 from zoo_core.training.selection import Selection
-from zoo_core.training.starting import Start, frozen_modules, locate_parent, model_from
 from zoo_core.weights.create import create
 
 CHECKPOINT_SECONDS = 240.0
@@ -253,7 +253,7 @@ class Run:
             "step": self.loop.step_number,
             "train": self.means.values(),
         }
-        is_best = True
+        is_best = False
         if self.selection.metric is not None:
             with self.loop.average.applied():
                 number = self.validate(observer)

@@ -16,11 +16,11 @@ from zoo_core.releases.recipe import RunArguments
 from zoo_core.releases.release import MetricEntry, ReleaseConfig
 from zoo_core.torch_state import keeps_torch_state
 from zoo_core.training.finishing import finish
+from zoo_core.training.from_weights import model_of
 from zoo_core.training.observer import Observer
 from zoo_core.training.opening import start_run
 from zoo_core.training.progress import train_and_watch
 from zoo_core.training.run import Run
-from zoo_core.training.starting import model_of
 from zoo_core.weights.loading import load
 
 

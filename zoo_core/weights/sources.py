@@ -12,7 +12,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.errors import UnknownName, UsageError, WeightsError, ZooError
 from zoo_core.hub.endpoint import is_offline
 from zoo_core.hub.integrity import Damaged, FileEntry, Pointer, check_file, remember
-from zoo_core.hub.repository import NotCached, discard
+from zoo_core.hub.repository import NotCached, Unreachable, discard
 from zoo_core.releases.release import CONFIG, MODEL, ReleaseConfig, read_release
 from zoo_core.weights.fetching import OnBytes, fetch
 from zoo_core.weights.manifest import Manifest, Pinned, default_manifest, install_hint
@@ -83,7 +83,7 @@ def locate(
         return Located(reference.path, f"folder {reference}", run.release, None, False, run)
     try:
         found = _available(reference, None, trust_verdict, on_bytes)
-    except (UnknownName, NotCached) as error:
+    except (UnknownName, NotCached, Unreachable) as error:
         if not isinstance(reference, HubReference) or text.startswith("hf:"):
             raise
         raise type(error)(f"there is no folder '{text}', and {error.message}", error.hint) from error

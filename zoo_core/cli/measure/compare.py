@@ -9,7 +9,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, progress_bar, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from zoo_core.measuring.comparison import Comparison, Difference, Row

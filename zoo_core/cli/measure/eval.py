@@ -8,7 +8,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, metric_option, references_argument
-from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, progress_bar, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from zoo_core.measuring.evaluation import Check
@@ -143,12 +144,16 @@ def _exit_code(results: list[Result], check: bool, bare: set[str]) -> int:
     for result in results:
         by_reference.setdefault(result.reference, set()).add(result.verdict)
     code = 0
+    if no_data := [reference for reference, verdicts in by_reference.items() if verdicts == {"no data"}]:
+        talk(f"{len(no_data)} of {len(by_reference)} releases were not measured, for lack of data: see zoo data.")
     for reference, verdicts in by_reference.items():
         if "FAILED" in verdicts:
             code = 1
         elif check and "different" in verdicts:
             talk(f"Error: '{reference}' does not give the number that is recorded for it")
             code = 1
+        elif check and verdicts == {"no data"} and len(by_reference) > 1:
+            code = code or 3
         elif check and "same" not in verdicts:
             talk(f"Error: {_incomparable(reference, verdicts, reference in bare)}")
             code = code or 3

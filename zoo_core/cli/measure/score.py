@@ -12,7 +12,8 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
 from zoo_core.cli.names import data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
-from zoo_core.cli.printing import device_option, examples, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, progress_bar, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from zoo_core.inputs import Inputs
@@ -82,7 +83,7 @@ def score(
     from zoo_core.inputs import open_inputs
     from zoo_core.measuring.scoring import open_scorer
     from zoo_core.measuring.scoring import score as score_examples
-    from zoo_core.tables import SUFFIXES
+    from zoo_core.row_files import SUFFIXES
     from zoo_core.torch_state import use_threads_of
 
     if not examples:
@@ -142,7 +143,7 @@ def _described(sample: "ReferenceSample | None") -> dict[str, Any] | None:
 def _write(output: Path, rows: list[dict[str, Any]]) -> None:
     """Write the scores to a file, a row or a line for each example. A missing number is empty, or null."""
     from zoo_core.hub.atomic import write_atomically
-    from zoo_core.tables import table_text
+    from zoo_core.row_files import table_text
 
     if output.suffix.lower() == ".jsonl":
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -7,7 +7,8 @@ import click
 from zoo_core.cli.assignments import read_assignments, set_option
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_option, reference_argument
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.model import Model

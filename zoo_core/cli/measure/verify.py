@@ -6,7 +6,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import examples, print_json, print_table, table_options
+from zoo_core.cli.printing import examples, print_json
+from zoo_core.cli.table import print_table, table_options
 
 
 @click.command(epilog=examples("zoo verify", "zoo verify pixelrnn nade --json"))

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 _OFFERS = {
     "zoo_models": "models",

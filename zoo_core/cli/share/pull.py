@@ -7,7 +7,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import bytes_bar, examples, print_json, print_table, table_options
+from zoo_core.cli.printing import bytes_bar, examples, print_json
+from zoo_core.cli.table import print_table, table_options
 
 
 @click.command(epilog=examples("zoo pull 'pixelrnn*'", "zoo pull vae resnet20 --licence-policy permissive"))

@@ -3,7 +3,8 @@
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 
 @click.command(epilog=examples("zoo search pixelrnn", "zoo search digits --limit 5 --json"))

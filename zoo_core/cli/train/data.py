@@ -8,7 +8,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import data_argument
-from zoo_core.cli.printing import examples, json_option, print_json, print_table, progress_bar, table_options, talk
+from zoo_core.cli.printing import examples, json_option, print_json, progress_bar, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ def list_command(as_json: bool) -> None:
         sizes = " / ".join("?" if size is None else f"{size:,}" for size in row.sizes.values())
         fields = ", ".join(f"{name} {what}" for name, what in row.fields.items())
         table.append([row.name, "yes" if row.here else "no", sizes, fields or "-", row.licence, _where(row)])
-    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table, drop=["licence", "here"])
+    print_table(["data set", "here", "examples", "a batch holds", "licence", "from"], table, drop=["licence", "from"])
 
 
 def _where(row: "DatasetListing") -> str:

@@ -9,7 +9,8 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import reference_argument
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from zoo_core.releases.release import ReleaseConfig

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.assignments import read_assignments, show_fields
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 
 @click.command(

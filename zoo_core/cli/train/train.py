@@ -130,10 +130,10 @@ def train(
     """
     from zoo_core.discovery.registry import default_registry
     from zoo_core.errors import UsageError
+    from zoo_core.training.from_weights import model_of
     from zoo_core.training.memory import keep_freed_memory
     from zoo_core.training.opening import start_run
     from zoo_core.training.progress import train_and_watch
-    from zoo_core.training.starting import model_of
 
     registry = default_registry()
     if start is not None and resume is None and model is None:
@@ -234,7 +234,7 @@ def _say_what_next(run: "Run", release: "ReleaseConfig") -> None:
 def _show_config(model: str | None, start: str | None, registry: "Registry") -> None:
     """Print the Config values of a model: those of its preset, or of the weights to start from."""
     from zoo_core.errors import UsageError
-    from zoo_core.training.starting import locate_parent
+    from zoo_core.training.from_weights import locate_parent
 
     if model is None:
         raise UsageError("--help-config needs a model")
@@ -259,7 +259,7 @@ def _say_start(run: "Run") -> None:
     """Say what training starts from, unless it is from scratch, and what follows from that."""
     from zoo_core.releases.licence import UNKNOWN
     from zoo_core.training.finishing import licence_of
-    from zoo_core.training.starting import describe
+    from zoo_core.training.from_weights import describe
 
     if run.parent is None:
         return

@@ -54,7 +54,7 @@ def generate(
     """
     import torch
 
-    from zoo_core.tables import STDIN, read_text
+    from zoo_core.row_files import STDIN, read_text
 
     if prompt == STDIN:
         prompt = read_text(STDIN).removesuffix("\n")

@@ -2,7 +2,8 @@
 
 import click
 
-from zoo_core.cli.printing import examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 
 @click.command("list", epilog=examples("zoo list 'pixel*'", "zoo list --capability Sampler --sort nll"))

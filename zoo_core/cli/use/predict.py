@@ -10,7 +10,8 @@ from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import input_option, input_steps, load_for, say_unused
 from zoo_core.cli.names import reference_argument
 from zoo_core.cli.numbers import Finite, seed_option
-from zoo_core.cli.printing import device_option, examples, print_json, print_table, table_options, talk
+from zoo_core.cli.printing import device_option, examples, print_json, talk
+from zoo_core.cli.table import print_table, table_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ def predict(
     from zoo_core.inputs import input_batches, input_kind
     from zoo_core.measuring.prediction import PREDICTORS, legend_of, options_for
     from zoo_core.measuring.prediction import predict as ask
-    from zoo_core.tables import SUFFIXES
+    from zoo_core.row_files import SUFFIXES
 
     if output is not None:
         check_output(output, PNG, *SUFFIXES)
@@ -142,7 +143,7 @@ def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: 
     """Write the pictures as a PNG; or the answers, one in each line (JSON lines, as --json prints it) or row (CSV)."""
     from zoo_core.hub.atomic import write_atomically
     from zoo_core.pictures.grids import save_grid
-    from zoo_core.tables import table_text
+    from zoo_core.row_files import table_text
 
     if output.suffix.lower() == PNG:
         save_grid(pictures, output, title=name, labels=[*map(_label, answers), ""][: len(pictures)])

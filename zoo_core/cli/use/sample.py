@@ -84,7 +84,7 @@ def sample(
 def _check_outputs(output: Path | None, each: Path | None) -> None:
     """Check of the outputs what can be checked before the model is loaded."""
     from zoo_core.hub.atomic import check_new_folder, check_output, check_parent
-    from zoo_core.tables import SUFFIXES
+    from zoo_core.row_files import SUFFIXES
 
     if output is not None:
         check_output(output, ".png", *SUFFIXES)
@@ -97,7 +97,7 @@ def _check_kind(images: bool, output: Path | None, each: Path | None) -> None:
     """Whether the outputs can hold what the model draws."""
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_output
-    from zoo_core.tables import SUFFIXES
+    from zoo_core.row_files import SUFFIXES
 
     if images and output is None and each is None:
         raise UsageError("nowhere to write to", "Give -o FILE.png, or --each FOLDER.")
@@ -121,7 +121,7 @@ def _write_images(images: "Tensor", output: Path | None, each: Path | None, titl
 
 def _write_rows(rows: "Tensor", output: Path | None, columns: tuple[str, ...]) -> None:
     from zoo_core.hub.atomic import write_atomically
-    from zoo_core.tables import table_text
+    from zoo_core.row_files import table_text
 
     text = table_text(rows.flatten(1).tolist(), columns, suffix=output.suffix if output else ".csv")
     if output is None:
