@@ -98,7 +98,10 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, help="Show the traceback if there is an error.")
 def zoo(debug: bool) -> None:
-    """A zoo of classic models with verified pretrained weights."""
+    """A zoo of classic models with verified pretrained weights.
+
+    To begin: zoo load pixelrnn
+    """
 
 
 def _import(target: str) -> click.Command:
