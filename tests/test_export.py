@@ -213,7 +213,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(
     toy_release: Path, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    with pytest.raises(ZooError, match=r"takes onnxruntime, not installed here\n.*pip install onnx onnxscript onnx"):
+    with pytest.raises(ZooError, match=r"needs onnxruntime: not installed\n.*pip install onnx onnxscript onnx"):
         export(str(toy_release), tmp_path / "toy.onnx", registry=registry)
 
 

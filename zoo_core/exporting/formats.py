@@ -78,8 +78,8 @@ def choose_format(name: str | None, output: Path) -> Format:
     missing = [package for package in found.needs if find_spec(package) is None]
     if missing:
         raise ZooError(
-            f"the format {found.name} takes {' and '.join(missing)}, not installed here",
-            f"Install what it takes: pip install {' '.join(found.needs)}",
+            f"the format {found.name} needs {', '.join(missing)}: not installed",
+            f"Install them: pip install {' '.join(found.needs)}",
         )
     return found
 
