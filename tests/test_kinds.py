@@ -214,7 +214,7 @@ def test_a_trained_regressor_reads_a_table(name: str, zoo: Zoo, desk: Path) -> N
         ("predict LINE pairs.csv -o found.png", ("must end in .csv or .jsonl",)),
         ("predict LINE pairs.csv --top 2", ("this model has no option --top", "Classifier or Segmenter")),
         ("predict SORTER pairs.csv --samples 2", ("this model has no option --samples", "Uncertain")),
-        ("predict SORTER pairs.csv --threshold nan", ("nan is no finite number",)),
+        ("predict SORTER pairs.csv --threshold nan", ("nan is not a finite number",)),
         ("predict MOOD absent.txt", ("'absent.txt' does not exist",)),
         ("predict ROWS people.csv", ("is no Classifier and no Regressor and no Segmenter and no Detector",)),
         ("predict LETTERS word", ("is no Classifier",)),

@@ -276,9 +276,11 @@ def test_commands_look_at_an_interrupted_run_and_publish_none(
         ("reproduce", "runs/mine"),
     ):
         code, out, err = zoo(*words)
-        assert code == 1 and "Error: 'runs/mine' is no release yet: training of" in err and "--resume runs/mine" in err
+        assert (
+            code == 1 and "Error: 'runs/mine' is not a release yet: training of" in err and "--resume runs/mine" in err
+        )
     code, out, _ = zoo("verify", "runs/mine")
-    assert code == 1 and "FAILED" in out and "is no release yet" in out
+    assert code == 1 and "FAILED" in out and "is not a release yet" in out
     assert not (tmp_path / "x.tar").exists() and not (tmp_path / "hub").exists()
 
 

@@ -68,7 +68,7 @@ def read_rows(source: str, *, width: int | None, columns: Sequence[str] = ()) ->
         columns: their names, if they have some.
 
     Raises:
-        UsageError: it cannot be read, holds no rows, lacks a column, or has a cell that is no number; file, line and
+        UsageError: it cannot be read, holds no rows, lacks a column, or has a cell that is not a number; file, line and
             column are told.
     """
     text = read_text(source)
@@ -172,7 +172,7 @@ def _number(source: str, line: int, cell: Any, place: int, names: Sequence[str])
     if not _is_number(cell):
         column = f"'{names[place]}'" if names else str(place + 1)
         shown = "an empty cell" if cell == "" else f"'{cell}'" if isinstance(cell, str) else json.dumps(cell)
-        raise UsageError(f"'{source}', line {line}, column {column}: {shown} is no number")
+        raise UsageError(f"'{source}', line {line}, column {column}: {shown} is not a number")
     return float(cell)
 
 

@@ -130,11 +130,11 @@ def _answer(model: Any, spec: CapabilitySpec, inputs: list[Tensor]) -> Tensor:
     """What the model itself gives.
 
     Raises:
-        UsageError: it is no tensor with one row for each example.
+        UsageError: it is not a tensor with one row for each example.
     """
     found = getattr(model, spec.method)(*inputs)
     if not isinstance(found, Tensor) or found.shape[:1] != inputs[0].shape[:1]:
-        raise UsageError(f"{spec.method} cannot be exported: its answer is no tensor with a row for each example")
+        raise UsageError(f"{spec.method} cannot be exported: its answer is not a tensor with a row for each example")
     return found
 
 

@@ -187,7 +187,7 @@ def _member(tar: tarfile.TarFile, archive: Path, name: str, entry: FileEntry) ->
         raise WeightsError(f"'{archive}' lists '{name}', which leads out of its folder", "It is not to be trusted.")
     member = tar.getmember(name)
     if not member.isfile():
-        raise WeightsError(f"'{archive}' holds '{name}', which is no plain file", "It is not to be trusted.")
+        raise WeightsError(f"'{archive}' holds '{name}', which is not a plain file", "It is not to be trusted.")
     if member.size != entry.bytes:
         raise WeightsError(
             f"'{archive}' is damaged: '{name}' has {member.size} bytes, not {entry.bytes}", "Copy it again."

@@ -102,7 +102,7 @@ def push(
         to = UrlReference(f"file://{to.path.absolute()}")
     if not isinstance(to, HubReference | UrlReference):
         raise UsageError(
-            f"'{target}' is no place to push to", "Give org/repo, or a URL such as file:///share/zoo/name."
+            f"'{target}' is not a place to push to", "Give org/repo, or a URL such as file:///share/zoo/name."
         )
     check_names(located.release.files)
     _refuse_local_dependencies(located)

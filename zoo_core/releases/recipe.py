@@ -125,7 +125,7 @@ def read_command(command: str) -> RunArguments:
     """The arguments that `command` was made from. Older releases have no other record of them.
 
     Raises:
-        UsageError: it is no command of `zoo train`.
+        UsageError: it is not a command of `zoo train`.
     """
     try:
         program, verb, model, *words = shlex.split(command)

@@ -69,7 +69,7 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or not name.endswith(KINDS):
             raise WeightsError(
-                f"the release lists '{name}', which is no file of a release",
+                f"the release lists '{name}', which is not a file of a release",
                 f"Their names hold A-Z a-z 0-9 . _ - and end in {' '.join(KINDS)}",
             )
 

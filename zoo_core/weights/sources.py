@@ -79,7 +79,7 @@ def locate(
     if isinstance(reference, FolderReference) and is_unfinished(reference.path):
         run = read_unfinished(reference.path, registry)
         if not unfinished:
-            raise WeightsError(f"'{reference.path}' is no release yet: {run.where}", run.go_on)
+            raise WeightsError(f"'{reference.path}' is not a release yet: {run.where}", run.go_on)
         return Located(reference.path, f"folder {reference}", run.release, None, False, run)
     try:
         found = _available(reference, None, trust_verdict, on_bytes)

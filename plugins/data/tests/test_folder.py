@@ -200,7 +200,7 @@ def test_folders_that_cannot_be_used_are_one_clear_line(save: Save, tmp_path: Pa
     save("a/0.png")
     refused("pest", "does not exist", f"Did you mean '{tmp_path / 'pets'}'?")
     refused("pest,size=4", "does not exist")
-    refused("pets/a/0.png", "is no folder")
+    refused("pets/a/0.png", "is not a folder")
     refused("pets", "1 images are too few", "validation and test")
     save("beside.png")
     refused("pets", "beside.png' lies beside folders of classes")

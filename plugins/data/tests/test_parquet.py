@@ -140,7 +140,7 @@ def refused(save: Save, tmp_path: Path, case: str) -> None:
         ("no train", "no files train-….parquet are found"),
         ("no rows", "the train split of .* has no rows"),
         ("nothing known", "no batch can be made: size"),
-        ("no parquet", "train.parquet' is no Parquet file"),
+        ("no parquet", "train.parquet' is not a Parquet file"),
     ],
 )
 def test_what_cannot_be_read_is_one_clear_line(save: Save, tmp_path: Path, case: str, words: str) -> None:

@@ -140,9 +140,9 @@ class Rude:
 @pytest.mark.parametrize("content", [Rude(), [1, 2], {"a": 1}, "text"], ids=["a call", "a list", "a dict", "a text"])
 def test_nothing_in_a_pickle_is_run_and_what_is_no_table_is_refused(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="no table"):
+    with pytest.raises(DataError, match="not a table"):
         read_frame(pickle.dumps(content))
-    with pytest.raises(DataError, match="no table"):
+    with pytest.raises(DataError, match="not a table"):
         read_frame(b"nothing")
     assert list(tmp_path.iterdir()) == []
 

@@ -30,7 +30,7 @@ def _read_amat(content: bytes, width: int, where: str) -> Tensor:
     if bits.size == 0 or int(bits.max()) > 1:
         raise DataError(f"{where} is neither amat text (rows of 0 and 1) nor a MATLAB v5 file")
     if bits.size % width:
-        raise DataError(f"{where} holds {bits.size:,} values, which is no whole number of rows of {width}")
+        raise DataError(f"{where} holds {bits.size:,} values, which is not a whole number of rows of {width}")
     return torch.from_numpy(bits.reshape(-1, width))
 
 

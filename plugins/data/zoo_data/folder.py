@@ -94,7 +94,7 @@ def read_reference(reference: Path, kind: str = "folder") -> tuple[Path, FolderO
         beside = [file.name for file in root.parent.iterdir() if file.is_dir()] if root.parent.is_dir() else []
         near = difflib.get_close_matches(root.name, beside, n=1)
         guess = f". Did you mean '{root.parent / near[0]}'?" if near else ""
-        what = "is no folder" if root.exists() else "does not exist"
+        what = "is not a folder" if root.exists() else "does not exist"
         raise NoFolder(f"the folder '{root}' {what}{guess}", f"Name one with data in it: {kind}:PATH.")
     words = [f"{key}={value}" for key in ("size", "channels") if (value := getattr(options, key)) is not None]
     return root, options, words

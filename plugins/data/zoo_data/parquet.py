@@ -172,7 +172,7 @@ def _metadata(file: Path) -> Any:
     try:
         return arrow.parquet.read_metadata(file)
     except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"'{file}' is no Parquet file: {str(error).splitlines()[0]}") from error
+        raise DataError(f"'{file}' is not a Parquet file: {str(error).splitlines()[0]}") from error
 
 
 def _columns(schema: Any, root: Path) -> dict[str, str]:

@@ -66,7 +66,12 @@ def test_users(hub: Hub) -> None:
     assert any(line.startswith("dave\tread\tclub\t") for line in listed.stdout.splitlines())
     assert token.stdout.strip() not in listed.stdout
     assert "dave" in {one["name"] for one in json.loads(run("list-users", hub.folder, "--json").stdout)}
-    for name, text in (("DAVE", "exists already"), ("club", "name of a team"), ("a/b", "no name"), ("api", "no name")):
+    for name, text in (
+        ("DAVE", "exists already"),
+        ("club", "name of a team"),
+        ("a/b", "not a name"),
+        ("api", "not a name"),
+    ):
         wrong = run("add-user", hub.folder, name)
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert text in wrong.stderr
@@ -82,7 +87,7 @@ def test_wrong_folders_and_ports(hub: Hub, tmp_path: Path) -> None:
     for command in ("list-users", "gc", "verify"):
         done = run(command, tmp_path / "none")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "is no hub folder" in done.stderr
+        assert "is not a hub folder" in done.stderr
         assert done.stderr.startswith("Error: ")
     (tmp_path / "full" / "models").mkdir(parents=True)
     HubFolder(tmp_path / "full", create=True)  # as a start that was killed leaves it

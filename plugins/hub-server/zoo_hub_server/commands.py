@@ -39,7 +39,7 @@ def serve(folder: Path, host: str, port: int, read_only: bool, imports: tuple[Pa
     from zoo_hub_server.serve import listen, run
 
     if not is_owner_name(import_as):
-        raise UsageError(f"'{import_as}' is no namespace", "Letters, digits, '-', '_' and '.'.")
+        raise UsageError(f"'{import_as}' is not a namespace", "Letters, digits, '-', '_' and '.'.")
     place = HubFolder(folder, create=True)
     with place.serving(), listen(host, port) as listening:
         for source in imports:

@@ -43,7 +43,7 @@ class HubFolder:
         self.path = Path(path).absolute()
         if not (self.path / "hub.sqlite").is_file():
             if not create:
-                raise ZooError(f"'{path}' is no hub folder", f"Create one: zoo hub serve {path}")
+                raise ZooError(f"'{path}' is not a hub folder", f"Create one: zoo hub serve {path}")
             _create(self.path)
         self.tmp = self.path / "tmp"
         self.wheels = self.path / "wheels"

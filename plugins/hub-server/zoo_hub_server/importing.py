@@ -55,7 +55,7 @@ def import_into(folder: HubFolder, source: Path, namespace: str, say: Callable[[
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """A tar, refusing what is no plain file or leads outside."""
+    """A tar, refusing what is not a plain file or leads outside."""
     try:
         with tarfile.open(source) as tar:
             size = count = 0
@@ -66,7 +66,7 @@ def _unpack(source: Path, target: Path) -> None:
                 if member.name.startswith(("/", "\\")) or ".." in member.name.split("/"):
                     raise ZooError(f"'{source}' holds '{member.name}', which leads outside")
                 if not (member.isfile() or member.isdir()):
-                    raise ZooError(f"'{source}' holds '{member.name}', which is no plain file")
+                    raise ZooError(f"'{source}' holds '{member.name}', which is not a plain file")
                 if (content := tar.extractfile(member)) is not None:  # only the bytes: no owners, no rights
                     place = target / member.name
                     place.parent.mkdir(parents=True, exist_ok=True)

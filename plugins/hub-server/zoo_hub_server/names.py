@@ -65,8 +65,8 @@ def repo_id(kind: str, namespace: str, name: str) -> RepoId:
         raise bad_request(f"This hub holds models and datasets, no {_short(kind)}.")
     if not (is_owner_name(namespace) and is_name(name)):
         raise bad_request(
-            f"'{_short(namespace)}/{_short(name)}' is no repository name: letters, digits, '-', '_' and '.', at most "
-            "96, no '--' or '..', beginning with a letter or digit, not ending in '.git'."
+            f"'{_short(namespace)}/{_short(name)}' is not a repository name: letters, digits, '-', '_' and '.', at "
+            "most 96, no '--' or '..', beginning with a letter or digit, not ending in '.git'."
         )
     return RepoId(kind, namespace, name)
 
@@ -88,7 +88,7 @@ def checked_path(path: str) -> str:
         raise bad_request(f"'{_short(path)}' holds a control character or a backslash.")
     for segment in segments:
         if segment in ("", ".", ".."):
-            raise bad_request(f"'{_short(path)}' is no path inside a repository.")
+            raise bad_request(f"'{_short(path)}' is not a path inside a repository.")
         if segment.lower().rstrip(". ") in (".git", "git~1"):
             raise bad_request(f"'{_short(path)}': '.git' is git's own.")
     return path
@@ -124,7 +124,7 @@ def _ref(folder: str, name: str) -> Ref:
         or name.upper() == "HEAD"
         or any(len(part) > MAX_SEGMENT_BYTES - len(".lock") or _DEVICE.fullmatch(part) for part in name.split("/"))
     ):
-        raise bad_request(f"'{_short(name)}' is no name for a branch or a tag.")
+        raise bad_request(f"'{_short(name)}' is not a name for a branch or a tag.")
     return ref
 
 

@@ -84,7 +84,7 @@ class Users:
         for one in (name, *teams):
             if not is_owner_name(one):
                 raise UsageError(
-                    f"'{one}' is no name", "Letters, digits, '-', '_' and '.', beginning with a letter or digit."
+                    f"'{one}' is not a name", "Letters, digits, '-', '_' and '.', beginning with a letter or digit."
                 )
         token = "zoo_" + secrets.token_urlsafe(30)
         with self._open() as db:

@@ -49,7 +49,7 @@ def read_frame(content: bytes) -> dict[str, Array]:
             columns |= {place: rows[k] for k, place in enumerate(_places(places))}
         return {name: columns[k] for k, name in enumerate(names)}
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(f"this is no table that can be read: {error}") from error
+        raise DataError(f"this is not a table that can be read: {error}") from error
 
 
 def _follow(content: bytes) -> Any:

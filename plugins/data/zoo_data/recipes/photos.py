@@ -70,7 +70,7 @@ def _resources(content: bytes) -> Iterator[tuple[str, bytes]]:
     """The files of a resource file of Qt: path and content."""
     magic, version, tree, data, names = struct.unpack_from(">4s4i", content)
     if magic != b"qres":
-        raise DataError("this is no resource file of Qt")
+        raise DataError("this is not a resource file of Qt")
     node_size = 14 if version == 1 else 22
 
     def walk(number: int, prefix: str) -> Iterator[tuple[str, bytes]]:

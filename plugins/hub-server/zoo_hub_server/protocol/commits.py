@@ -193,7 +193,7 @@ class CommitLines:
             return False
         piece = _from_base64(self._buffer[:size])
         if end < 0 and len(piece) != size // 4 * 3:
-            raise bad_request("A file's content is no base64.")
+            raise bad_request("A file's content is not base64.")
         receiving.write(piece)
         if receiving.size > self._hub.limits.file:
             raise too_large("A file is larger than this hub takes.")
@@ -219,7 +219,7 @@ class CommitLines:
             path = decode(found.value, _Deleted).path.rstrip("/")
             self._operations.append(Delete(checked_path(path), folder=found.key == "deletedFolder"))
         else:
-            raise bad_request(f"'{found.key[:40]}' is no line of a commit.")
+            raise bad_request(f"'{found.key[:40]}' is not a line of a commit.")
 
     def _file(self, value: _File) -> Operation:
         path = checked_path(value.path)
@@ -246,4 +246,4 @@ def _from_base64(text: bytes | bytearray) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True) if text else b""
     except binascii.Error:
-        raise bad_request("A file's content is no base64.") from None
+        raise bad_request("A file's content is not base64.") from None

@@ -135,7 +135,7 @@ def paths_info(call: Call) -> Json:
         try:
             fields = parse_qs(call.body.decode(), max_num_fields=20_000)
         except (UnicodeDecodeError, ValueError):
-            raise bad_request("The body is no form.") from None
+            raise bad_request("The body is not a form.") from None
         paths, expand = fields.get("paths", []), fields.get("expand", [""])[0].lower() == "true"
     if isinstance(paths, str):
         paths = [paths]
