@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +108,7 @@ def _each_method_once(model: Model) -> Iterator[None]:
         asked: Any = None
         answer: Any = None
 
+        @wraps(method)  # metrics look at the signature: a VAE's `encode` samples if it is given a generator
         def ask(x: Any, *more: Any, **options: Any) -> Any:
             nonlocal asked, answer
             if more or options:

@@ -14,7 +14,18 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from zoo_core import Dataset, Field, Metric, Model, Record, TensorDataset, UsageError, ZooError
+from zoo_core import (
+    Dataset,
+    Field,
+    Metric,
+    Model,
+    Record,
+    TensorDataset,
+    UsageError,
+    ZooError,
+    create,
+    default_registry,
+)
 from zoo_metrics import bounds, generated, prior_fit
 from zoo_metrics.bounds import Elbo, ImportanceWeightedNll
 from zoo_metrics.generated import ClassifierScore, FrechetClassifier, divergences, frechet_distance, gaussian
@@ -520,3 +531,22 @@ def test_no_example_is_told(kind: Callable[[], Metric]) -> None:
 def test_the_classifier_does_not_travel(kind: type[Any], classify: Judge) -> None:
     metric = measured(kind(), LinearGaussian(), Blobs(100))
     assert not hasattr(copy.copy(metric), "classifier") and metric.classifier is classify
+
+
+def test_a_vae_is_measured_by_samples_of_its_posterior_also_where_several_metrics_ask_it() -> None:
+    """While it is measured, methods of a model remember their answers; what they can be given must still show."""
+    from zoo_core.measuring.evaluation import measure
+
+    registry = default_registry()
+    data, asked = registry.open_dataset("digits"), []
+    model = create("vae", registry=registry, features=data.features).eval()
+    encode = type(model).encode
+
+    def noted(self: Any, x: Tensor, *, generator: Generator | None = None) -> Tensor:
+        asked.append(generator is not None)
+        return encode(self, x, generator=generator)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "encode", noted)
+        measure(model, data, "validation", {"prior_mmd2": PriorMmd()})
+    assert asked and all(asked)
