@@ -5,6 +5,7 @@ work to do, torch is imported.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,6 +53,15 @@ def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
 def data_option(help: str, name: str = "data", **options: Any) -> Callable[[Command], Command]:
     """--data: a data set, or folder:PATH."""
     return click.option("--data", name, help=help, callback=_known_data, shell_complete=_datasets, **options)
+
+
+def data_file_option() -> Callable[[Command], Command]:
+    """--data-file: where the user's own data are."""
+    return click.option(
+        "--data-file",
+        type=click.Path(exists=True, path_type=Path),
+        help="Your own file, for a data set that takes one.",
+    )
 
 
 def metric_option(help: str) -> Callable[[Command], Command]:

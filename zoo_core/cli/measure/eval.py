@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import data_option, metric_option, references_argument
+from zoo_core.cli.names import data_file_option, data_option, metric_option, references_argument
 from zoo_core.cli.printing import device_option, examples, print_json, progress_bar, talk
 from zoo_core.cli.table import print_table, table_options
 
@@ -37,9 +37,7 @@ class Result(NamedTuple):
 @references_argument()
 @click.option("--all", "everything", is_flag=True, help="Measure every release whose plugin is installed.")
 @data_option("The data set; by default the one of the recorded numbers, or of training.")
-@click.option(
-    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
-)
+@data_file_option()
 @click.option("--split", help="The split; by default test, or for an unfinished run validation.")
 @metric_option("A metric; by default all that fit, slow ones only if recorded.")
 @click.option(

@@ -10,7 +10,7 @@ import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.loading import check_takes, input_option, input_steps, say_unused
-from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.names import data_file_option, data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import device_option, examples, print_json, progress_bar, talk
 from zoo_core.cli.table import print_table, table_options
@@ -29,9 +29,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @reference_argument()
 @click.argument("examples", metavar="EXAMPLE…", nargs=-1)
 @data_option("The data set to compare with; by default the one of training.")
-@click.option(
-    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
-)
+@data_file_option()
 @click.option(
     "--split",
     default="validation",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import reference_argument
+from zoo_core.cli.names import data_file_option, reference_argument
 from zoo_core.cli.printing import examples, print_json, talk
 from zoo_core.cli.table import print_table, table_options
 
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Keep the runs in this folder. If the command is repeated, it goes on there.",
 )
-@click.option(
-    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
-)
+@data_file_option()
 @click.option(
     "--device", default="auto", help="Where to compute: cpu, cuda, cuda:1, …; by default a GPU if there is one."
 )

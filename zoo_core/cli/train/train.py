@@ -7,7 +7,15 @@ import click
 
 from zoo_core.cli.assignments import read_assignments, set_option, show_fields
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import data_option, metric_option, model_argument, reference_option, select_option, steps_option
+from zoo_core.cli.names import (
+    data_file_option,
+    data_option,
+    metric_option,
+    model_argument,
+    reference_option,
+    select_option,
+    steps_option,
+)
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import as_reference, examples, talk
 
@@ -27,9 +35,7 @@ if TYPE_CHECKING:
 )
 @model_argument(required=False)
 @data_option("The data set, or folder:PATH for your own images. Some models need none.")
-@click.option(
-    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
-)
+@data_file_option()
 @click.option("--per-class", type=click.IntRange(min=1), help="Learn from only this many examples of each class.")
 @reference_option("--from", "start", help="Start from these weights. MODEL may then be left out.")
 @click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.hub_options import hub_options
-from zoo_core.cli.names import data_option, reference_argument
+from zoo_core.cli.names import data_file_option, data_option, reference_argument
 from zoo_core.cli.numbers import seed_option
 from zoo_core.cli.printing import device_option, examples, progress_bar, talk
 
@@ -27,9 +27,7 @@ BATCH = 500
 )
 @reference_argument()
 @data_option("The data set whose latents are shown.", "data_name", required=True)
-@click.option(
-    "--data-file", type=click.Path(exists=True, path_type=Path), help="Your own file, for a data set that takes one."
-)
+@data_file_option()
 @click.option("--split", default="validation", show_default=True)
 @click.option(
     "-n",
