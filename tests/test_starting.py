@@ -413,7 +413,7 @@ def test_a_run_that_has_not_ended_is_no_parent(registry: Registry, tmp_path: Pat
     run.loop.step()
     run._save()
     run.close()
-    with pytest.raises(WeightsError, match="no release yet") as caught:
+    with pytest.raises(WeightsError, match="is not a release yet") as caught:
         zoo_core.train(
             start=str(tmp_path / "run"), data="toy-bits", epochs=1, output=tmp_path / "child", registry=registry
         )
