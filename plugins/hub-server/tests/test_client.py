@@ -273,7 +273,8 @@ def test_moving_settings_and_access(client: Client, anyone: Client, hub: Hub, bo
         api.update_repo_settings("lab/after", private=False, gated="auto")
 
     client(gate)
-    assert hub.call("GET", path, token=bob).status == 200
+    assert hub.call("GET", path, token=bob).status == 403
+    assert hub.call("GET", path, token=carol).status == 200, "of the team"
 
     def load(api: Any) -> Any:
         api.hf_hub_download("lab/after", "a.txt")

@@ -92,6 +92,77 @@ def test_of_five_writers_with_one_parent_one_lands(hub: Hub, alice: str, new_rep
     assert len(hub.call("GET", f"/api/models/{repo}/commits/main").json()) == 7
 
 
+def test_deleting_a_repository_in_use_is_nobodys_mistake(serve: Callable[..., Hub], tmp_path: Path) -> None:
+    """Who reads while it is deleted, and made anew, gets what was there, or that there is none; never a 500."""
+    hub = serve(tmp_path / "hub")
+    token = hub.add_user("alice")
+    repo, api = "alice/fleeting", "/api/models/alice/fleeting"
+    content = b"w" * 10_000
+    files = [file_line(f"d{number % 3}/{number}.txt", b"%d" % number) for number in range(20)]
+    over = threading.Event()
+    found: list[Answer] = []
+
+    def read(number: int) -> None:
+        asked = [
+            api,
+            f"{api}?blobs=true",
+            f"{api}/refs",
+            f"{api}/commits/main",
+            f"{api}/tree/main?recursive=true&expand=true",
+            f"/{repo}/resolve/main/w.bin",
+            f"/{repo}/resolve/main/d1/1.txt",
+            f"/{repo}",
+            "/api/models?full=true",
+            "/",
+        ]
+        at = number
+        while not over.is_set():
+            answer = hub.call("GET", asked[at % len(asked)])
+            found.append(answer)
+            if asked[at % len(asked)] in ("/api/models?full=true", "/"):
+                assert answer.status == 200, "the lists are of those that are there"
+            elif answer.status != 200:
+                codes = (
+                    ("RepoNotFound", "EntryNotFound") if "/resolve/" in asked[at % len(asked)] else ("RepoNotFound",)
+                )
+                assert answer.headers.get("x-error-code") in codes, (asked[at % len(asked)], answer)
+            at += 1
+
+    def write(number: int) -> None:
+        while not over.is_set():
+            body = {"files": [{"path": f"{number}.bin", "size": len(content), "sample": ""}]}
+            found.append(hub.call("POST", f"{api}/preupload/main", body, token))
+            found.append(batch(hub, repo, token, content))
+            found.append(hub.commit(repo, token, [file_line(f"{number}.bin", os.urandom(4))]))
+            found.append(hub.call("POST", f"{api}/branch/b{number}", {}, token))
+
+    def turn(_: int) -> None:
+        try:
+            for _ in range(12):
+                assert hub.call("POST", "/api/repos/create", {"name": "fleeting"}, token).status == 200
+                assert hub.commit(repo, token, [*files, file_line("w.bin", content)]).status == 200
+                assert hub.call("DELETE", "/api/repos/delete", {"name": "fleeting"}, token).status == 200
+        finally:
+            over.set()
+
+    problems: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            turn(0) if number == 0 else (write if number == 1 else read)(number)
+        except BaseException as error:
+            problems.append(error)
+            over.set()
+
+    threads(5, work)
+    assert not problems, problems[0]
+    statuses = {answer.status for answer in found}
+    assert {200, 401} <= statuses
+    assert max(statuses) < 500, [one for one in found if one.status >= 500][:3]
+    assert "Traceback" not in hub.log()
+    assert not list((hub.folder / "models" / "alice").iterdir()), "nothing of it comes back"
+
+
 def test_sixteen_pulls_at_once(hub: Hub, alice: str, new_repo: Callable[..., str]) -> None:
     repo = new_repo("pulls")
     content = os.urandom(1 << 20) * 50
@@ -243,7 +314,7 @@ def test_what_a_commit_may_hold(hub: Hub, alice: str, new_repo: Callable[..., st
         "../x", "a/../b", "/x", "a//b", "", ".", "a/", ".git/config", "a/.GIT/x", "a\\b", "a\0b", "a\nb", "x" * 300,
         "d/" * 600 + "f", "git~1/x", ".git. /x",
     ):  # fmt: skip
-        assert hub.commit(repo, alice, [file_line(path, b"x")]).status == 400, path
+        assert hub.commit(repo, alice, [file_line(path, b"x")]).status == 422, path
     assert hub.commit(repo, alice, [file_line("a", b"x"), file_line("a/b", b"x")]).status == 400
     assert hub.commit(repo, alice, [{"key": "file", "value": {"path": "x", "content": "no base64"}}]).status == 400
     assert hub.commit(repo, alice, [{"key": "strange", "value": {}}]).status == 400

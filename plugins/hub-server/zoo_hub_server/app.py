@@ -62,27 +62,30 @@ class App:
             return
         except Exception as error:
             response = _as_response(request, error)
-        if not incoming.finished and not await incoming.drain():
-            response.headers["Connection"] = "close"
-        for name, value in _ALWAYS.items():
-            response.headers[name] = value
-        if trace := re.sub(r"[^\w=;-]", "", request.headers.get("x-amzn-trace-id", "")[:128], flags=re.ASCII):
-            response.headers["X-Request-Id"] = trace
+        keep = incoming.finished or await incoming.drain()
         try:
-            await response(scope, receive, send)
+            await _with_headers(response, request, keep)(scope, receive, send)
         except TimeoutError:
             return  # the client took nothing any more: uvicorn closes the connection
+        except FileNotFoundError:  # nothing of the file was sent: its repository was deleted since it was looked up
+            gone = _as_response(request, repository_not_found(known_user=True))
+            await _with_headers(gone, request, keep)(scope, receive, send)
 
     async def _answer(self, request: Request, incoming: Incoming) -> Response:
         handler, params = self._match(request)
         user = await to_thread.run_sync(self._user, request)
         call = Call(self.hub, request, params, user)
-        if inspect.iscoroutinefunction(handler):
-            response: Response = await handler(call, incoming)
-            return response
-        limits = self.hub.limits
-        call.body = await incoming.read(limits.anonymous_body if user is None else limits.body)
-        return await to_thread.run_sync(handler, call)
+        try:
+            if inspect.iscoroutinefunction(handler):
+                response: Response = await handler(call, incoming)
+                return response
+            limits = self.hub.limits
+            call.body = await incoming.read(limits.anonymous_body if user is None else limits.body)
+            return await to_thread.run_sync(handler, call)
+        except OSError:
+            if call.found is not None:
+                await to_thread.run_sync(call.found.about)  # 404, if it was deleted meanwhile: nobody's mistake
+            raise
 
     def _match(self, request: Request) -> tuple[Callable[..., Any], dict[str, str]]:
         path = request.scope.get("raw_path", b"").decode("ascii", "replace")
@@ -125,6 +128,17 @@ class App:
         if user is None:
             raise Refusal(401, "Invalid credentials in Authorization header", headers={"WWW-Authenticate": "Bearer"})
         return user
+
+
+def _with_headers(response: Response, request: Request, keep: bool) -> Response:
+    """The response with what every one of this hub says; without `keep` the connection is closed after it."""
+    if not keep:
+        response.headers["Connection"] = "close"
+    for name, value in _ALWAYS.items():
+        response.headers[name] = value
+    if trace := re.sub(r"[^\w=;-]", "", request.headers.get("x-amzn-trace-id", "")[:128], flags=re.ASCII):
+        response.headers["X-Request-Id"] = trace
+    return response
 
 
 def _basic(value: str) -> tuple[str, str]:

@@ -66,6 +66,45 @@ def card(text: str) -> tuple[dict[str, Any], str]:
         return {}, text
 
 
+def model_index_faults(index: object) -> list[str]:
+    """What is wrong with a card's model-index, the measured numbers, each a line that says where; empty if nothing is.
+
+    It is a list of models, each with a name and results, each with a task and metrics, each with a type and a value:
+    what `huggingface_hub.ModelCardData` writes, and cannot read otherwise.
+    """
+    if index is None:
+        return []
+    if not isinstance(index, list):
+        return ['"model-index" must be an array']
+    faults = []
+    for at, model in enumerate(index):
+        where = f'"model-index[{at}]'
+        if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+            faults.append(f'{where}.name" is required')
+            continue
+        results = model.get("results")
+        if not isinstance(results, list):
+            faults.append(f'{where}.results" must be an array')
+            continue
+        for number, result in enumerate(results):
+            faults += _result_faults(result, f"{where}.results[{number}]")
+    return faults[:20]
+
+
+def _result_faults(result: object, where: str) -> list[str]:
+    task = result.get("task") if isinstance(result, dict) else None
+    if not isinstance(result, dict) or not isinstance(task, dict) or not isinstance(task.get("type"), str):
+        return [f'{where}.task.type" is required']
+    metrics = result.get("metrics")
+    if not isinstance(metrics, list):
+        return [f'{where}.metrics" must be an array']
+    return [
+        f'{where}.metrics[{at}]" must have a type and a value'
+        for at, metric in enumerate(metrics)
+        if not isinstance(metric, dict) or not isinstance(metric.get("type"), str) or metric.get("value") is None
+    ]
+
+
 def tags(data: dict[str, Any]) -> list[str]:
     """What a card says, as the tags that lists are filtered by."""
     found = _texts(data.get("tags"))

@@ -137,7 +137,8 @@ def _goes_to_lfs(operation: Add, attributes: GitAttributes) -> bool:
 
 
 def _delete(entries: dict[str, tuple[int, ObjectID]], path: str, *, folder: bool) -> None:
-    doomed = [one for one in entries if one.startswith(path + "/")] if folder else [path] * (path in entries)
+    doomed = [path] if path in entries and not folder else []
+    doomed = doomed or [one for one in entries if one.startswith(path + "/")]  # a folder, even where none is named
     if not doomed:
         raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
     for one in doomed:

@@ -1,4 +1,7 @@
-"""Refusals: what the hub answers when it does not do what a request asks."""
+"""Refusals: what the hub answers when it does not do what a request asks.
+
+Clients tell some of them apart by the text alone, so where huggingface.co has a text for it, that is the text here.
+"""
 
 
 class Refusal(Exception):
@@ -20,6 +23,11 @@ def bad_request(message: str) -> Refusal:
     return Refusal(400, message)
 
 
+def unprocessable(message: str) -> Refusal:
+    """422: well said, and nothing that could be done."""
+    return Refusal(422, message)
+
+
 def forbidden(message: str) -> Refusal:
     """403: known, and not allowed."""
     return Refusal(403, message)
@@ -30,6 +38,11 @@ def conflict(message: str) -> Refusal:
     return Refusal(409, message)
 
 
+def branch_has_moved() -> Refusal:
+    """412: somebody committed meanwhile."""
+    return Refusal(412, "The branch was updated since you opened this page. Please refresh and try again.")
+
+
 def too_large(message: str) -> Refusal:
     """413: over a limit of this hub."""
     return Refusal(413, message)
@@ -37,8 +50,8 @@ def too_large(message: str) -> Refusal:
 
 def repository_not_found(*, known_user: bool) -> Refusal:
     """Missing, or private: the same words, so that nobody learns which. 401 invites an anonymous client to log in."""
-    hint = "" if known_user else " If it is private, log in."
-    return Refusal(404 if known_user else 401, f"Repository not found.{hint}", "RepoNotFound")
+    hint = "" if known_user else ". If it is private, log in."
+    return Refusal(404 if known_user else 401, f"Repository not found{hint}", "RepoNotFound")
 
 
 def revision_not_found(revision: str) -> Refusal:

@@ -89,6 +89,15 @@ class HubFolder:
         """Where a repository is, or would be."""
         return self.path / repo.kind / repo.namespace / f"{repo.name}.git"
 
+    def written(self, repo: RepoId) -> RepoId:
+        """The id as the repository was created, for capitals do not tell two apart; as it is, where there is none."""
+        if self.place(repo).is_dir():
+            return repo
+        for namespace in _alike(self.path / repo.kind, repo.namespace):
+            for name in _alike(self.path / repo.kind / namespace, f"{repo.name}.git"):
+                return RepoId(repo.kind, namespace, name[: -len(".git")])
+        return repo
+
     def find(self, repo: RepoId) -> Repository | None:
         """The repository, if there is one; its name must be written as it was created."""
         place = self.place(repo)
@@ -142,13 +151,21 @@ class HubFolder:
     def _check_free(self, repo: RepoId) -> None:
         taken = {(other.namespace.lower(), other.name.lower()) for other in self.ids(repo.kind)}
         if (repo.namespace.lower(), repo.name.lower()) in taken:
-            raise conflict("You already created this model repo" if repo.kind == "models" else "It exists already.")
+            raise conflict(f"A {repo.kind[:-1]} repository called {repo} already exists")
 
     def _rename(self, source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)
         sync_folder(target.parent)
         sync_folder(source.parent)
+
+
+def _alike(folder: Path, name: str) -> list[str]:
+    """The entries of a folder that differ from `name` in capitals at most."""
+    try:
+        return [entry for entry in os.listdir(folder) if entry.lower() == name.lower()]
+    except OSError:
+        return []
 
 
 def _create(path: Path) -> None:

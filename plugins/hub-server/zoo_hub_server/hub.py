@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from zoo_hub_server.access import check_access
 from zoo_hub_server.errors import Refusal, bad_request, forbidden, repository_not_found
 from zoo_hub_server.folder import HubFolder
 from zoo_hub_server.names import RepoId, is_name, is_owner_name
@@ -56,6 +57,7 @@ class Call:
     params: dict[str, str]
     user: User | None
     body: bytes = b""
+    found: Repository | None = None  # what `repository` found
     query: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,9 +68,9 @@ class Call:
         """This hub's address, as the client writes it."""
         return str(self.request.base_url).rstrip("/")
 
-    @property
+    @cached_property
     def id(self) -> RepoId:
-        """The repository that the address names.
+        """The repository that the address names, in the capitals that it was created with.
 
         Raises:
             Refusal: 404 or 401, for no repository can be called so.
@@ -76,7 +78,7 @@ class Call:
         kind, namespace, name = (self.params.get(key, "") for key in ("kind", "namespace", "name"))
         if not (is_owner_name(namespace) and is_name(name)):
             raise repository_not_found(known_user=self.user is not None)
-        return RepoId("datasets" if kind == "datasets" else "models", namespace, name)
+        return self.hub.folder.written(RepoId("datasets" if kind == "datasets" else "models", namespace, name))
 
     def repository(self, *, write: bool = False, read_files: bool = False) -> Repository:
         """The repository, if this caller may do that with it.
@@ -90,18 +92,15 @@ class Call:
         if found is None:
             self._follow_move(wanted)
             raise repository_not_found(known_user=self.user is not None)
+        self.found = found
         about = found.about()
         owner = self.user is not None and self.user.owns(wanted.namespace)
         if about.private and not owner:
             raise repository_not_found(known_user=self.user is not None)
         if write:
             self.check_may_write(wanted.namespace)
-        if read_files and about.gated and not owner and (about.gated == "manual" or self.user is None):
-            raise Refusal(
-                401 if self.user is None else 403,
-                f"Access to {about.gated}ly gated {wanted} is restricted.",
-                "GatedRepo",
-            )
+        if read_files and about.gated and not owner:
+            check_access(found, wanted, self.user, self.base)
         return found
 
     def check_may_write(self, namespace: str) -> User:

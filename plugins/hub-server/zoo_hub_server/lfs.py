@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -71,7 +72,8 @@ class Objects:
     def put(self, received: Path, oid: str) -> None:
         """Take in a file, complete and checked, from the same file system. Durable when this returns."""
         place = self.path(oid)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder.parent, self.folder, place.parent.parent, place.parent):
+            folder.mkdir(exist_ok=True)  # not `parents`: a repository that was deleted meanwhile does not come back
         with open(received, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(received, 0o444)
@@ -111,6 +113,16 @@ class Receiving:
         self.path.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=10_000)
+def git_id(path: Path) -> str:
+    """The id that git would give to an object's content, if it kept that itself. An object never changes."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
 def check_received(found: Pointer, expected: Pointer) -> None:
     """Raise unless the bytes that arrived are those announced.
 
@@ -126,8 +138,16 @@ def check_received(found: Pointer, expected: Pointer) -> None:
 
 
 def read_attributes(text: bytes) -> GitAttributes:
-    """What a .gitattributes file says of paths; a pattern that git would not understand is left out."""
-    return GitAttributes(compile_gitattributes_patterns(parse_git_attributes(BytesIO(text)), ".gitattributes"))
+    """What a .gitattributes file says of paths; a pattern that git would not understand is left out, and so is one that
+    would keep the hub busy."""
+    rules = [(pattern, says) for pattern, says in parse_git_attributes(BytesIO(text)) if is_quick(pattern)]
+    return GitAttributes(compile_gitattributes_patterns(rules, ".gitattributes"))
+
+
+def is_quick(pattern: bytes) -> bool:
+    """Whether a pattern has few wildcards. Each multiplies the time to match it by the length of the path, so that one
+    short line could hold up everybody."""
+    return len(re.findall(rb"\*+", pattern)) <= 3
 
 
 def is_lfs_path(path: str, attributes: GitAttributes) -> bool:

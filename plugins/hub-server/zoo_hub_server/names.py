@@ -6,7 +6,7 @@ from typing import Literal
 
 from dulwich.refs import Ref, check_ref_format
 
-from zoo_hub_server.errors import bad_request
+from zoo_hub_server.errors import bad_request, unprocessable
 
 Kind = Literal["models", "datasets"]
 KINDS: tuple[Kind, ...] = ("models", "datasets")
@@ -75,22 +75,22 @@ def checked_path(path: str) -> str:
     """A path inside a repository that is safe on every system that may load it.
 
     Raises:
-        Refusal: 400.
+        Refusal: 422.
     """
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
-        raise bad_request("A path is not valid Unicode.") from None
+        raise unprocessable("A path is not valid Unicode.") from None
     segments = path.split("/")
     if not path or size > MAX_PATH_BYTES or any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in segments):
-        raise bad_request(f"A path has 1 to {MAX_PATH_BYTES} bytes, and {MAX_SEGMENT_BYTES} in each part.")
+        raise unprocessable(f"A path has 1 to {MAX_PATH_BYTES} bytes, and {MAX_SEGMENT_BYTES} in each part.")
     if _CONTROL.search(path) or "\\" in path:
-        raise bad_request(f"'{_short(path)}' holds a control character or a backslash.")
+        raise unprocessable(f"'{_short(path)}' holds a control character or a backslash.")
     for segment in segments:
         if segment in ("", ".", ".."):
-            raise bad_request(f"'{_short(path)}' is not a path inside a repository.")
+            raise unprocessable(f"'{_short(path)}' is not a path inside a repository.")
         if segment.lower().rstrip(". ") in (".git", "git~1"):
-            raise bad_request(f"'{_short(path)}': '.git' is git's own.")
+            raise unprocessable(f"'{_short(path)}': '.git' is git's own.")
     return path
 
 

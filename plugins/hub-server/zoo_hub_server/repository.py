@@ -24,6 +24,7 @@ from zoo_core import sync_folder, write_atomically
 from zoo_hub_server.changes import MAX_FILES, Add, Operation, apply
 from zoo_hub_server.errors import (
     Refusal,
+    branch_has_moved,
     conflict,
     entry_not_found,
     forbidden,
@@ -70,6 +71,7 @@ class Repository:
         self.path = path
         self.locks = locks
         self.objects = Objects(path / "lfs" / "objects")
+        self._id: str | None = None  # what `about` said first
 
     @classmethod
     def create(cls, path: Path, locks: Path, about: About, author: str) -> "Repository":
@@ -90,13 +92,21 @@ class Repository:
     # -- what it is -------------------------------------------------------------------------------------------------
 
     def about(self) -> About:
-        """zoo.json; a damaged one means private."""
+        """zoo.json; a damaged one means private.
+
+        Raises:
+            Refusal: 404, the repository was deleted meanwhile, or another one has its place now.
+        """
         try:
-            return msgspec.json.decode((self.path / "zoo.json").read_bytes(), type=About)
+            about = msgspec.json.decode((self.path / "zoo.json").read_bytes(), type=About)
         except FileNotFoundError:
             raise repository_not_found(known_user=True) from None
         except msgspec.MsgspecError:
-            return About(private=True, id=self.path.name)
+            about = About(private=True, id=self.path.name)
+        self._id = self._id or about.id
+        if about.id != self._id:
+            raise repository_not_found(known_user=True)
+        return about
 
     def change(self, **settings: object) -> None:
         """Change zoo.json."""
@@ -137,13 +147,18 @@ class Repository:
 
     @contextmanager
     def git(self) -> Iterator[Repo]:
-        """The git folder, open."""
+        """The git folder, open.
+
+        Raises:
+            Refusal: 404, the repository was deleted meanwhile: what was read is then not to be trusted, and what failed
+                failed for that.
+        """
+        self.about()
         try:
-            repo = Repo(str(self.path))
-        except OSError:
-            raise repository_not_found(known_user=True) from None
-        with closing(repo):
-            yield repo
+            with closing(Repo(str(self.path))) as repo:
+                yield repo
+        finally:
+            self.about()
 
     def resolve(self, revision: str) -> str:
         """The commit that a branch, tag, full ref or commit id (7 digits are enough) means.
@@ -151,29 +166,25 @@ class Repository:
         Raises:
             Refusal: 404 RevisionNotFound.
         """
-        with self.git() as git:
-            return self._resolve(git, revision)
-
-    def _resolve(self, git: Repo, revision: str) -> str:
         try:
             name = revision.encode()
         except UnicodeEncodeError:
             raise revision_not_found("") from None
         if len(name) > 256 or not name:
             raise revision_not_found(revision[:64])
-        refs = git.refs.as_dict()
-        for ref in (b"refs/heads/" + name, b"refs/tags/" + name, name if name.startswith(b"refs/") else b""):
-            if ref in refs:
-                return peel(git, refs[Ref(ref)])
-        if is_commit(revision):
-            found = [ObjectID(name)] if ObjectID(name) in git.object_store else []
-        elif re.fullmatch(r"[0-9a-f]{7,39}", revision):
-            found = [one for one in git.object_store.iter_prefix(name) if isinstance(git[one], Commit)]
-        else:
-            found = []
-        if len(found) == 1 and isinstance(git[ObjectID(found[0])], Commit):
-            return found[0].decode()
-        raise revision_not_found(revision)
+        with self.git() as git:
+            refs = git.refs.as_dict()
+            for ref in (b"refs/heads/" + name, b"refs/tags/" + name, name if name.startswith(b"refs/") else b""):
+                if ref in refs:
+                    return peel(git, refs[Ref(ref)])
+            found: list[ObjectID] = []
+            if is_commit(revision):
+                found = [ObjectID(name)] if ObjectID(name) in git.object_store else []
+            elif re.fullmatch(r"[0-9a-f]{7,39}", revision):
+                found = [one for one in git.object_store.iter_prefix(name) if isinstance(git[one], Commit)]
+            if len(found) == 1 and isinstance(git[found[0]], Commit):
+                return found[0].decode()
+            raise revision_not_found(revision)
 
     def head(self, branch: str = MAIN) -> str | None:
         """The last commit of a branch."""
@@ -293,7 +304,7 @@ class Repository:
                 raise revision_not_found(branch)
             now = "" if head is None else head.decode()
             if parent is not None and not (len(parent) >= 7 and now.startswith(parent)):
-                raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+                raise branch_has_moved()
             before = None if head is None else commit_of(git, head.decode()).tree
             tree, objects = apply(git, before, operations, self.objects, self.locks.parent / "tmp")
             if tree == before and head is not None:
@@ -302,7 +313,7 @@ class Repository:
             new = new_commit(tree, [] if head is None else [head], message, author)
             self._store(git, [*objects, new])
             if not git.refs.set_if_equals(ref, head or ZERO_SHA, new.id):
-                raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+                raise branch_has_moved()
             sync_folder((self.path / ref.decode()).parent)
             if len(git.object_store.packs) > PACKS:
                 git.object_store.repack()
@@ -321,30 +332,32 @@ class Repository:
             return new.id.decode()
 
     def create_branch(self, name: str, start: str) -> None:
-        """A branch at a revision. Raises Refusal: 409 there is one."""
-        self._create_ref(branch_ref(name), start)
+        """A branch at a revision. Raises Refusal: 404 the revision, 409 there is one."""
+        target = self.resolve(start)
+        self._create_ref(branch_ref(name), target)
 
     def delete_branch(self, name: str) -> None:
         """Raises Refusal: 403 for main, 404."""
         if name == MAIN:
-            raise forbidden("The branch main cannot be deleted.")
+            raise forbidden("Cannot delete refs/heads/main")
         self._delete_ref(branch_ref(name), name)
 
     def create_tag(self, name: str, revision: str, message: str, author: str) -> None:
-        """A tag of a revision; with a message an annotated one. Raises Refusal: 409 there is one."""
-        self._create_ref(tag_ref(name), revision, message, author)
+        """A tag of a revision; with a message an annotated one. Raises Refusal: 404 the revision, 409 there is one."""
+        target = self.resolve(revision)
+        self._create_ref(tag_ref(name), target, message, author)
 
     def delete_tag(self, name: str) -> None:
         """Raises Refusal: 404."""
         self._delete_ref(tag_ref(name), name)
 
-    def _create_ref(self, ref: Ref, start: str, message: str = "", author: str = "") -> None:
+    def _create_ref(self, ref: Ref, commit: str, message: str = "", author: str = "") -> None:
         with self.locked(), self.git() as git:
-            target = ObjectID(self._resolve(git, start).encode())
+            target = ObjectID(commit.encode())
             refs = git.refs.as_dict()
             name = ref.split(b"/", 2)[2].decode()
             if ref in refs:
-                raise conflict(f"Reference already exists: {name}")
+                raise conflict(f"Reference {ref.decode()} already exists")
             if any(other.startswith(ref + b"/") or ref.startswith(other + b"/") for other in refs):
                 raise conflict(f"'{name}' and another name cannot be a reference and a folder of references at once.")
             if message:
@@ -352,7 +365,7 @@ class Repository:
                 self._store(git, [tag])
                 target = tag.id
             if not git.refs.add_if_new(ref, target):
-                raise conflict(f"Reference already exists: {name}")
+                raise conflict(f"Reference {ref.decode()} already exists")
             sync_folder((self.path / ref.decode()).parent)
 
     def _delete_ref(self, ref: Ref, name: str) -> None:

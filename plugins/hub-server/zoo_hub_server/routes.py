@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zoo_hub_server import simple_index
-from zoo_hub_server.protocol import commits, downloads, identity, large_files, reading, refs, repositories
+from zoo_hub_server.protocol import commits, downloads, gate, identity, large_files, reading, refs, repositories
 from zoo_hub_server.web import pages
 
 
@@ -30,6 +30,11 @@ ROUTES = [
     Route("PUT", f"{_REPO}/settings", repositories.settings),
     Route("GET", f"{_REPO}/auth-check", repositories.auth_check),
     Route("GET", f"{_REPO}/auth-check/write", repositories.auth_check_write),
+    Route("POST", "/datasets/{namespace}/{name}/ask-access", gate.ask_for_dataset),
+    Route("POST", "/{namespace}/{name}/ask-access", gate.ask_for_model),
+    Route("POST", f"{_REPO}/user-access-request/grant", gate.grant_access),
+    Route("POST", f"{_REPO}/user-access-request/handle", gate.answer_request),
+    Route("GET", f"{_REPO}/user-access-request/{{status}}", gate.list_asked),
     # reading
     Route("GET", "/api/{kind}", reading.list_repositories),
     Route("GET", f"{_REPO}/revision/{{revision}}", reading.info),

@@ -1,9 +1,10 @@
 """Commits: how each file is to be sent, and the commit itself, a stream of JSON lines.
 
-A client with hf_xet would send files in LFS mode by a protocol that this hub does not speak, and fail. So files up
-to `regular_up_to` are asked for as "regular", inside the commit: any client can do that; the hub reads them as a stream
-and keeps what is large as LFS all the same. A client that does LFS whatever is installed says so with the header
-`X-Zoo-Upload: lfs`; larger files need it, or HF_HUB_DISABLE_XET=1.
+huggingface.co asks for large files as "lfs". A client with hf_xet, and that is every ordinary installation, then sends
+them by a protocol that this hub does not speak, and fails; nothing in a request tells such a client from another. So
+files up to `regular_up_to` are asked for as "regular", inside the commit: any client can do that; the hub reads them as
+a stream and keeps what is large as LFS all the same. A client that does LFS whatever is installed says so with the
+header `X-Zoo-Upload: lfs`; larger files need it, or HF_HUB_DISABLE_XET=1.
 """
 
 import binascii
@@ -19,9 +20,12 @@ from starlette.responses import Response
 from zoo_hub_server.bodies import Incoming
 from zoo_hub_server.changes import IN_GIT_UP_TO, Add, AddLarge, Delete, Operation
 from zoo_hub_server.errors import Refusal, bad_request, forbidden, too_large
+from zoo_hub_server.git_objects import File
 from zoo_hub_server.hub import Call, Hub, Json, decode
-from zoo_hub_server.lfs import Pointer, Receiving, is_lfs_path, is_oid, read_attributes
+from zoo_hub_server.ignored import is_ignored, read_ignored
+from zoo_hub_server.lfs import Pointer, Receiving, git_id, is_lfs_path, is_oid, read_attributes
 from zoo_hub_server.names import checked_path
+from zoo_hub_server.repository import Repository
 
 _LINE_UP_TO = 2 << 20  # bytes; a longer one must be a file, and its content goes to the disk
 _CONTENT = re.compile(rb'"content":\s*"')
@@ -35,6 +39,7 @@ class _Sample(msgspec.Struct):
 
 class _Preupload(msgspec.Struct):
     files: list[_Sample]
+    gitIgnore: str | None = None  # the .gitignore of the folder that is sent; else that of the repository holds
 
 
 class _Line(msgspec.Struct):
@@ -70,23 +75,33 @@ def no_xet(call: Call) -> Response:
 
 
 def preupload(call: Call) -> Json:
-    """How each file is to be sent; with the digest of the one that is there, so that the client can leave it out."""
+    """How each file is to be sent, and which the client shall leave out: those that .gitignore names, and those whose
+    digest is that of the file that is there."""
     repository = call.repository(write=True)
     asked: _Preupload = call.json(_Preupload)
     commit = repository.resolve(call.params["revision"])
     there = repository.listing(commit).files
     attributes = read_attributes(repository.read_text(commit, ".gitattributes").encode())
+    ignored = repository.read_text(commit, ".gitignore") if asked.gitIgnore is None else asked.gitIgnore
+    rules = read_ignored(ignored.encode("utf-8", "replace"))
     speaks_lfs = call.request.headers.get("x-zoo-upload", "").lower() == "lfs"
     answers = []
     for one in asked.files:
         path = checked_path(one.path)
         large = one.size > IN_GIT_UP_TO or is_lfs_path(path, attributes)
         lfs = large and (speaks_lfs or one.size > call.hub.limits.regular_up_to)
-        answer = {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
+        answer = {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": is_ignored(path, rules)}
         if path in there:
-            answer["oid"] = there[path].etag if lfs else there[path].oid
+            answer["oid"] = there[path].etag if lfs else _git_id(repository, there[path], one.size)
         answers.append(answer)
     return Json({"files": answers})
+
+
+def _git_id(repository: Repository, file: File, size: int) -> str:
+    """What git calls the content of a file, as a client computes it that sends a file of this size as "regular"."""
+    if file.lfs is None or file.size != size or not repository.objects.has(file.lfs.oid, size):
+        return file.oid
+    return git_id(repository.objects.path(file.lfs.oid))
 
 
 async def commit(call: Call, incoming: Incoming) -> Response:

@@ -2,13 +2,14 @@
 
 import msgspec
 
-from zoo_hub_server.cards import CardError, front_matter
+from zoo_hub_server.cards import CardError, front_matter, model_index_faults
 from zoo_hub_server.errors import Refusal
 from zoo_hub_server.hub import Call, Json
 
 
 class _Card(msgspec.Struct):
     content: str = ""
+    repoType: str = "model"
 
 
 def whoami(call: Call) -> Json:
@@ -41,9 +42,13 @@ def overview(call: Call) -> Json:
 
 
 def validate_yaml(call: Call) -> Json:
-    """Whether the front matter of a README can be read; asked before each push that holds one."""
+    """Whether the front matter of a README is what lists and pages can use; asked before each push that holds one."""
+    asked: _Card = call.json(_Card)
     try:
-        front_matter(call.json(_Card).content)
+        data, _ = front_matter(asked.content)
     except CardError as error:
         return Json({"errors": [{"message": str(error)}], "warnings": []}, 400)
-    return Json({"errors": [], "warnings": []})
+    errors = model_index_faults(data.get("model-index")) if asked.repoType == "model" else []
+    warnings = [] if data else ["empty or missing yaml metadata in repo card"]
+    answer = {"errors": [{"message": one} for one in errors], "warnings": [{"message": one} for one in warnings]}
+    return Json(answer, 400 if errors else 200)

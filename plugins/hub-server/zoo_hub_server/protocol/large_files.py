@@ -21,7 +21,7 @@ from anyio import to_thread
 from starlette.responses import Response
 
 from zoo_hub_server.bodies import Incoming
-from zoo_hub_server.errors import Refusal, bad_request, entry_not_found, forbidden
+from zoo_hub_server.errors import bad_request, entry_not_found, forbidden, repository_not_found
 from zoo_hub_server.hub import Call, Json
 from zoo_hub_server.lfs import Pointer, Receiving, check_received, is_oid
 from zoo_hub_server.names import RepoId
@@ -251,7 +251,8 @@ def _check_signed(call: Call, step: str) -> tuple[Repository, Pointer]:
         raise forbidden("This address is not signed.")
     repository = call.hub.folder.find(call.id)
     if repository is None:
-        raise Refusal(404, "The repository is gone.", "RepoNotFound")
+        raise repository_not_found(known_user=True)
+    call.found = repository
     method = call.request.method if call.request.method != "HEAD" else "GET"
     if call.hub.read_only and method != "GET":
         raise forbidden("This hub is read-only.")

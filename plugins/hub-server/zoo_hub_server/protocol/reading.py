@@ -1,6 +1,7 @@
 """What a repository holds: info, files, history; and which repositories there are."""
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -94,7 +95,10 @@ def list_repositories(call: Call) -> Json:
     entries = []
     for entry, repository, commit in page:
         if "full" in query or "siblings" in query.get("expand", []):
-            entry["siblings"] = [{"rfilename": path} for path in repository.listing(commit).files]
+            try:
+                entry["siblings"] = [{"rfilename": path} for path in repository.listing(commit).files]
+            except Refusal:  # deleted meanwhile
+                continue
         entries.append(entry)
     return Json(entries, headers=headers)
 
@@ -162,7 +166,8 @@ def commits(call: Call) -> Json:
     headers = {}
     if len(history) > limit:
         headers = {"Link": _next(call, history.pop().id)}
-    return Json([_commit(one) for one in history], headers=headers)
+    formatted = call.query.get("formatted", "").lower() in ("true", "1")
+    return Json([_commit(one, formatted=formatted) for one in history], headers=headers)
 
 
 def paged(call: Call, items: list[Any], size: int) -> tuple[list[Any], dict[str, str]]:
@@ -204,9 +209,10 @@ def _lfs(file: File, digest: str) -> dict[str, Any]:
     return {"lfs": {digest: file.lfs.oid, "size": file.lfs.size, "pointerSize": len(file.lfs.encode())}}
 
 
-def _commit(one: Revision) -> dict[str, Any]:
-    authors = [{"user": one.author}]
-    return {"id": one.id, "title": one.title, "message": one.message, "date": one.date, "authors": authors}
+def _commit(one: Revision, *, formatted: bool) -> dict[str, Any]:
+    entry = {"id": one.id, "title": one.title, "message": one.message, "date": one.date}
+    as_html = {"title": escape(one.title), "message": escape(one.message)}
+    return {**entry, "authors": [{"user": one.author}]} | ({"formatted": as_html} if formatted else {})
 
 
 def _path(item: File | tuple[str, str]) -> str:

@@ -42,14 +42,16 @@ def create(call: Call) -> Json:
     except Refusal as refusal:
         if refusal.status != 409:
             raise
-        return Json({"error": refusal.message, **answer}, 409)
+        return Json(
+            {"error": refusal.message, **answer, "url": f"{call.base}{call.hub.folder.written(repo).page}"}, 409
+        )
     call.hub.users.forget_move(repo)
     return Json(answer)
 
 
 def delete(call: Call) -> Json:
     """Remove a repository for good."""
-    repo = _asked(call, call.json(_Name))
+    repo = call.hub.folder.written(_asked(call, call.json(_Name)))
     _open(call, repo)
     call.hub.folder.delete(repo)
     return Json({})
@@ -59,6 +61,7 @@ def move(call: Call) -> Json:
     """Rename a repository; the old name leads to the new one until somebody takes it."""
     asked: _Move = call.json(_Move)
     source, target = (_parsed(call, asked.type, text) for text in (asked.fromRepo, asked.toRepo))
+    source = call.hub.folder.written(source)
     _open(call, source)
     call.check_may_write(target.namespace)
     if source != target:
