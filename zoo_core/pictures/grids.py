@@ -35,7 +35,7 @@ def show(
 
     Args:
         images: a tensor [N, C, H, W], [C, H, W] or [H, W] in [0, 1], or an array with its channels last, or a list.
-        labels: what to write below each image.
+        labels: what to write below each image, in one line or several.
         title: what to write above the grid.
         columns: how many images stand in a row; by default the grid is about square.
 
@@ -74,9 +74,10 @@ def grid(
     rows = math.ceil(n / columns)
     largest = max(height, width)
     scale = max(1, math.ceil(SMALLEST / largest)) if largest <= LARGEST else LARGEST / largest
-    label_height, title_height = LABEL_HEIGHT if labels else 0, LABEL_HEIGHT if title else 0
+    lines = [label.split("\n") for label in labels]
+    label_height, title_height = LABEL_HEIGHT * max(map(len, lines), default=0), LABEL_HEIGHT if title else 0
     font = ImageFont.load_default()
-    widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
+    widest = max((math.ceil(font.getlength(line)) for of_one in lines for line in of_one), default=0)
     cell_width = max(round(width * scale), widest) + GAP
     cell_height = round(height * scale) + GAP + label_height
     title_width = int(font.getlength(title)) + 2 * GAP
