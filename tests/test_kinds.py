@@ -350,7 +350,8 @@ def test_images_are_translated_into_a_picture(zoo: Zoo, kind: Kind, desk: Path) 
         code, out, err = zoo("translate", kind("painter"), "white.png", "-o", f"{to}.png", "--with", f"to={to}")
         assert (code, out) == (0, "") and f"1 translation, to {to}." in err
         with Image.open(f"{to}.png") as file:
-            below = np.array(file.convert("L"))[LINE_HEIGHT + GAP + SMALLEST + GAP :, GAP:][:SMALLEST, :SMALLEST]
+            above = 2 * LINE_HEIGHT + GAP + SMALLEST + GAP  # the title, the image and its name
+            below = np.array(file.convert("L"))[above:, GAP:][:SMALLEST, :SMALLEST]
         assert set(below.flatten().tolist()) == levels
 
 

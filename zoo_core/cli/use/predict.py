@@ -16,7 +16,6 @@ from zoo_core.cli.table import print_table, table_options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo_core.pictures.grids import Colour
 
 PNG = ".png"
 BOX = ("xmin", "ymin", "xmax", "ymax")
