@@ -16,6 +16,8 @@ from zoo_core.cli.table import print_table, table_options
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zoo_core.pictures.grids import Colour
+
 PNG = ".png"
 BOX = ("xmin", "ymin", "xmax", "ymax")
 Answer = dict[str, Any]  # what a model says of an example, as --json prints it
@@ -96,7 +98,7 @@ def predict(
         if "unit" in answers[0]:
             talk(f"The uncertainty is in {answers[0]['unit']}.")
     if output is not None:
-        _write(output, answers, pictures + legend_of(model, answers) if pictures else [], name)
+        _write(output, answers, pictures, legend_of(model, answers), name)
         talk(f"Wrote {output}.")
 
 
@@ -139,14 +141,16 @@ def _lines(answer: Answer) -> list[dict[str, str]]:
     return [{kind: example, **best, **others}]
 
 
-def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: str) -> None:
+def _write(
+    output: Path, answers: list[Answer], pictures: "list[Tensor]", legend: "list[tuple[Colour, str]]", name: str
+) -> None:
     """Write the pictures as a PNG; or the answers, one in each line (JSON lines, as --json prints it) or row (CSV)."""
     from zoo_core.hub.atomic import write_atomically
     from zoo_core.pictures.grids import save_grid
     from zoo_core.row_files import table_text
 
     if output.suffix.lower() == PNG:
-        save_grid(pictures, output, title=name, labels=[*map(_label, answers), ""][: len(pictures)])
+        save_grid(pictures, output, title=name, labels=[*map(_label, answers)], legend=legend)
     elif output.suffix.lower() == ".jsonl":
         write_atomically(output, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
     else:
