@@ -8,6 +8,7 @@ and keeps what is large as LFS all the same. A client that does LFS whatever is 
 
 import binascii
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from zoo_hub_server.errors import Refusal, bad_request, forbidden, too_large
 from zoo_hub_server.hub import Call, Hub, Json, decode
 from zoo_hub_server.lfs import Pointer, Receiving, is_lfs_path, is_oid, read_attributes
 from zoo_hub_server.names import checked_path
+from zoo_hub_server.repository import Repository
 
 _LINE_UP_TO = 2 << 20  # bytes; a longer one must be a file, and its content goes to the disk
 _CONTENT = re.compile(rb'"content":\s*"')
@@ -71,10 +73,14 @@ def no_xet(call: Call) -> Response:
 
 def preupload(call: Call) -> Json:
     """How each file is to be sent; with the digest of the one that is there, so that the client can leave it out."""
-    repository = call.repository(write=True)
+    repository = call.repository(write=True, folder=True)
     asked: _Preupload = call.json(_Preupload)
+    call.check_paths(one.path for one in asked.files)
     commit = repository.resolve(call.params["revision"])
     there = repository.listing(commit).files
+    grows = sum(one.size for one in asked.files if one.path not in there or there[one.path].size != one.size)
+    with call.room(repository, grows):
+        pass  # better now than after the files were sent
     attributes = read_attributes(repository.read_text(commit, ".gitattributes").encode())
     speaks_lfs = call.request.headers.get("x-zoo-upload", "").lower() == "lfs"
     answers = []
@@ -93,7 +99,7 @@ async def commit(call: Call, incoming: Incoming) -> Response:
     """A commit: all of it, or nothing."""
     if "create_pr" in call.query:
         raise forbidden("This hub has no pull requests; commit to a branch.")
-    repository = await to_thread.run_sync(lambda: call.repository(write=True))
+    repository = await to_thread.run_sync(lambda: call.repository(write=True, folder=True))
     assert call.user is not None  # or it could not write
     branch = call.params["revision"]
     if await to_thread.run_sync(repository.head, branch) is None:
@@ -104,8 +110,10 @@ async def commit(call: Call, incoming: Incoming) -> Response:
         async for chunk in incoming.chunks(call.hub.limits.file):
             await to_thread.run_sync(lines.feed, chunk)
         header, operations = await to_thread.run_sync(lines.done)
+        await to_thread.run_sync(call.check_paths, [operation.path for operation in operations])
         user = call.user.name
         title, _, more = header.summary.strip().partition("\n")
+        call.note = title
         write = partial(
             repository.commit,
             branch,
@@ -115,11 +123,21 @@ async def commit(call: Call, incoming: Incoming) -> Response:
             author=user,
             parent=header.parentCommit,
         )
-        made = await to_thread.run_sync(write, limiter=call.hub.writing)
+        made = await to_thread.run_sync(_land, call, repository, operations, write, limiter=call.hub.writing)
     finally:
         await to_thread.run_sync(lines.discard)
     url = f"{call.base}{call.id.page}/commit/{made}"
     return Json({"success": True, "commitOid": made, "commitUrl": url, "hookOutput": ""})
+
+
+def _land(call: Call, repository: Repository, operations: list[Operation], write: Callable[[], str]) -> str:
+    """Make the commit, if the quota has room for the files that it brings."""
+    size = sum(len(one.content) for one in operations if isinstance(one, Add))
+    for one in operations:
+        if isinstance(one, AddLarge) and one.received is not None and not repository.objects.has(one.pointer.oid):
+            size += one.pointer.size
+    with call.room(repository, size):
+        return write()
 
 
 class CommitLines:
