@@ -19,6 +19,8 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.fields import Field
 from zoo_core.measuring.prediction import _in_picture
 from zoo_core.measuring.scoring import score
+from zoo_core.pictures.grids import GAP, SMALLEST
+from zoo_core.pictures.lettering import LINE_HEIGHT
 from zoo_core.pictures.overlays import class_colour
 from zoo_core.pictures.reading import open_picture
 from zoo_core.steps.notation import read_steps
@@ -259,7 +261,9 @@ def test_a_segmenter_tells_the_shares_of_its_classes(zoo: Zoo, kind: Kind, spots
         seen = np.array(file.convert("RGB")).astype(int)
     dark, light = (0.65 * np.array(class_colour(k)) + 0.35 * level for k, level in enumerate((10, 250)))
     count = [(abs(seen - colour).max(2) <= 1).sum() for colour in (dark, light)]
-    assert count[1] == 4 * 10 * 8 and count[0] == 4 * (40 * 20 - 80) + 4 * 100  # enlarged to twice the size
+    assert count[1] == 9 * 10 * 8 and count[0] == 9 * (40 * 20 - 80) + 9 * 100  # enlarged to three times the size
+    swatch = [(abs(seen - np.array(class_colour(k))).max(2) == 0).sum() for k in (0, 1)]
+    assert min(swatch) > 100  # the legend says which colour is which class
 
 
 # Boxes.
@@ -275,10 +279,11 @@ def test_a_detector_tells_boxes_in_pixels_of_the_picture(zoo: Zoo, kind: Kind, s
     with Image.open("seen.png") as file:
         seen = np.array(file.convert("RGB")).astype(int)
     box = np.argwhere(abs(seen - np.array(class_colour(0))).max(2) == 0)
-    (top, left), (bottom, right) = box.min(0), box.max(0)
-    scale, border, title = 6, 2, 16  # a picture of 40 pixels is enlarged to 240
-    assert (left, right) == (border + 8 * scale, border + 18 * scale - 1)
-    assert bottom == border + title + 12 * scale - 1 and top <= border + title + 4 * scale  # the mark is above
+    (top, left), (bottom, _) = box.min(0), box.max(0)
+    scale, above = 6, GAP + LINE_HEIGHT  # a picture of 40 pixels is enlarged to 240
+    right = box[box[:, 0] == bottom].max(0)[1]  # the mark, which is above, is wider
+    assert (left, right) == (GAP + 8 * scale, GAP + 18 * scale - 1)
+    assert bottom == above + 12 * scale - 1 and top <= above + 4 * scale
 
 
 def test_a_box_is_found_again_in_a_picture_that_was_fitted(registry: Registry, spots: list[Path]) -> None:
@@ -341,14 +346,13 @@ def test_a_translator_says_each_text_in_its_language(
 
 def test_images_are_translated_into_a_picture(zoo: Zoo, kind: Kind, desk: Path) -> None:
     Image.new("L", (4, 4), 255).save("white.png")
-    for to, levels in {"night": {0, 255}, "day": {255}}.items():
+    for to, levels in {"night": {0}, "day": {255}}.items():
         code, out, err = zoo("translate", kind("painter"), "white.png", "-o", f"{to}.png", "--with", f"to={to}")
         assert (code, out) == (0, "") and f"1 translation, to {to}." in err
         with Image.open(f"{to}.png") as file:
-            below = np.array(file.convert("L"))[16 + 2 + 56 + 2 :, 2:58]
-        assert set(below.flatten().tolist()) <= {0, 255} and set(below[:56].flatten().tolist()) == levels - (
-            {255} if to == "night" else set()
-        )
+            above = 2 * LINE_HEIGHT + GAP + SMALLEST + GAP  # the title, the image and its name
+            below = np.array(file.convert("L"))[above:, GAP:][:SMALLEST, :SMALLEST]
+        assert set(below.flatten().tolist()) == levels
 
 
 @pytest.mark.parametrize(

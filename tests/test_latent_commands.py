@@ -16,7 +16,8 @@ from zoo_core.cli.use.latents import SIDE, decode_region, principal_components
 from zoo_core.discovery.registry import Registry
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.evaluation import evaluate, fitting_metrics, measure
-from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, SMALLEST
+from zoo_core.pictures.grids import GAP, SMALLEST
+from zoo_core.pictures.lettering import LINE_HEIGHT
 from zoo_core.pictures.reading import to_pil
 from zoo_core.releases.release import MetricEntry, Protocol
 
@@ -49,7 +50,7 @@ def image(seed: int) -> Tensor:
 def cell(path: Path, column: int, row: int = 0, label: bool = True) -> Tensor:
     """One image of a grid of 4x4 ones, [1, 4, 4]."""
     scale = SMALLEST // 4
-    left, top = GAP + column * (SMALLEST + GAP), LABEL_HEIGHT + GAP + row * (SMALLEST + GAP + LABEL_HEIGHT * label)
+    left, top = GAP + column * (SMALLEST + GAP), LINE_HEIGHT + GAP + row * (SMALLEST + GAP + LINE_HEIGHT * label)
     with Image.open(path) as file:
         levels = np.asarray(file.convert("L"))[top : top + SMALLEST : scale, left : left + SMALLEST : scale]
     return torch.from_numpy(levels.copy())[None] / 255

@@ -17,7 +17,8 @@ from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import Record
 from zoo_core.measuring.evaluation import fitting_metrics, measure
-from zoo_core.pictures.grids import GAP, LABEL_HEIGHT, save_grid
+from zoo_core.pictures.grids import GAP, MOST_LINES, SMALLEST, WIDEST_LABEL, grid, save_grid
+from zoo_core.pictures.lettering import LETTERS, LINE_HEIGHT, font_for, lines_within, text_width
 from zoo_core.pictures.plots import save_curve
 from zoo_core.pictures.reading import OpenPicture, open_picture, to_pil
 from zoo_core.steps.notation import read_steps
@@ -57,49 +58,111 @@ def test_a_grid_has_a_cell_for_each_image(
     n: int, columns: int | None, expected: tuple[int, int], labelled: bool, tmp_path: Path
 ) -> None:
     labels = [str(k) for k in range(n)] if labelled else []
-    save_grid(torch.zeros(n, 1, 60, 80), tmp_path / "g.png", title="t", labels=labels, columns=columns)
+    save_grid(torch.zeros(n, 1, 90, 120), tmp_path / "g.png", title="t", labels=labels, columns=columns)
     picture = opened(tmp_path / "g.png")
     across, down = expected
-    height = 60 + GAP + (LABEL_HEIGHT if labelled else 0)
-    assert picture.size == (across * (80 + GAP) + GAP, down * height + GAP + LABEL_HEIGHT)
+    height = 90 + GAP + (LINE_HEIGHT if labelled else 0)
+    assert picture.size == (across * (120 + GAP) + GAP, down * height + GAP + LINE_HEIGHT)
 
 
-def test_images_stand_in_reading_order_below_the_title(tmp_path: Path) -> None:
-    images = (torch.arange(6.0) / 10).view(6, 1, 1, 1).expand(6, 1, 56, 56)
-    save_grid(images, tmp_path / "g.png", title="t", columns=3)
-    pixels = np.array(opened(tmp_path / "g.png").convert("L"))
+def test_images_stand_in_reading_order_below_the_title() -> None:
+    images = (torch.arange(6.0) / 10).view(6, 1, 1, 1).expand(6, 1, 90, 90)
+    pixels = np.array(grid(images, title="t", columns=3).convert("L"))
     for k in range(6):
-        middle = LABEL_HEIGHT + GAP + k // 3 * 58 + 28, GAP + k % 3 * 58 + 28
+        middle = LINE_HEIGHT + GAP + k // 3 * (90 + GAP) + 45, GAP + k % 3 * (90 + GAP) + 45
         assert pixels[middle] == round(k / 10 * 255)
 
 
-def test_small_images_are_enlarged_without_blur(tmp_path: Path) -> None:
-    save_grid(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2), tmp_path / "g.png", title="")
-    pixels = np.array(opened(tmp_path / "g.png").convert("L"))
-    cell = pixels[GAP:, GAP:][:28, :56]
-    assert (cell[:, :28] == 0).all() and (cell[:, 28:] == 255).all()
+def test_small_images_are_enlarged_without_blur() -> None:
+    pixels = np.array(grid(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)).convert("L"))
+    cell = pixels[GAP:, GAP:][: SMALLEST // 2, :SMALLEST]
+    assert (cell[:, : SMALLEST // 2] == 0).all() and (cell[:, SMALLEST // 2 :] == 255).all()
 
 
-def test_a_long_title_is_not_cut(tmp_path: Path) -> None:
-    for title in ("t", "a much longer title than the picture is wide"):
-        save_grid(torch.ones(1, 1, 56, 56), tmp_path / f"{len(title)}.png", title=title)
-    assert opened(tmp_path / "44.png").width > opened(tmp_path / "1.png").width
-    dark = np.array(opened(tmp_path / "44.png").convert("L"))[:LABEL_HEIGHT] < 128
-    assert dark.any() and not dark[:, -1].any()
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_images_are_told_apart_whatever_their_colour(level: float) -> None:
+    """White ones have a frame, and black ones a gap."""
+    row = np.array(grid(torch.full((2, 1, 90, 90), level)).convert("L"))[GAP + 45]
+    between = row[GAP + 90 : 2 * GAP + 90 - 1]
+    assert between.min() < 200 and between.max() == 255
 
 
-def test_labels_are_drawn_under_their_image(tmp_path: Path) -> None:
-    save_grid(torch.ones(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["", "label"], columns=2)
-    dark = np.array(opened(tmp_path / "g.png").convert("L"))[GAP + 56 :] < 128
-    assert not dark[:, :58].any() and dark[:, 58:].any()
+TITLE = "pixelrnn.binarized-mnist: 64 samples, seed 0, of a very long title that no picture of one digit can hold"
 
 
-def test_long_labels_stand_beside_each_other(tmp_path: Path) -> None:
-    save_grid(torch.zeros(2, 1, 56, 56), tmp_path / "g.png", title="", labels=["a label longer than its image"] * 2)
-    dark = np.array(opened(tmp_path / "g.png").convert("L"))[GAP + 56 :] < 128
-    half = dark.shape[1] // 2
-    assert dark.any()
-    np.testing.assert_array_equal(dark[:, GAP:half], dark[:, half + GAP // 2 : -GAP // 2][:, : half - GAP])
+def dark_rows(picture: Image.Image) -> list[slice]:
+    """The bands of rows in which something dark is written."""
+    dark = (np.array(picture.convert("L")) < 128).any(1)
+    edges = np.flatnonzero(np.diff(np.pad(dark, 1).astype(int))).tolist()
+    return [slice(*pair) for pair in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def test_a_long_title_is_not_cut() -> None:
+    picture = grid(torch.ones(1, 1, 1, 1), title=TITLE)
+    dark = np.array(picture.convert("L")) < 128
+    assert not dark[:, -GAP:].any() and picture.width < text_width(TITLE)
+    room = picture.width - 2 * GAP
+    assert " ".join(lines_within(TITLE, room)) == TITLE and all(
+        text_width(line) <= room for line in lines_within(TITLE, room)
+    )
+
+
+def test_letters_can_be_read() -> None:
+    """Those of pillow's bitmap font are 10 pixels high, and a colon vanishes before its neighbour."""
+    band = dark_rows(grid(torch.ones(1, 1, 1, 1), title="Hp"))[0]
+    assert band.stop - band.start >= 12 and LETTERS >= 13
+    with_colon, without = (np.array(grid(torch.ones(1, 1, 1, 1), title=t).convert("L")) for t in ("64:s", "64 s"))
+    assert (with_colon != without).sum() >= 4
+
+
+def test_labels_are_drawn_under_their_image() -> None:
+    dark = np.array(grid(torch.ones(2, 1, 90, 90), labels=["", "label"], columns=2).convert("L")) < 128
+    below = dark[GAP + 90 + 1 :]
+    assert not below[:, : GAP + 90].any() and below[:, GAP + 90 :].any()
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["a label longer than its image, and longer than any image has room for", "한글_파일_이름.png", "x" * 500],
+)
+def test_long_labels_stand_beside_each_other(label: str) -> None:
+    picture = grid(torch.ones(2, 1, 28, 28), labels=[label] * 2)
+    width = (picture.width - 3 * GAP) // 2
+    assert width <= WIDEST_LABEL and picture.height <= SMALLEST + MOST_LINES * LINE_HEIGHT + 2 * GAP
+    dark = np.array(picture.convert("L"))[GAP + SMALLEST + 1 :] < 128
+    first, second = dark[:, GAP:][:, :width], dark[:, 2 * GAP + width :][:, :width]
+    assert dark.any() and not dark[:, GAP + width : 2 * GAP + width].any()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_line_break_in_a_label_begins_a_line() -> None:
+    one, two = (grid(torch.ones(1, 1, 28, 28), labels=[label]) for label in ("a b", "a\nb"))
+    assert two.height == one.height + LINE_HEIGHT
+
+
+def test_names_of_files_are_the_same_however_they_are_encoded() -> None:
+    assert lines_within("Cafe\u0301", 200) == lines_within("Caf\u00e9", 200) == ["Caf\u00e9"]
+
+
+def test_every_letter_of_a_text_is_kept_in_lines() -> None:
+    for text in (TITLE, "x" * 99, "", " a  b\n\nc "):
+        lines = lines_within(text, 60)
+        assert "".join("".join(lines).split()) == "".join(text.split())
+        assert all(text_width(line) <= 60 for line in lines)
+
+
+def test_what_colours_mean_stands_below_the_images() -> None:
+    picture = grid(torch.ones(1, 1, 28, 28), legend=[((255, 0, 0), "rail"), ((0, 255, 0), "a class of a long name")])
+    assert picture.width >= text_width("a class of a long name") and picture.getpixel((GAP + 5, 110)) == (255, 0, 0)
+    assert picture.getpixel((GAP + 5, 110 + LINE_HEIGHT)) == (0, 255, 0)
+
+
+def test_the_font_is_one_that_comes_with_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert font_for("é → κ").getname() == ("DejaVu Sans", "Book")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ZooError, match="matplotlib, which is not installed") as error:
+        grid(torch.ones(1, 1, 2, 2), title="t")
+    assert error.value.hint is not None and "pip install matplotlib" in error.value.hint
 
 
 def test_values_become_the_nearest_level() -> None:
@@ -114,11 +177,11 @@ def test_a_missing_folder_is_named_and_nothing_is_left(tmp_path: Path) -> None:
 
 
 def test_images_of_several_sizes_stand_side_by_side_and_large_ones_are_reduced(tmp_path: Path) -> None:
-    save_grid([torch.zeros(1, 60, 80), torch.zeros(3, 70, 60)], tmp_path / "g.png", title="t")
-    assert opened(tmp_path / "g.png").size == (2 * (80 + GAP) + GAP, 70 + GAP + GAP + LABEL_HEIGHT)
+    save_grid([torch.zeros(1, 90, 120), torch.zeros(3, 100, 90)], tmp_path / "g.png", title="t")
+    assert opened(tmp_path / "g.png").size == (2 * (120 + GAP) + GAP, 100 + GAP + GAP + LINE_HEIGHT)
     large = [torch.zeros(1, 2048, 1000), torch.zeros(1, 1, 1)]
     save_grid(large, tmp_path / "h.png", title="t")
-    assert opened(tmp_path / "h.png").size == (2 * (500 + GAP) + GAP, 1024 + GAP + GAP + LABEL_HEIGHT)
+    assert opened(tmp_path / "h.png").size == (2 * (500 + GAP) + GAP, 1024 + GAP + GAP + LINE_HEIGHT)
 
 
 # Images that are given.

@@ -16,6 +16,7 @@ import zoo_core
 from zoo_core import Dataset, Field, Loss, Model, Record, TensorDataset, UsageError
 from zoo_core.discovery.registry import Registry
 from zoo_core.notebook import html_table
+from zoo_core.pictures.grids import GAP, SMALLEST
 from zoo_core.pictures.reading import open_picture
 from zoo_core.releases.release import read_release
 from zoo_core.steps.notation import read_steps
@@ -217,8 +218,8 @@ def test_show_gives_a_picture_of_a_grid() -> None:
     images = torch.rand(4, 1, 28, 28)
     picture = zoo_core.show(images)
     assert isinstance(picture, Image.Image)
-    assert picture.size == (2 * (56 + 2) + 2, 2 * (56 + 2) + 2)
-    assert np.array(picture)[2, 2, 0] == round(images[0, 0, 0, 0].item() * 255)
+    assert picture.size == (2 * (SMALLEST + GAP) + GAP,) * 2
+    assert np.array(picture)[GAP, GAP, 0] == round(images[0, 0, 0, 0].item() * 255)
     labelled = zoo_core.show(images, labels=[0, 1, 2, 3], title="four", columns=4)
     assert labelled.height < picture.height and labelled.width > picture.width
 

@@ -46,6 +46,10 @@ class UnfinishedRun(UserWarning):
     """A model was loaded from a run whose training has not ended."""
 
 
+class OddInput(UserWarning):
+    """What a user gave, a picture or a folder of data, is probably not what it is taken for."""
+
+
 class Unmeasured(UserWarning):
     """A number could not be measured; the run goes on, or ends with a release, without it."""
 

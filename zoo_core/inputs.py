@@ -1,6 +1,7 @@
 """What users give to commands and to `Model.prepare`: pictures, rows of numbers, texts."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import OddInput, UsageError
 from zoo_core.interfaces.fields import Field
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import Step, fields_after
+from zoo_core.pictures.looks import said_of
 from zoo_core.pictures.reading import OpenPicture, open_picture, prepare_pictures, sizes_text, to_model
+from zoo_core.progress import talk
 from zoo_core.row_files import STDIN, read_rows, read_text
 
 BATCH = 100  # examples at a time
@@ -30,6 +33,7 @@ class Inputs(NamedTuple):
         x: the preprocessed subject of the batch, for the methods of capabilities.
         pictures: of images, each as it was opened.
         unused: of tables, the columns that the model does not take.
+        labels: what pictures call the examples: a file without its folder, and the frame where it has several; a text.
     """
 
     kind: InputKind
@@ -37,6 +41,14 @@ class Inputs(NamedTuple):
     x: Any
     pictures: tuple[OpenPicture, ...] = ()
     unused: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        if self.kind == "text":
+            return self.names
+        names = [Path(name).name for name in self.names]
+        frames = [picture.frames for picture in self.pictures] or [1] * len(names)
+        return [f"{name}, frame 1 of {n}" if n > 1 else name for name, n in zip(names, frames, strict=True)]
 
 
 def input_kind(model: Model) -> InputKind | None:
@@ -97,17 +109,33 @@ def input_batches(
 
 
 def _pictures(model: Model, files: Sequence[str], steps: Sequence[Step], size: int | None) -> Iterator[Inputs]:
-    """Pictures, those together that have the same size when they are preprocessed."""
+    """Pictures, those together that have the same size when they are preprocessed. At the end it is said what was done
+    to them, and which are odd."""
     names: list[str] = []
     opened: list[OpenPicture] = []
+    about: list[tuple[str, Sequence[str], str]] = []
     for file in files:
         picture = open_picture(Path(file), model, steps)
+        about.append((file, picture.notes, picture.oddity))
         if opened and (len(opened) == size or picture.x.shape != opened[0].x.shape):
             yield _together(model, names, opened)
             names, opened = [], []
         names.append(file)
         opened.append(picture)
     yield _together(model, names, opened)
+    say_about(about)
+
+
+def say_about(pictures: Sequence[tuple[str, Sequence[str], str]]) -> None:
+    """Say once what was done to pictures, and warn of those that are unlike what the model was trained on.
+
+    Args:
+        pictures: of each its name, its `OpenPicture.notes` and its `OpenPicture.oddity`.
+    """
+    for line in said_of((name, note) for name, notes, _ in pictures for note in notes):
+        talk(f"{line}.")
+    for line in said_of((name, oddity) for name, _, oddity in pictures if oddity):
+        warnings.warn(f"{line}.", OddInput, stacklevel=2)
 
 
 def _together(model: Model, names: list[str], opened: list[OpenPicture]) -> Inputs:

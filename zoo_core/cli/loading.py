@@ -18,7 +18,8 @@ R = TypeVar("R")
 input_option = steps_option(
     "--input",
     "steps",
-    "A step that is applied to pictures first, such as invert or rotate:degrees=90; may be repeated.",
+    "A step that is applied to pictures first: invert, grey, crop:size=900, resize:size=28, rotate:degrees=90, …; may "
+    "be repeated.",
 )
 
 KINDS = {"image": "images", "row": "rows of numbers", "text": "texts"}

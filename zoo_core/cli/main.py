@@ -10,7 +10,9 @@ from typing import TextIO
 import click
 
 from zoo_core import __version__
-from zoo_core.errors import UnfinishedRun, UnknownName, ZooError
+from zoo_core.errors import OddInput, UnfinishedRun, UnknownName, ZooError
+
+ONE_LINE = {UnfinishedRun: "Note", OddInput: "Warning"}  # warnings for users, and how they begin
 
 # section of the help -> name -> (where the command is, below zoo_core.cli; the line that help shows)
 SECTIONS = {
@@ -143,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Show warnings about unfinished runs in one line, and all others as Python does."""
+    """Show warnings about unfinished runs and odd inputs in one line, and all others as Python does."""
 
     def show(
         message: Warning | str,
@@ -153,13 +155,14 @@ def _warnings_in_one_line() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, UnfinishedRun):
-            print(f"Note: {message}", file=sys.stderr)
+        if said_as := next((word for kind, word in ONE_LINE.items() if issubclass(category, kind)), None):
+            print(f"{said_as}: {message}", file=sys.stderr)
         else:
             as_python_does(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UnfinishedRun)
+        for kind in ONE_LINE:
+            warnings.simplefilter("always", kind)
         as_python_does, warnings.showwarning = warnings.showwarning, show
         yield
 

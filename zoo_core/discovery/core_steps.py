@@ -16,6 +16,7 @@ CORE_STEPS = (
     _input("resize", "Resize", "images to a size"),
     _input("crop", "Crop", "the middle of images"),
     _input("invert", "Invert", "black to white, and white to black"),
+    _input("grey", "Grey", "images in colour to grey"),
     _input("quantize", "Quantize", "values to the nearest of a number of levels"),
     _input("normalize", "Normalize", "values less a mean, by a standard deviation"),
     _input("rotate", "Rotate", "images turned, all alike or each by its own angle"),

@@ -15,7 +15,8 @@ from torch import Tensor
 from zoo_core.errors import UsageError
 from zoo_core.inputs import Inputs
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.pictures.overlays import legend, with_boxes, with_classes
+from zoo_core.pictures.grids import Colour
+from zoo_core.pictures.overlays import class_colour, with_boxes, with_classes
 from zoo_core.pictures.reading import OpenPicture
 
 Answer = dict[str, Any]
@@ -147,15 +148,15 @@ def _in_picture(boxes: Tensor, picture: OpenPicture) -> Tensor:
     return boxes.double() * picture.scale.repeat(2) + picture.offset.repeat(2)
 
 
-def legend_of(model: AnyModel, answers: list[Answer]) -> list[Tensor]:
-    """A picture of the colours of the classes that a Segmenter found, [3, H, W]; none for other models."""
+def legend_of(model: AnyModel, answers: list[Answer]) -> list[tuple[Colour, str]]:
+    """The colours of the classes that a Segmenter found, with their names; none for other models."""
     found = {one["class"] for answer in answers for one in answer.get("classes", ()) if "share" in one}
     if not found:
         return []
     name = class_names(model)
     numbered = ((number, name(number)) for number in itertools.count())
     named = itertools.islice((pair for pair in numbered if pair[1] in found), len(found))
-    return [legend(list(named))]
+    return [(class_colour(number), name) for number, name in named]
 
 
 def class_names(model: AnyModel) -> Callable[[int], str]:

@@ -1,6 +1,7 @@
 """The user's pictures as a model takes them: image files, Pillow images, arrays."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,18 @@ import torch
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import OddInput, UsageError
 from zoo_core.interfaces.fields import Field
+from zoo_core.interfaces.image_statistics import ImageStatistics
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.step import Step, fields_after
+from zoo_core.pictures.looks import oddities
 
 Pictures = Tensor | np.ndarray[Any, Any]  # one or several, as numbers
+
+VISIBLE = 0.25  # how much brighter or darker than its ground something is that can be seen
+
+WHITES = {"I": (255, 65535), "F": (1, 255)}  # by mode of pillow, the values that may be white: the first that is enough
 
 ANY_SIZE = 224  # pixels a side of an image that is shown, where the model takes any size
 
@@ -28,6 +35,10 @@ class OpenPicture(NamedTuple):
         shown: what the model sees of it, [C, H, W] in [0, 1]: every pixel where it is in x.
         opaque: where it is not transparent, bool [1, H, W].
         scale, offset: the point (a, b) of x, in pixels, is scale * (a, b) + offset in the picture, [2] float64 each.
+        fitted: how it was brought to the model's size, such as "the middle 900x900 of 1200x900 pixels became 28x28";
+            "" where it has that size.
+        frames: how many the file has; the first one is taken.
+        oddity: in what it differs from the images that the model was trained on; see `zoo_core.pictures.looks`.
     """
 
     x: Tensor
@@ -35,6 +46,15 @@ class OpenPicture(NamedTuple):
     opaque: Tensor
     scale: Tensor
     offset: Tensor
+    fitted: str = ""
+    frames: int = 1
+    oddity: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to it, each as the rest of a sentence that begins with its name."""
+        fitted = [f"was fitted: {self.fitted}"] if self.fitted else []
+        return fitted + ([f"has several frames: the first of {self.frames} is taken"] if self.frames > 1 else [])
 
 
 def open_picture(
@@ -44,7 +64,7 @@ def open_picture(
 
     If the picture would not have the model's size after preprocessing, its short side is resized first, and the middle
     is cut out. Steps of the preprocessing that only make data harder are left out. Transparent parts are shown on
-    white.
+    white or on black, see `on_ground`.
 
     Args:
         source: a file, or a picture of pillow.
@@ -55,30 +75,34 @@ def open_picture(
         UsageError: it is not a picture, a step turns it into something else, or the model takes no pictures.
     """
     field = image_field(model)
-    picture = _read(source) if isinstance(source, Path) else _upright(source)
+    picture, frames = _read(source) if isinstance(source, Path) else (_upright(source), 1)
     alpha = picture.getchannel("A")
+    known_images = None if model.load_report is None else model.load_report.images
     if known is not None:
         alpha = ImageChops.darker(alpha, _known(known, picture, source))
-    picture, alpha = _changed(_on_white(picture), alpha, steps, _channels(field))
-    window = (0.0, 0.0, float(picture.width), float(picture.height))
+    picture, alpha = _changed(on_ground(picture, known_images), alpha, steps, _channels(field))
+    window, fitted = (0.0, 0.0, float(picture.width), float(picture.height)), ""
     if not _preprocessing_fits(model, field, (_channels(field), picture.height, picture.width)):
         size = (field.shape[2] or ANY_SIZE, field.shape[1] or ANY_SIZE)
         window = _middle(picture.size, size)
+        fitted = _fitted_text(picture.size, window, size)
         picture, alpha = (part.resize(size, Image.Resampling.BILINEAR, box=window) for part in (picture, alpha))
+    oddity = "" if known_images is None else _oddity(picture, known_images)
     batch, fields = _batch_of(picture, alpha, _channels(field), model.subject)
     x = to_model(model, _through_steps(batch[model.subject], model, field))
     shown, _ = _through(batch, fields, [step for step in _steps(model) if step.moves])
     before, after = (values["frame"].view(2, 2) for values in (batch, shown))  # two corners of a box
     scale = (before[1] - before[0]) / (after[1] - after[0])
     left, top, right, bottom = window
-    fitted = before.new_tensor([(right - left) / picture.width, (bottom - top) / picture.height])
-    offset = (before[0] - after[0] * scale) * fitted + before.new_tensor([left, top])
-    return OpenPicture(x, shown[model.subject][0], shown["opaque"] > 0, scale * fitted, offset)
+    smaller = before.new_tensor([(right - left) / picture.width, (bottom - top) / picture.height])
+    offset = (before[0] - after[0] * scale) * smaller + before.new_tensor([left, top])
+    opaque = shown["opaque"] > 0
+    return OpenPicture(x, shown[model.subject][0], opaque, scale * smaller, offset, fitted, frames, oddity)
 
 
 def _known(path: Path, picture: Image.Image, source: object) -> Image.Image:
     """A mask file, white where something is known and black elsewhere."""
-    mask = _read(path)
+    mask, _ = _read(path)
     if mask.size != picture.size:
         raise UsageError(
             f"'{path}' is {mask.width}x{mask.height} pixels, and '{source}' is {picture.width}x{picture.height}"
@@ -132,8 +156,23 @@ def _through(
 def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:
     """The largest part of a picture that has the wanted proportions, in its middle: left, top, right, bottom."""
     scale = min(size[0] / wanted[0], size[1] / wanted[1])
-    left, top = (size[0] - scale * wanted[0]) / 2, (size[1] - scale * wanted[1]) / 2
+    left, top = (max(0.0, (side - scale * new) / 2) for side, new in zip(size, wanted, strict=True))  # -1e-14 is no box
     return left, top, min(left + scale * wanted[0], size[0]), min(top + scale * wanted[1], size[1])
+
+
+def _oddity(picture: Image.Image, known: ImageStatistics) -> str:
+    """In what a picture differs from those that a model knows; of a large one, some pixels are enough."""
+    size = (min(picture.width, ANY_SIZE), min(picture.height, ANY_SIZE))
+    some = picture if size == picture.size else picture.resize(size, Image.Resampling.NEAREST)
+    return oddities(_values(some, 3)[None], known)[0]
+
+
+def _fitted_text(size: tuple[int, int], window: tuple[float, float, float, float], new: tuple[int, int]) -> str:
+    """What was done to a picture of `size` pixels."""
+    left, top, right, bottom = window
+    cut = (round(right - left), round(bottom - top))
+    what = f"the middle {cut[0]}x{cut[1]} of {size[0]}x{size[1]}" if cut != size else f"{size[0]}x{size[1]}"
+    return f"{what} pixels became {new[0]}x{new[1]}"
 
 
 def to_model(model: Model, values: Tensor) -> Tensor:
@@ -165,7 +204,7 @@ def prepare_pictures(model: Model, x: Any) -> Tensor:
             raise UsageError("the pictures differ in size", "Prepare them one at a time.")
         return torch.cat(parts)
     if isinstance(x, (str, os.PathLike)):
-        return open_picture(Path(x), model).x
+        return _prepared(open_picture(Path(x), model), f"'{x}'")
     channels = _channels(field)
     if isinstance(x, Image.Image):
         picture = x
@@ -180,7 +219,14 @@ def prepare_pictures(model: Model, x: Any) -> Tensor:
         picture = to_pil(values[0])
     else:
         raise UsageError(f"a picture is a path, a PIL picture, an array or a tensor, and no {type(x).__name__}")
-    return open_picture(picture, model).x
+    return _prepared(open_picture(picture, model), "the picture")
+
+
+def _prepared(picture: OpenPicture, name: str) -> Tensor:
+    """What a model takes of a picture; warns if it is unlike what the model was trained on."""
+    if picture.oddity:
+        warnings.warn(f"{name} {picture.oddity}.", OddInput, stacklevel=5)
+    return picture.x
 
 
 def batch_of_pictures(x: Pictures) -> Tensor:
@@ -244,10 +290,22 @@ def _rounded(values: Tensor, field: Field) -> Tensor:
     return values if field.levels is None else (values * (field.levels - 1)).round() / (field.levels - 1)
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
-    """Transparent parts are white; RGBA."""
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+def on_ground(picture: Image.Image, known: ImageStatistics | None = None) -> Image.Image:
+    """A picture in RGBA with its transparent parts on white or on black.
+
+    It is the ground on which what is opaque can be seen: white strokes are put on black, and black ones on white. What
+    can be seen on both is put on the one that is more like the images that a model knows; without such a model, on the
+    one with more contrast.
+    """
+    alpha = np.asarray(picture.getchannel("A"), dtype=np.float64)
+    if alpha.min() == 255:
+        return picture
+    grey = np.asarray(picture.convert("RGB").convert("L"), dtype=np.float64) / 255
+    bright = float((grey * alpha).sum() / alpha.sum()) if alpha.any() else 0.0  # of what is opaque
+    ground = "white" if bright <= 0.5 else "black"
+    if known is not None and VISIBLE <= bright <= 1 - VISIBLE:
+        ground = "white" if known.brightness > 0.5 else "black"
+    return Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -255,11 +313,11 @@ def _upright(picture: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
 
 
-def _read(path: Path) -> Image.Image:
-    """An image file, upright, in RGBA with 8 bits each."""
+def _read(path: Path) -> tuple[Image.Image, int]:
+    """An image file, upright, in RGBA with 8 bits each, and how many frames it has, of which this is the first."""
     try:
         with Image.open(path) as file:
-            return _upright(file)
+            return _upright(file), getattr(file, "n_frames", 1)
     except FileNotFoundError:
         raise UsageError(f"'{path}' does not exist") from None
     except IsADirectoryError:
@@ -275,7 +333,18 @@ def _values(picture: Image.Image, channels: int) -> Tensor:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow would clip grey values of 16 bits, not scale them."""
-    if not picture.mode.startswith("I"):
+    """Numbers of more bits as 8 bits, which pillow would clip and not scale: integers of 16 bits, of 32 bits that are
+    used like fewer ones, and floats from 0 to 1, or to 255.
+
+    Raises:
+        ValueError: the numbers have no range that is known.
+    """
+    if not picture.mode.startswith(("I", "F")):
         return picture
-    return Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    values = np.asarray(picture, dtype=np.float64)
+    lowest, highest = values.min(initial=0), values.max(initial=0)
+    sixteen = 65535 if picture.mode.startswith("I;16") or picture.format == "PNG" else None
+    white = sixteen or next((top for top in WHITES[picture.mode[0]] if highest <= top), None)
+    if white is None or not lowest >= 0:  # also where one is NaN
+        raise ValueError(f"its values go from {lowest:g} to {highest:g}, and so what is white is not known")
+    return Image.fromarray((values / white * 255).round().astype(np.uint8))

@@ -17,6 +17,7 @@ from msgspec import Meta
 from zoo_core.errors import RecordError, WeightsError
 from zoo_core.hub.integrity import FileEntry, Sha256
 from zoo_core.interfaces.conditions import Condition
+from zoo_core.interfaces.image_statistics import ImageStatistics
 from zoo_core.interfaces.record import Record, read_record
 from zoo_core.releases.licence import Licence
 from zoo_core.releases.recipe import RunArguments
@@ -179,6 +180,7 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
         recipe: the arguments of the run that made it; a text in old releases; None if it was not trained here.
         training: what is known of the run: data, epochs, seconds, device, versions, …
         metrics: the measured numbers.
+        images: what the images of the train split look like; None for other data, and in old releases.
         golden: what golden.safetensors holds; None if there is no such file.
         dependencies: the releases that the model uses and keeps frozen, by attribute; see `Model.dependencies`.
         conditions: the further arguments of `sample` and its like; see `Model.conditions`.
@@ -195,6 +197,7 @@ class ReleaseConfig(Record, kw_only=True, omit_defaults=True):
     recipe: RunArguments | str | None = None
     training: dict[str, Any] = {}
     metrics: list[MetricEntry] = []
+    images: ImageStatistics | None = None
     golden: Golden | None = None
     dependencies: dict[str, PinnedRelease] = {}
     conditions: dict[str, Condition] = {}

@@ -16,6 +16,7 @@ from zoo_core.hub.atomic import write_atomically
 from zoo_core.hub.integrity import FileEntry, sha256_of
 from zoo_core.interfaces.batches import pack_texts
 from zoo_core.interfaces.capabilities import Sampler, able
+from zoo_core.interfaces.image_statistics import ImageStatistics
 from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import to_plain
 from zoo_core.interfaces.step import evaluation_generator
@@ -55,6 +56,7 @@ def write_release(
     recipe: RunArguments | None = None,
     training: Mapping[str, Any] | None = None,
     metrics: Sequence[MetricEntry] = (),
+    images: ImageStatistics | None = None,
     storage: torch.dtype | None = None,
     ancestors: Sequence[Ancestor] = (),
     registry: Registry | None = None,
@@ -63,6 +65,7 @@ def write_release(
 
     Args:
         example: a small raw batch, before preprocessing, for golden.safetensors.
+        images: what the images of the train split look like.
         storage: the floating-point dtype in the file, by default the model's. The model is first rounded to it, so
             that its outputs are those of the release.
         ancestors: the releases that training started from, the nearest first.
@@ -100,6 +103,7 @@ def write_release(
         recipe=recipe,
         training=dict(training or {}),
         metrics=list(metrics),
+        images=images,
         golden=golden,
         dependencies=pinned_dependencies(model),
         ancestors=list(ancestors),

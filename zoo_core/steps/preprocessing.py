@@ -21,6 +21,8 @@ from zoo_core.interfaces.fields import Field, Kind
 from zoo_core.interfaces.step import Step
 from zoo_core.steps.geometry import GeometricStep, Size
 
+LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are: ITU-R BT.601, as pillow has it
+
 Side = Annotated[int, Meta(ge=1)]  # pixels
 # msgspec 0.22 crashes on a bounded number beside a tuple of fixed length, so its length is a bound too.
 HeightAndWidth = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
@@ -137,6 +139,27 @@ class Invert(Step, kw_only=True, tag="invert"):
         self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
     ) -> dict[str, Any]:
         return {**batch, "image": 1 - batch["image"]}
+
+
+class Grey(Step, kw_only=True, tag="grey"):
+    """Images in colour to grey ones, with one channel: 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601)."""
+
+    def fields(self, fields: Mapping[str, Field]) -> dict[str, Field]:
+        image = self.image_of(fields)
+        if image.shape[0] == 1:
+            return dict(fields)
+        if image.shape[0] != 3 or image.range != (0, 1):
+            raise UsageError(f"step 'grey' is for images in red, green and blue, and not for {image.shape}")
+        grey = msgspec.structs.replace(image, shape=(1, *image.shape[1:]), levels=None)
+        return {**fields, "image": grey}
+
+    def apply(
+        self, batch: Mapping[str, Any], fields: Mapping[str, Field], generator: Generator | None
+    ) -> dict[str, Any]:
+        image = batch["image"]
+        if image.shape[1] == 1:
+            return dict(batch)
+        return {**batch, "image": (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)}
 
 
 class Quantize(Step, kw_only=True, tag="quantize"):

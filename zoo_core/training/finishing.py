@@ -14,6 +14,7 @@ from zoo_core.interfaces.dataset import Dataset
 from zoo_core.interfaces.model import Model
 from zoo_core.measuring.batches import evaluation_batches
 from zoo_core.measuring.evaluation import entries, fitting_metrics
+from zoo_core.pictures.looks import image_statistics
 from zoo_core.pictures.plots import save_curve
 from zoo_core.releases.artifacts import load_artifacts
 from zoo_core.releases.licence import UNKNOWN, Licence, code_licence
@@ -60,6 +61,7 @@ def _released(run: Run, observer: Observer) -> ReleaseConfig:
         storage=storage,
         registry=run.registry,
         metrics=metrics,
+        images=None if run.has_no_data else image_statistics(run.data, model.subject),
         ancestors=ancestors(run.parent, arguments),
     )
     run.processes.wait()

@@ -20,7 +20,8 @@ from zoo_core.discovery.specs import ModelSpec
 from zoo_core.errors import RecordError, UnfinishedRun, UnknownName, UsageError, WeightsError
 from zoo_core.hub.integrity import remember
 from zoo_core.interfaces.any_model import AnyModel
-from zoo_core.interfaces.model import LoadReport, Model
+from zoo_core.interfaces.load_report import LoadReport
+from zoo_core.interfaces.model import Model
 from zoo_core.interfaces.record import read_record
 from zoo_core.processes import check_device
 from zoo_core.releases.artifacts import load_artifacts, read_artifacts
@@ -129,6 +130,7 @@ def load_located(
         model_sha256=digests.model_sha256 if digests else None,
         config_sha256=digests.config_sha256 if digests else None,
         new_head=head,
+        images=release.images,
     )
     return model
 

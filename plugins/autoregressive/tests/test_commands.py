@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo_core import load
 from zoo_core.cli.main import main
-from zoo_core.pictures.grids import LABEL_HEIGHT
+from zoo_core.pictures.lettering import LINE_HEIGHT
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_completions_are_a_function_of_seed_and_temperature(zoo, tmp_path):
 
     def completed(*options: object) -> Tensor:
         zoo("complete", "markov", "drawn/0.png", "--keep-rows", 14, "-n", 2, "-o", "done.png", *options)
-        return values(tmp_path / "done.png")[LABEL_HEIGHT:]  # without the title, which names the seed
+        return values(tmp_path / "done.png")[LINE_HEIGHT:]  # without the title, which names the seed
 
     first = completed()
     assert torch.equal(completed("--seed", 0), first) and torch.equal(completed("--temperature", 1), first)

@@ -72,6 +72,13 @@ class Hub:
         assert token.count("\n") == 1
         return str(token).strip()
 
+    def command(self, name: str, *arguments: object, fails: bool = False) -> str:
+        """`zoo hub NAME DIR …`: its stdout; with `fails` its stderr, of a failure that is told clearly."""
+        done = zoo("hub", name, self.folder, *arguments, check=False)
+        assert "Traceback" not in done.stderr
+        assert (done.returncode in (1, 2) and done.stdout == "") if fails else done.returncode == 0, done
+        return str(done.stderr if fails else done.stdout)
+
     def call(self, method: str, path: str, body: object = None, token: str | None = None, **headers: str) -> Answer:
         """One request, as it stands; a dict goes as JSON."""
         connection = http.client.HTTPConnection(self.address, timeout=30)
@@ -171,6 +178,16 @@ class Client:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for the tests that do not break it. Alice and Bob write, Carol reads; Alice and Carol are of the lab."""
     running = Hub(tmp_path_factory.mktemp("hub") / "hub")
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub for the tests of one file."""
+    running = Hub(tmp_path_factory.mktemp("school") / "hub")
     try:
         yield running
     finally:

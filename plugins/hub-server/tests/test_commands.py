@@ -23,7 +23,7 @@ import pytest
 from zoo_hub_server.commands import hub as hub_commands
 from zoo_hub_server.folder import HubFolder
 from zoo_hub_server.maintenance import gc, verify
-from zoo_hub_server.users import Users
+from zoo_hub_server.users import Joining, Users
 
 if TYPE_CHECKING:
     from conftest import Client, Hub
@@ -303,7 +303,7 @@ def test_a_hostile_tar(trick: str, tmp_path: Path) -> None:
 
 def test_users_of_a_damaged_file_are_told(tmp_path: Path) -> None:
     folder = HubFolder(tmp_path / "hub", create=True)
-    Users(folder.path / "hub.sqlite").add("ann", "write")
+    Users(folder.database).add(Joining("ann"))
     (folder.path / "hub.sqlite").write_bytes(b"damaged" * 100)
     done = run("list-users", folder.path)
     assert done.returncode == 1

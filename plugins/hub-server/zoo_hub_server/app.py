@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from zoo_core import ZooError
+from zoo_hub_server.activity import note
 from zoo_hub_server.bodies import ClientGone, Incoming
 from zoo_hub_server.errors import Refusal, bad_request, repository_not_found
 from zoo_hub_server.hub import Call, Hub, Json, Moved
@@ -76,11 +77,21 @@ class App:
         user = await to_thread.run_sync(self._user, request)
         call = Call(self.hub, request, params, user)
         try:
+            response = await self._handled(handler, call, incoming)
+        except Refusal as refusal:
+            await to_thread.run_sync(note, handler, call, None, refusal.message)
+            raise
+        if response.status_code < 400:
+            await to_thread.run_sync(note, handler, call, response)
+        return response
+
+    async def _handled(self, handler: Callable[..., Any], call: Call, incoming: Incoming) -> Response:
+        limits = self.hub.limits
+        try:
             if inspect.iscoroutinefunction(handler):
                 response: Response = await handler(call, incoming)
                 return response
-            limits = self.hub.limits
-            call.body = await incoming.read(limits.anonymous_body if user is None else limits.body)
+            call.body = await incoming.read(limits.anonymous_body if call.user is None else limits.body)
             return await to_thread.run_sync(handler, call)
         except OSError:
             if call.found is not None:

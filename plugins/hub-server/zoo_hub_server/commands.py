@@ -1,4 +1,7 @@
-"""`zoo hub`: serve, and looking after the folder. Thin; what each does is in the module it calls."""
+"""`zoo hub`: serve, and looking after the folder. Thin; what each does is in the module it calls.
+
+The commands for users are in `user_commands.py`, those for a class in `class_commands.py`.
+"""
 
 import sys
 from pathlib import Path
@@ -6,7 +9,8 @@ from pathlib import Path
 import click
 
 from zoo_core import UsageError, ZooError
-from zoo_core.command_line import examples, print_json, print_table, table_options, talk
+from zoo_core.command_line import examples, talk
+from zoo_hub_server import class_commands, user_commands
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -16,11 +20,18 @@ def hub() -> None:
     """Run a hub of one's own: the ordinary Hugging Face client pushes to it and loads from it."""
 
 
-@hub.command(epilog=examples("zoo hub serve ./hub", "zoo hub serve ./hub --host 0.0.0.0 --read-only --import lab.tar"))
+@hub.command(
+    epilog=examples(
+        "zoo hub serve ./hub",
+        "zoo hub serve ./hub --host 0.0.0.0 --read-only --import lab.tar",
+        "zoo hub serve ./hub --host 0.0.0.0 --writer teacher",
+    )
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for the network.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
 @click.option("--read-only", is_flag=True, help="Nobody may write.")
+@click.option("--writer", "writers", metavar="NAME", multiple=True, help="Only this user may write. May be repeated.")
 @click.option(
     "--import",
     "imports",
@@ -30,21 +41,35 @@ def hub() -> None:
     help="A folder or tar to take in first: [NAMESPACE/]NAME/…, datasets/…, wheels/*.whl. May be repeated.",
 )
 @click.option("--import-as", default="zoo", show_default=True, help="Namespace of what --import finds without one.")
-def serve(folder: Path, host: str, port: int, read_only: bool, imports: tuple[Path, ...], import_as: str) -> None:
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    read_only: bool,
+    writers: tuple[str, ...],
+    imports: tuple[Path, ...],
+    import_as: str,
+) -> None:
     """Serve DIR, which is made if needed."""
     from zoo_hub_server.folder import HubFolder
     from zoo_hub_server.hub import Hub
     from zoo_hub_server.importing import import_into
     from zoo_hub_server.names import is_owner_name
+    from zoo_hub_server.permissions import Writing
     from zoo_hub_server.serve import listen, run
 
+    if read_only and writers:
+        raise UsageError("--read-only and --writer exclude each other", "--writer NAME: nobody else may write.")
     if not is_owner_name(import_as):
         raise UsageError(f"'{import_as}' is not a namespace", "Letters, digits, '-', '_' and '.'.")
     place = HubFolder(folder, create=True)
     with place.serving(), listen(host, port) as listening:
         for source in imports:
             import_into(place, source, import_as, talk)
-        hub = Hub(place, read_only=read_only)
+        hub = Hub(place, writing=Writing.only(writers) if read_only or writers else Writing())
+        for writer in writers:
+            if hub.users.named(writer) is None:
+                raise UsageError(f"no user '{writer}'", f"Add one: zoo hub add-user {folder} {writer}")
         name, number = listening.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         address = f"http://{shown}:{number}"
@@ -65,57 +90,6 @@ def _greet(address: str, folder: Path, host: str, *, read_only: bool) -> None:
     talk(f"  browse:     {address}")
     if host not in _LOOPBACK:
         talk("  Tokens travel in the clear: on a network you do not trust put a proxy with TLS in front.")
-
-
-@hub.command(
-    "add-user", epilog=examples("zoo hub add-user ./hub ada", "zoo hub add-user ./hub bob --role read --team club")
-)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("name")
-@click.option("--role", type=click.Choice(["read", "write"]), default="write", show_default=True)
-@click.option("--team", "teams", multiple=True, help="A namespace shared with others. May be repeated.")
-def add_user(folder: Path, name: str, role: str, teams: tuple[str, ...]) -> None:
-    """Add a user, and print the token, once.
-
-    Only its hash is kept. Works while the server runs.
-    """
-    from zoo_hub_server.folder import HubFolder
-    from zoo_hub_server.users import Users
-
-    place = HubFolder(folder)
-    token = Users(place.path / "hub.sqlite").add(name, "read" if role == "read" else "write", teams)
-    click.echo(token)
-    talk("Keep it: only its hash is stored. Use it as HF_TOKEN, or with hf auth login.")
-
-
-@hub.command("list-users", epilog=examples("zoo hub list-users ./hub", "zoo hub list-users ./hub --json"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@table_options
-def list_users(folder: Path, as_json: bool) -> None:
-    """List the users: name, role, teams, since when."""
-    from zoo_hub_server.folder import HubFolder
-    from zoo_hub_server.users import Users
-
-    users = Users(HubFolder(folder).path / "hub.sqlite").all()
-    if as_json:
-        print_json([{"name": u.name, "role": u.role, "teams": list(u.teams), "created": u.created} for u in users])
-        return
-    print_table(["name", "role", "teams", "since"], [[u.name, u.role, " ".join(u.teams), u.created] for u in users])
-
-
-@hub.command("remove-user", epilog=examples("zoo hub remove-user ./hub ada", "zoo hub remove-user /srv/hub bob"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("name")
-def remove_user(folder: Path, name: str) -> None:
-    """Remove a user; the repositories stay.
-
-    The token is void at once.
-    """
-    from zoo_hub_server.folder import HubFolder
-    from zoo_hub_server.users import Users
-
-    Users(HubFolder(folder).path / "hub.sqlite").remove(name)
-    talk(f"{name} is gone; what is under {name}/ stays, and a new user of that name would own it.")
 
 
 @hub.command(epilog=examples("zoo hub gc ./hub", "zoo hub gc ./hub --older-than 1"))
@@ -155,3 +129,7 @@ def verify(folder: Path) -> None:
         hint = "Push the damaged files again, from a copy whose sha256 is right."
         raise ZooError(f"'{folder}': {len(faults)} faults in {looked}", hint)
     talk(f"All is well: {looked}.")
+
+
+for _command in (*user_commands.COMMANDS, *class_commands.COMMANDS):
+    hub.add_command(_command)

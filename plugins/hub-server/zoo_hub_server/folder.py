@@ -1,6 +1,7 @@
 """The hub's folder: what lies where, and creating, moving and deleting repositories in it.
 
-    DIR/hub.sqlite                        users, teams, settings (users.py)
+    DIR/hub.sqlite                        users, teams, assignments, settings (database.py)
+    DIR/log.jsonl                         who did what (log.py)
     DIR/models/alice/digits.git/          a bare repository; large files as git-lfs has them: lfs/objects/ab/cd/…
     DIR/datasets/…                        the same
     DIR/wheels/                           packages, served at /simple
@@ -21,7 +22,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_core import ZooError, sync_folder
+from zoo_hub_server.database import Database
 from zoo_hub_server.errors import conflict
+from zoo_hub_server.log import Log
 from zoo_hub_server.names import KINDS, Kind, RepoId
 from zoo_hub_server.repository import About, Repository
 
@@ -45,6 +48,8 @@ class HubFolder:
             if not create:
                 raise ZooError(f"'{path}' is not a hub folder", f"Create one: zoo hub serve {path}")
             _create(self.path)
+        self.database = Database(self.path / "hub.sqlite")
+        self.log = Log(self.path)
         self.tmp = self.path / "tmp"
         self.wheels = self.path / "wheels"
         self.locks = self.path / "locks"
@@ -169,8 +174,6 @@ def _alike(folder: Path, name: str) -> list[str]:
 
 
 def _create(path: Path) -> None:
-    from zoo_hub_server.users import Users
-
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for entry in path.iterdir():  # what a start that was killed has left is no obstacle
@@ -181,4 +184,4 @@ def _create(path: Path) -> None:
             (path / name).mkdir(exist_ok=True)
     except OSError as error:
         raise ZooError(f"cannot make the folder '{path}': {error.strerror}") from error
-    Users.create(path / "hub.sqlite")
+    Database.create(path / "hub.sqlite")

@@ -1,6 +1,8 @@
 """What all answers share: the hub, its limits, and one call to it."""
 
 import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,10 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from zoo_hub_server.access import check_access
-from zoo_hub_server.errors import Refusal, bad_request, forbidden, repository_not_found
+from zoo_hub_server.assignments import Assignments
+from zoo_hub_server.errors import Refusal, bad_request, repository_not_found
 from zoo_hub_server.folder import HubFolder
 from zoo_hub_server.names import RepoId, is_name, is_owner_name
-from zoo_hub_server.repository import Repository
+from zoo_hub_server.permissions import Permissions, Writing
+from zoo_hub_server.quotas import Quotas
+from zoo_hub_server.repository import About, Repository
 from zoo_hub_server.users import User, Users
 
 
@@ -39,11 +44,14 @@ class Limits:
 class Hub:
     """A folder being served."""
 
-    def __init__(self, folder: HubFolder, *, read_only: bool = False, limits: Limits | None = None) -> None:
+    def __init__(self, folder: HubFolder, *, writing: Writing | None = None, limits: Limits | None = None) -> None:
         self.folder = folder
-        self.users = Users(folder.path / "hub.sqlite")
+        self.users = Users(folder.database)
+        self.log = folder.log
+        self.assignments = Assignments(folder.database)
+        self.quotas = Quotas(folder, self.users)
         self.secret = self.users.secret()
-        self.read_only = read_only
+        self.may_write = writing or Writing()
         self.writing = CapacityLimiter(8)  # so that writers who wait for each other leave threads to readers
         self.limits = limits or Limits()
 
@@ -58,6 +66,7 @@ class Call:
     user: User | None
     body: bytes = b""
     found: Repository | None = None  # what `repository` found
+    note: str = ""  # what the log shall say beside what the address and the body do
     query: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +76,11 @@ class Call:
     def base(self) -> str:
         """This hub's address, as the client writes it."""
         return str(self.request.base_url).rstrip("/")
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """What the caller may do."""
+        return Permissions(self.user, self.hub.may_write, self.hub.assignments.all())
 
     @cached_property
     def id(self) -> RepoId:
@@ -80,8 +94,13 @@ class Call:
             raise repository_not_found(known_user=self.user is not None)
         return self.hub.folder.written(RepoId("datasets" if kind == "datasets" else "models", namespace, name))
 
-    def repository(self, *, write: bool = False, read_files: bool = False) -> Repository:
+    def repository(self, *, write: bool = False, folder: bool = False, read_files: bool = False) -> Repository:
         """The repository, if this caller may do that with it.
+
+        Args:
+            write: to change it. With `folder` it is enough that one folder of it may be changed; `check_paths` then
+                tells whether a file is in that.
+            read_files: to load from it, and not only to look at it.
 
         Raises:
             Moved: it has another name now.
@@ -94,35 +113,44 @@ class Call:
             raise repository_not_found(known_user=self.user is not None)
         self.found = found
         about = found.about()
-        owner = self.user is not None and self.user.owns(wanted.namespace)
-        if about.private and not owner:
+        if not self.permissions.may_see(wanted, about):
             raise repository_not_found(known_user=self.user is not None)
-        if write:
-            self.check_may_write(wanted.namespace)
-        if read_files and about.gated and not owner:
+        if write and folder:
+            self.permissions.writable(wanted, about)
+        elif write:
+            self.permissions.check_may_write(wanted, about)
+        if read_files and about.gated and not self.permissions.belongs_to(wanted.namespace):
             check_access(found, wanted, self.user, self.base)
         return found
 
-    def check_may_write(self, namespace: str) -> User:
-        """Who writes, if this caller may write to repositories of `namespace`.
+    def room(self, repository: Repository, size: int) -> AbstractContextManager[None]:
+        """Where `size` bytes are about to be kept in the repository that the address names.
+
+        Raises:
+            Refusal: 413, the quota does not leave that much.
+        """
+        return self.hub.quotas.room(self.id, repository.about(), size)
+
+    def check_may_write(self, repo: RepoId, about: About | None = None) -> User:
+        """Who writes, if this caller may create a repository, or change that which `about` is of.
 
         Raises:
             Refusal: 401 or 403.
         """
-        if self.hub.read_only:
-            raise forbidden("This hub is read-only.")
-        if self.user is None:
-            raise Refusal(401, "Log in to write: a token is needed.")
-        if self.user.role != "write":
-            raise forbidden(f"The token of {self.user.name} may only read.")
-        if not self.user.owns(namespace):
-            raise forbidden(f"{self.user.name} may not write to {namespace}.")
-        return self.user
+        return self.permissions.check_may_write(repo, about)
+
+    def check_paths(self, paths: Iterable[str]) -> None:
+        """Raise Refusal, 401 or 403, unless the caller may change these files now, whatever was so a while ago."""
+        repository = self.hub.folder.find(self.id)
+        if repository is None:
+            raise repository_not_found(known_user=self.user is not None)
+        permissions = Permissions(self.user, self.hub.may_write, self.hub.assignments.all())
+        permissions.check_paths(self.id, repository.about(), paths)
 
     def may_see(self, repo: RepoId, repository: Repository) -> bool:
         """Whether the caller may know of a repository."""
         try:
-            return not repository.about().private or (self.user is not None and self.user.owns(repo.namespace))
+            return self.permissions.may_see(repo, repository.about())
         except Refusal:  # deleted meanwhile
             return False
 

@@ -11,6 +11,6 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="hub",
             target="zoo_hub_server.commands:hub",
-            help="Run a hub of one's own: serve, add-user, list-users, remove-user, gc, verify.",
+            help="Run a hub of one's own: serve, users, teams, a class, gc, verify.",
         )
     ]

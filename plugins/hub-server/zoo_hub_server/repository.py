@@ -56,12 +56,13 @@ LOCK_SECONDS = 60
 
 
 class About(msgspec.Struct, frozen=True):
-    """What the hub knows of a repository beside its content: zoo.json in its folder."""
+    """What the hub knows of a repository beside its content: zoo.json in its folder. `owner` is who created it."""
 
     private: bool = False
     gated: Literal["auto", "manual", False] = False
     created: str = msgspec.field(default_factory=lambda: iso(datetime.now(UTC)))
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    owner: str = ""
 
 
 class Repository:

@@ -151,11 +151,6 @@ def _write(output: Path, rows: list[dict[str, Any]]) -> None:
     talk(f"Wrote {output}.")
 
 
-def _labels(inputs: "Inputs") -> list[str]:
-    """What plots call the examples: a file without its folder, or a text."""
-    return inputs.names if inputs.kind == "text" else [Path(name).name for name in inputs.names]
-
-
 def _save_histogram(
     scorer: "Scorer", inputs: "Inputs", scores: "Scores", sample: "ReferenceSample", output: Path
 ) -> None:
@@ -164,7 +159,7 @@ def _save_histogram(
 
     save_histogram(
         sample.scores,
-        list(zip(_labels(inputs), scores.outlier_score.tolist(), strict=True)),
+        list(zip(inputs.labels, scores.outlier_score.tolist(), strict=True)),
         output,
         title=f"{scorer.name}: {sample}",
         value_name=f"outlier score: {scorer.meaning}",
@@ -186,7 +181,7 @@ def _save_map(scorer: "Scorer", inputs: "Inputs", output: Path) -> None:
         maps,
         output,
         title=f"{scorer.name}: every pixel's surprisal",
-        labels=[f"{label}\n{nats:.4g} nats" for label, nats in zip(_labels(inputs), maps.sum((1, 2)), strict=True)],
+        labels=[f"{label}\n{nats:.4g} nats" for label, nats in zip(inputs.labels, maps.sum((1, 2)), strict=True)],
         value_name="-log p(pixel | all before it), in nats",
     )
     talk(f"Wrote {output}.")

@@ -55,6 +55,7 @@ def complete(
 
     from zoo_core.errors import UsageError
     from zoo_core.hub.atomic import check_output
+    from zoo_core.inputs import say_about
     from zoo_core.pictures.grids import save_grid
     from zoo_core.pictures.reading import open_picture
 
@@ -63,6 +64,7 @@ def complete(
         raise UsageError("--keep-rows and --mask exclude each other")
     model, name = load_for("Completer", reference, device)
     picture = open_picture(image, model, input_steps(steps), known=mask)
+    say_about([(str(image), picture.notes, picture.oddity)])
     (x,), known = picture.x, picture.opaque.to(model.device)  # [C, H, W], bool [1, H, W]
     if keep_rows is not None:
         height = x.shape[1]

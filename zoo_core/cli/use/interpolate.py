@@ -49,16 +49,17 @@ def interpolate(
     check_output(output, ".png")
     model, name = load_for("Encoder", reference, device, "Decoder")
     with torch.no_grad():
-        ends = open_inputs(model, [first, last], input_steps(steps)).x
+        inputs = open_inputs(model, [first, last], input_steps(steps))
+        ends = inputs.x
         a, b = model.encode(ends)  # [Z] each
         parts = torch.linspace(0, 1, number)
         between = model.decode(torch.stack([torch.lerp(a, b, part) for part in parts.tolist()]))  # [steps, C, H, W]
-    names = [Path(end).name for end in (first, last)]
+    names = inputs.labels
     save_grid(
         torch.cat([ends[:1], between, ends[1:]]).cpu(),
         output,
         title=f"{name}: from {names[0]} to {names[1]}",
-        labels=["first", *(f"{part:.2f}" for part in parts.tolist()), "last"],
+        labels=[names[0], *(f"{part:.2f}" for part in parts.tolist()), names[1]],
         columns=number + 2,
     )
     talk(f"Wrote {output}: {number} images from {names[0]} to {names[1]}.")

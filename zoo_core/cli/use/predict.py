@@ -16,6 +16,7 @@ from zoo_core.cli.table import print_table, table_options
 if TYPE_CHECKING:
     from torch import Tensor
 
+
 PNG = ".png"
 BOX = ("xmin", "ymin", "xmax", "ymax")
 Answer = dict[str, Any]  # what a model says of an example, as --json prints it
@@ -65,12 +66,14 @@ def predict(
     file with one text in each line. "-" reads rows or texts from the standard input.
 
     Images may have any size. If an image does not fit after the model's preprocessing, its short side is resized and
-    the middle is cut out.
+    the middle is cut out. Transparent parts are shown on white or on black, whichever lets the rest be seen. A warning
+    says if an image is unlike those that the model was trained on.
     """
     from zoo_core.hub.atomic import check_output
     from zoo_core.inputs import input_batches, input_kind
     from zoo_core.measuring.prediction import PREDICTORS, legend_of, options_for
     from zoo_core.measuring.prediction import predict as ask
+    from zoo_core.pictures.grids import save_grid
     from zoo_core.row_files import SUFFIXES
 
     if output is not None:
@@ -82,10 +85,12 @@ def predict(
     options = options_for(model, seed=seed, pictures=pictures_too, top=top, threshold=threshold, samples=samples)
     answers: list[Answer] = []
     pictures: list[Tensor] = []
+    labels: list[str] = []
     for inputs in input_batches(model, examples, input_steps(steps)):
         parts = ask(model, inputs, options)
         answers += parts[0]
         pictures += parts[1]
+        labels += [f"{name}\n{_label(answer)}" for name, answer in zip(inputs.labels, parts[0], strict=True)]
     say_unused(inputs)
     if as_json:
         print_json(answers)
@@ -96,7 +101,10 @@ def predict(
         if "unit" in answers[0]:
             talk(f"The uncertainty is in {answers[0]['unit']}.")
     if output is not None:
-        _write(output, answers, pictures + legend_of(model, answers) if pictures else [], name)
+        if pictures_too:
+            save_grid(pictures, output, title=name, labels=labels, legend=legend_of(model, answers))
+        else:
+            _write(output, answers)
         talk(f"Wrote {output}.")
 
 
@@ -139,15 +147,12 @@ def _lines(answer: Answer) -> list[dict[str, str]]:
     return [{kind: example, **best, **others}]
 
 
-def _write(output: Path, answers: list[Answer], pictures: "list[Tensor]", name: str) -> None:
-    """Write the pictures as a PNG; or the answers, one in each line (JSON lines, as --json prints it) or row (CSV)."""
+def _write(output: Path, answers: list[Answer]) -> None:
+    """Write the answers, one in each line (JSON lines, as --json prints it) or row (CSV)."""
     from zoo_core.hub.atomic import write_atomically
-    from zoo_core.pictures.grids import save_grid
     from zoo_core.row_files import table_text
 
-    if output.suffix.lower() == PNG:
-        save_grid(pictures, output, title=name, labels=[*map(_label, answers), ""][: len(pictures)])
-    elif output.suffix.lower() == ".jsonl":
+    if output.suffix.lower() == ".jsonl":
         write_atomically(output, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
     else:
         rows = [row for answer in answers for row in _rows(answer)]

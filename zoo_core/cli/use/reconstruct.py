@@ -34,14 +34,15 @@ def reconstruct(reference: str, images: tuple[str, ...], output: Path, steps: tu
     check_output(output, ".png")
     model, name = load_for("Reconstructor", reference, device)
     with torch.no_grad():
-        x = open_inputs(model, images, input_steps(steps)).x
+        inputs = open_inputs(model, images, input_steps(steps))
+        x = inputs.x
         back = model.reconstruct(x)
     errors = (back - x).square().flatten(1).mean(1).tolist()
     save_grid(
         torch.cat([x, back]).cpu(),
         output,
         title=f"{name}: images, reconstructions, squared error per pixel",
-        labels=[""] * len(images) + [f"{error:.4f}" for error in errors],
+        labels=inputs.labels + [f"{error:.4f}" for error in errors],
         columns=len(images),
     )
     count = f"{len(images)} reconstruction{'s' if len(images) > 1 else ''}"

@@ -93,5 +93,6 @@ def _translate_images(
         translated = model.translate_image(inputs.x, **conditions).cpu()
     said = "".join(f", {condition} {value}" for condition, value in conditions.items())
     title = f"{name}: images and translations{said}"
-    save_grid(torch.cat([inputs.x.cpu(), translated]), output, title=title, columns=len(examples))
+    labels = inputs.labels + [""] * len(translated)
+    save_grid(torch.cat([inputs.x.cpu(), translated]), output, title=title, labels=labels, columns=len(examples))
     talk(f"Wrote {output}: {len(examples)} translation{'s' if len(examples) > 1 else ''}{said}.")

@@ -72,7 +72,8 @@ def traverse(
     model, name = load_for("Encoder", reference, device, "Decoder")
     values = torch.linspace(-span, span, number)
     with torch.no_grad():
-        (latent,) = model.encode(open_inputs(model, [image], input_steps(steps)).x)  # [Z]
+        inputs = open_inputs(model, [image], input_steps(steps))
+        (latent,) = model.encode(inputs.x)  # [Z]
         if wrong := [unit for unit in units if unit >= len(latent)]:
             raise UsageError(f"there is no unit {wrong[0]}: the latents have {len(latent)} numbers, from 0")
         moved = torch.stack([_moved(latent, unit, values) for unit in units or range(len(latent))])  # [units, steps, Z]
@@ -83,7 +84,7 @@ def traverse(
     save_grid(
         rows[chosen].flatten(0, 1).cpu(),
         output,
-        title=f"{name}: one number of the latent of {Path(image).name} moved",
+        title=f"{name}: one number of the latent of {inputs.labels[0]} moved",
         labels=[f"z{unit}={round(value, 2) + 0:g}" for unit in shown for value in values.tolist()],
         columns=number,
     )

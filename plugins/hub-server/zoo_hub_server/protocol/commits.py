@@ -9,6 +9,7 @@ header `X-Zoo-Upload: lfs`; larger files need it, or HF_HUB_DISABLE_XET=1.
 
 import binascii
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -77,10 +78,14 @@ def no_xet(call: Call) -> Response:
 def preupload(call: Call) -> Json:
     """How each file is to be sent, and which the client shall leave out: those that .gitignore names, and those whose
     digest is that of the file that is there."""
-    repository = call.repository(write=True)
+    repository = call.repository(write=True, folder=True)
     asked: _Preupload = call.json(_Preupload)
+    call.check_paths(one.path for one in asked.files)
     commit = repository.resolve(call.params["revision"])
     there = repository.listing(commit).files
+    grows = sum(one.size for one in asked.files if one.path not in there or there[one.path].size != one.size)
+    with call.room(repository, grows):
+        pass  # better now than after the files were sent
     attributes = read_attributes(repository.read_text(commit, ".gitattributes").encode())
     ignored = repository.read_text(commit, ".gitignore") if asked.gitIgnore is None else asked.gitIgnore
     rules = read_ignored(ignored.encode("utf-8", "replace"))
@@ -108,7 +113,7 @@ async def commit(call: Call, incoming: Incoming) -> Response:
     """A commit: all of it, or nothing."""
     if "create_pr" in call.query:
         raise forbidden("This hub has no pull requests; commit to a branch.")
-    repository = await to_thread.run_sync(lambda: call.repository(write=True))
+    repository = await to_thread.run_sync(lambda: call.repository(write=True, folder=True))
     assert call.user is not None  # or it could not write
     branch = call.params["revision"]
     if await to_thread.run_sync(repository.head, branch) is None:
@@ -119,8 +124,10 @@ async def commit(call: Call, incoming: Incoming) -> Response:
         async for chunk in incoming.chunks(call.hub.limits.file):
             await to_thread.run_sync(lines.feed, chunk)
         header, operations = await to_thread.run_sync(lines.done)
+        await to_thread.run_sync(call.check_paths, [operation.path for operation in operations])
         user = call.user.name
         title, _, more = header.summary.strip().partition("\n")
+        call.note = title
         write = partial(
             repository.commit,
             branch,
@@ -130,11 +137,21 @@ async def commit(call: Call, incoming: Incoming) -> Response:
             author=user,
             parent=header.parentCommit,
         )
-        made = await to_thread.run_sync(write, limiter=call.hub.writing)
+        made = await to_thread.run_sync(_land, call, repository, operations, write, limiter=call.hub.writing)
     finally:
         await to_thread.run_sync(lines.discard)
     url = f"{call.base}{call.id.page}/commit/{made}"
     return Json({"success": True, "commitOid": made, "commitUrl": url, "hookOutput": ""})
+
+
+def _land(call: Call, repository: Repository, operations: list[Operation], write: Callable[[], str]) -> str:
+    """Make the commit, if the quota has room for the files that it brings."""
+    size = sum(len(one.content) for one in operations if isinstance(one, Add))
+    for one in operations:
+        if isinstance(one, AddLarge) and one.received is not None and not repository.objects.has(one.pointer.oid):
+            size += one.pointer.size
+    with call.room(repository, size):
+        return write()
 
 
 class CommitLines:

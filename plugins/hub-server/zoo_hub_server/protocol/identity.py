@@ -6,6 +6,8 @@ from zoo_hub_server.cards import CardError, front_matter, model_index_faults
 from zoo_hub_server.errors import Refusal
 from zoo_hub_server.hub import Call, Json
 
+_ROLES = {"reader": "read", "contributor": "contributor", "owner": "admin"}  # as huggingface.co calls them
+
 
 class _Card(msgspec.Struct):
     content: str = ""
@@ -18,7 +20,10 @@ def whoami(call: Call) -> Json:
     if user is None:
         raise Refusal(401, "Invalid username or password.")
     token = {"displayName": "token", "role": user.role}
-    teams = [{"type": "org", "name": team, "fullname": team, "roleInOrg": user.role} for team in user.teams]
+    teams = [
+        {"type": "org", "name": team, "fullname": team, "roleInOrg": _ROLES[role]}
+        for team, role in user.memberships.items()
+    ]
     return Json(
         {
             "type": "user",

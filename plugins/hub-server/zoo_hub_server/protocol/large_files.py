@@ -72,7 +72,11 @@ def _batch(call: Call, kind: str) -> Response:
         raise bad_request("Operations are 'upload' and 'download', the hash is 'sha256'.")
     if len(asked.objects) > 1000:
         raise bad_request("At most 1000 objects at once.")
-    repository = call.repository(write=upload, read_files=not upload)
+    repository = call.repository(write=upload, folder=upload, read_files=not upload)
+    if upload:
+        new = {one.oid: max(one.size, 0) for one in asked.objects if is_oid(one.oid)}
+        with call.room(repository, sum(new[oid] for oid in new if not repository.objects.has(oid))):
+            pass  # better now than after the files were sent
     free = shutil.disk_usage(call.hub.folder.path).free - _SPARE
     limits = call.hub.limits
     multipart = False
@@ -113,7 +117,7 @@ async def upload(call: Call, incoming: Incoming) -> Response:
     receiving = Receiving(call.hub.folder.fresh("lfs"))
     try:
         await receive(receiving, incoming, pointer.size)
-        await to_thread.run_sync(_keep, repository, receiving, pointer)
+        await to_thread.run_sync(_keep, call, repository, receiving, pointer)
     finally:
         await to_thread.run_sync(receiving.discard)
     return Response(headers={"ETag": f'"{pointer.oid}"'})
@@ -157,7 +161,7 @@ def complete(call: Call) -> Response:
                         receiving.write(data)
             except FileNotFoundError:
                 raise bad_request(f"Part {number} was not sent.") from None
-        _keep(repository, receiving, pointer)
+        _keep(call, repository, receiving, pointer)
     finally:
         receiving.discard()
     shutil.rmtree(place, ignore_errors=True)
@@ -199,10 +203,12 @@ async def receive(receiving: Receiving, incoming: Incoming, limit: int) -> None:
     await to_thread.run_sync(receiving.write, gathered)
 
 
-def _keep(repository: Repository, receiving: Receiving, pointer: Pointer) -> None:
+def _keep(call: Call, repository: Repository, receiving: Receiving, pointer: Pointer) -> None:
+    """Put what was received in its place. The quota is looked at again, for others may have been faster."""
     check_received(receiving.pointer(), pointer)
-    repository.about()  # it may have been deleted meanwhile
-    repository.objects.put(receiving.path, pointer.oid)
+    size = 0 if repository.objects.has(pointer.oid) else pointer.size
+    with call.room(repository, size):  # 404, if the repository was deleted meanwhile
+        repository.objects.put(receiving.path, pointer.oid)
 
 
 def _keep_part(receiving: Receiving, size: int, place: Path) -> str:
@@ -254,7 +260,7 @@ def _check_signed(call: Call, step: str) -> tuple[Repository, Pointer]:
         raise repository_not_found(known_user=True)
     call.found = repository
     method = call.request.method if call.request.method != "HEAD" else "GET"
-    if call.hub.read_only and method != "GET":
+    if call.hub.may_write.nobody and method != "GET":
         raise forbidden("This hub is read-only.")
     right = _signature(call.hub.secret, method, repository.about().id, oid, int(size), step, int(expires))
     if not hmac.compare_digest(right, signature):

@@ -34,11 +34,11 @@ def create(call: Call) -> Json:
     """A new repository. One that exists is 409, with its address all the same: that is what `exist_ok` reads."""
     asked: _Name = call.json(_Name)
     repo = _asked(call, asked)
-    user = call.check_may_write(repo.namespace)
+    user = call.check_may_write(repo)
     answer = {"url": f"{call.base}{repo.page}", "name": str(repo), "id": str(repo)}
     private = asked.private if asked.visibility is None else asked.visibility == "private"
     try:
-        call.hub.folder.create(repo, About(private=bool(private)), user.name)
+        call.hub.folder.create(repo, About(private=bool(private), owner=user.name), user.name)
     except Refusal as refusal:
         if refusal.status != 409:
             raise
@@ -63,7 +63,7 @@ def move(call: Call) -> Json:
     source, target = (_parsed(call, asked.type, text) for text in (asked.fromRepo, asked.toRepo))
     source = call.hub.folder.written(source)
     _open(call, source)
-    call.check_may_write(target.namespace)
+    call.check_may_write(target)
     if source != target:
         call.hub.folder.move(source, target)
         call.hub.users.forget_move(target)

@@ -15,6 +15,7 @@ from zoo_hub_server.hub import Call
 from zoo_hub_server.names import KINDS, Kind, RepoId
 from zoo_hub_server.protocol.reading import readme
 from zoo_hub_server.repository import MAIN, Repository
+from zoo_hub_server.sizes import size_text
 from zoo_hub_server.web.html import Child, Html, join, table, tag
 from zoo_hub_server.web.markdown import render
 
@@ -262,18 +263,6 @@ def _files(repo: RepoId, listing: Listing, revision: str, folder: str) -> Html:
     return join(shown, tag("p", note, class_="muted"))
 
 
-def size_text(size: int) -> str:
-    """`1.5 MB`."""
-    if size < 1000:
-        return f"{size} bytes" if size != 1 else "1 byte"
-    value = float(size)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            return f"{value:.3g} {unit}"
-    raise AssertionError
-
-
 def _address(repo: RepoId, revision: str, path: str | None = None) -> str:
     base = f"{repo.page}/resolve/{quote(revision, safe='')}"
     return base if path is None else f"{base}/{_quoted(path)}"
@@ -297,7 +286,7 @@ def _top(call: Call | None, search: str = "") -> Html:
 
 def _page(call: Call, title: str, parts: list[Child], search: str = "") -> Response:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    foot = tag("footer", f"{call.base} · {'read-only · ' if call.hub.read_only else ''}{now}")
+    foot = tag("footer", f"{call.base} · {'read-only · ' if call.hub.may_write.nobody else ''}{now}")
     body = _document(title, _top(call, search), tag("main", *parts), foot)
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Vary": "Authorization"}
     return HTMLResponse(body, headers=headers)
