@@ -209,7 +209,7 @@ def test_ten_thousand_hostile_requests(hub: Hub, serve: Callable[..., Hub], tmp_
     assert memory < MEMORY, f"{memory >> 20} MB"
     outside = [path for path in tmp_path.rglob("*") if server.folder not in (path, *path.parents)]
     assert {path.name for path in outside} == {"outer", "hub.log"}
-    known = {"hub.sqlite", "serve.lock", "names.lock", "models", "datasets", "wheels", "tmp", "locks"}
+    known = {"hub.sqlite", "serve.lock", "names.lock", "models", "datasets", "wheels", "tmp", "locks", "log.jsonl"}
     assert {path.name for path in server.folder.iterdir()} == known
     assert not list((server.folder / "tmp").iterdir())
 
