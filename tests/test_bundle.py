@@ -22,7 +22,7 @@ from zoo_core.discovery.registry import Registry
 from zoo_core.discovery.specs import DatasetSpec
 from zoo_core.errors import UsageError, WeightsError, ZooError
 from zoo_core.hub.integrity import sha256_of
-from zoo_core.publishing.bundle import bundle, collect_wheels, unbundle
+from zoo_core.publishing.bundle import bundle, unbundle
 from zoo_core.weights.manifest import Manifest
 
 MODEL = "model.safetensors"
@@ -327,40 +327,7 @@ def test_free_space_is_looked_at_before_unpacking(
     assert not (tmp_path / "lab").exists()
 
 
-# Wheels, and whether it will all work tomorrow.
-
-
-@pytest.mark.slow
-def test_wheels_of_what_was_installed_from_a_folder_are_built(
-    registry: Registry, toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from importlib.metadata import distribution
-
-    monkeypatch.setattr("zoo_core.publishing.bundle._with_requirements", lambda names: [distribution("zoo-toy")])
-    calls = []
-    real = subprocess.run
-
-    def without_index(command: list[str], **options: Any) -> Any:
-        calls.append(command)
-        return real(command if "wheel" in command else ["true"], **options)
-
-    monkeypatch.setattr("zoo_core.publishing.bundle.subprocess.run", without_index)
-    (wheel,) = collect_wheels(registry, tmp_path)
-    assert wheel.name == "zoo_toy-0.3.0-py3-none-any.whl" and len(calls) >= 1
-
-
-def test_the_wheels_are_of_all_that_is_required() -> None:
-    from zoo_core.publishing.bundle import _with_requirements
-
-    names = {found.name.lower().replace("_", "-") for found in _with_requirements(["zoo-core"])}
-    assert {"zoo-core", "torch", "safetensors", "huggingface-hub", "click", "filelock"} <= names
-
-
-def test_a_failing_pip_is_one_line(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, "", "a\nERROR: no network\n")
-    monkeypatch.setattr("zoo_core.publishing.bundle.subprocess.run", lambda *_, **__: failed)
-    with pytest.raises(ZooError, match="ERROR: no network"):
-        collect_wheels(registry, tmp_path)
+# Whether it will all work tomorrow.
 
 
 def rows(out: str) -> dict[tuple[str, str], list[str]]:
@@ -417,6 +384,38 @@ def test_doctor_names_the_data_of_weights_that_are_missing(
     finally:
         away.rename(toy_release)
     assert found["toy", "weights"][0] == "MISSING" and found["toy", "data toy-bits"][0] == "ok"
+
+
+def test_doctor_in_a_room_checks_what_the_bundle_brought(
+    zoo: Zoo, archive: Path, toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the whole catalogue, whose data nobody brought."""
+    unbundle(archive, tmp_path / "lab")
+    monkeypatch.setenv("ZOO_MIRROR", str(tmp_path / "lab"))
+    code, out, err = zoo("doctor", "--offline")
+    found = rows(out)
+    assert found[str(tmp_path / "lab" / "toy"), "weights"][0] == "ok"
+    assert not [reference for reference, _ in found if reference.endswith("releases")]
+    assert "1 releases" in err and code == int(any(cells[0] != "ok" for cells in found.values()))
+    everything = zoo("doctor", "--offline", "*")
+    assert len(rows(everything.out)) > len(found)
+
+
+def test_doctor_gathers_what_many_releases_need(
+    zoo: Zoo, toy_release: Path, toy_site: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line for each thing, and a last one that says what is missing and which command gets it."""
+    monkeypatch.setenv("ZOO_MIRROR", "/nowhere")
+    code, out, err = zoo("doctor", "--offline")
+    found = rows(out)
+    assert code == 1 and len(found) < 15
+    (many,) = [reference for reference, what in found if what == "weights"]
+    assert int(many.removesuffix(" releases")) > 30
+    ((needing, _),) = [key for key in found if key[1] == "data mnist"]
+    assert found[needing, "data mnist"][0] == "MISSING" and int(needing.removesuffix(" releases")) > 5
+    assert f"data mnist (for {needing})" in err
+    assert "zoo data get" in err and "mnist" in err.split("zoo data get")[1].splitlines()[0]
+    assert "No public place has cifar10-jpeg75" in err
 
 
 CABLE_OUT = """

@@ -54,6 +54,7 @@ class DatasetSpec(Record, kw_only=True):
         fields: what a batch holds: for the name of each field, its shape and values in a few words.
         files: the files that it is read from, "<repo id>/<path>" as on the hub and in a mirror; empty for data that
             come with a package.
+        published: False if no hub and no public place has these files, so that only who has a copy can use it.
         packages: packages of pip, npm or apt that `recipe` makes these files from, for `zoo data get`.
         recipe: "package.module:function" that makes the files. It is called with three arguments: the file of each
             package by the package's name; the path to write to for each of `files`; and a function to call with the
@@ -69,6 +70,7 @@ class DatasetSpec(Record, kw_only=True):
     sizes: dict[str, int] = {}
     fields: dict[str, Line] = {}
     files: tuple[str, ...] = ()
+    published: bool = True
     packages: tuple[Package, ...] = ()
     recipe: Target | None = None
 

@@ -12,12 +12,9 @@ After unpacking, ZOO_MIRROR can name the folder.
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from zoo_core.datasets.getting import data_files
@@ -28,9 +25,10 @@ from zoo_core.hub.endpoint import check_space
 from zoo_core.hub.integrity import FileEntry, check_file, remember, sha256_of
 from zoo_core.interfaces.record import Record, read_record, to_plain
 from zoo_core.measuring.evaluation import recorded_metrics
+from zoo_core.publishing.wheels import collect_wheels
 from zoo_core.releases.release import CONFIG, PinnedRelease
 from zoo_core.weights.dependencies import locate_dependencies, locate_parent_of
-from zoo_core.weights.manifest import Manifest
+from zoo_core.weights.manifest import Manifest, default_manifest
 from zoo_core.weights.reference import HubReference, parse_reference
 from zoo_core.weights.sources import Located, locate
 
@@ -66,10 +64,10 @@ def bundle(
 
     Args:
         data: whether to include the data sets on which they were trained or measured.
-        wheels: whether to include the installed packages, which needs a network.
+        wheels: whether to include the installed packages.
 
     Raises:
-        ZooError: a release or its data cannot be found, pip failed, or the file cannot be written.
+        ZooError: a release or its data cannot be found, a wheel cannot be made, or the file cannot be written.
     """
     if output.exists():
         raise UsageError(f"'{output}' exists")
@@ -84,11 +82,11 @@ def bundle(
         data_sets |= {entry.protocol.dataset for entry in recorded_metrics(located)}
         data_sets |= {located.release.training["data"]} if "data" in located.release.training else set()
     with tempfile.TemporaryDirectory() as temporary:
+        if wheels:
+            content |= {f"wheels/{path.name}": path for path in collect_wheels(registry, Path(temporary))}
         if data:
             for name in sorted(data_sets):
                 content |= {f"datasets/{place}": path for place, path in data_files(name, registry).items()}
-        if wheels:
-            content |= {f"wheels/{path.name}": path for path in collect_wheels(registry, Path(temporary))}
         files = {
             name: FileEntry(sha256=sha256_of(path), bytes=path.stat().st_size) for name, path in sorted(content.items())
         }
@@ -172,6 +170,19 @@ def unbundle(archive: Path, output: Path) -> Contents:
     return contents
 
 
+def unbundled(folder: Path, registry: Registry) -> list[str]:
+    """The references of the releases that bundles brought into a folder, for where ZOO_MIRROR names it."""
+    contents = read_record(Contents, json.loads((folder / LIST).read_text(encoding="utf-8")), str(folder / LIST))
+    pinned = default_manifest(registry).pinned
+
+    def reference(name: str) -> str:
+        if name in pinned:
+            return name
+        return f"hf:{name}" if "/" in name else str(folder.absolute() / name)
+
+    return [reference(name) for name in contents.releases]
+
+
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
     """Only its bytes: no links, owners or rights."""
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -222,56 +233,3 @@ def _folder_in_bundle(reference: str, located: Located) -> str:
         return parsed.repo
     from_hub = re.match(r"hf:([^@ ,]+)", located.source)
     return from_hub[1] if from_hub else located.name
-
-
-def collect_wheels(registry: Registry, folder: Path) -> list[Path]:
-    """Collect wheels of the core, of all plugins, and of all packages that they need, in the installed versions."""
-    ours = {"zoo-core", *(plugin.distribution for plugin in registry.plugins)}
-    local, index = [], []
-    for found in _with_requirements(sorted(ours)):
-        source = _source_folder(found)
-        if source is None:
-            index.append(f"{found.name}=={found.version.partition('+')[0]}")
-        else:
-            local.append(source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for command in (
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), *local],
-        [*pip, "download", "--no-deps", "--dest", str(folder), *index],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason given"]
-            raise ZooError(f"pip could not make or fetch the wheels: {lines[-1]}")
-    return sorted(folder.glob("*.whl"))
-
-
-def _with_requirements(names: Sequence[str]) -> list[Distribution]:
-    """The named distributions and, once each, all that they require and is installed."""
-    from packaging.requirements import Requirement
-
-    found: dict[str, Distribution] = {}
-    waiting = [(name, "") for name in names]
-    seen = set()
-    while waiting:
-        name, extra = waiting.pop()
-        name = name.lower().replace("_", "-")
-        if (name, extra) in seen:
-            continue
-        seen.add((name, extra))
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            continue
-        for text in found[name].requires or []:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-                waiting += [(requirement.name, other) for other in ("", *requirement.extras)]
-    return [found[name] for name in sorted(found)]
-
-
-def _source_folder(found: Distribution) -> str | None:
-    """Where a distribution was installed from, if that was a folder."""
-    text = found.read_text("direct_url.json")
-    url = json.loads(text).get("url", "") if text else ""
-    return url.removeprefix("file://") if url.startswith("file://") and Path(url[7:]).is_dir() else None

@@ -50,7 +50,12 @@ class Cifar10(PinnedDataset):
         super().__init__(FEATURES, data_file)
 
     def decode(self, split: str) -> dict[str, Tensor]:
-        file = find_data_file("uoft-cs/cifar10", _path(split))
+        try:
+            file = find_data_file("uoft-cs/cifar10", _path(split))
+        except DataError as error:
+            if find_in_mirror(Cifar10Jpeg75.name, _path(split)) is None:
+                raise
+            raise DataError(error.message, f"{error.hint} Here is its JPEG copy: {Cifar10Jpeg75.name}.") from error
         found = read_images(file, column="img", label="label")  # all rows: the sums are over all
         published = "test" if split == "test" else "train"
         sums, sizes = found["image"].sum(dim=(0, 2, 3)).tolist(), found["label"].bincount().tolist()

@@ -22,22 +22,32 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .tar file to write; it must not exist."
 )
 @click.option("--data", is_flag=True, help="Include the data sets on which they were trained or measured.")
-@click.option("--wheels", is_flag=True, help="Include the installed packages as wheels. This needs a network.")
+@click.option("--wheels", is_flag=True, help="Include the installed packages as wheels.")
 @hub_options
 def bundle_command(references: tuple[str, ...], output: Path, data: bool, wheels: bool) -> None:
     """Pack releases, and those that they depend on or were trained from, into one file for a room without network.
 
     REFERENCE may be a glob: 'pixelrnn*'.
     """
+    from zoo_core.discovery.registry import default_registry
     from zoo_core.publishing.bundle import bundle
+    from zoo_core.publishing.wheels import packages_of
     from zoo_core.weights.pull import matching
 
     names = matching(references)
+    if wheels:
+        talk("Making wheels of the installed packages …")
     contents = bundle(names, output, data=data, wheels=wheels)
     size = sum(entry.bytes for entry in contents.files.values())
     talk(f"'{output}': {len(contents.releases)} releases, {len(contents.files)} files, {size / 1e6:,.1f} MB")
     _tell_orphans(contents)
-    talk(f"There: zoo unbundle {output.name} FOLDER")
+    if wheels:
+        install = "python -m pip install --no-index --find-links wheels"
+        talk(f"There, first: tar -xf {output.name} wheels")
+        talk(f"              {install} {' '.join(packages_of(default_registry()))}")
+        talk(f"Then: zoo unbundle {output.name} FOLDER")
+    else:
+        talk(f"There: zoo unbundle {output.name} FOLDER")
 
 
 def _tell_orphans(contents: "Contents") -> None:
@@ -56,6 +66,4 @@ def unbundle_command(archive: Path, folder: Path) -> None:
     for name in contents.releases:
         click.echo(f"{name}\t{folder / name}")
     _tell_orphans(contents)
-    if any(name.startswith("wheels/") for name in contents.files):
-        talk(f"Packages: pip install --no-index --find-links {folder / 'wheels'} zoo-core zoo-data …")
-    talk(f"{len(contents.files)} files are right. Use them: export ZOO_MIRROR={folder.absolute()}")
+    talk(f"All {len(contents.files)} files are right. Use them: export ZOO_MIRROR={folder.absolute()}")

@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 
 from zoo_core.cli.hub_options import hub_options
 from zoo_core.cli.names import references_argument
-from zoo_core.cli.printing import examples, print_json
+from zoo_core.cli.printing import examples, print_json, talk
 from zoo_core.cli.table import print_table, table_options
 
 
@@ -38,7 +40,8 @@ def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
 
     That is its plugin, its weights, its data, and other releases that it depends on.
 
-    Without REFERENCES, check every release whose plugin is installed. REFERENCE may be a glob: 'pixelrnn*'.
+    Without REFERENCES, check what the bundle in ZOO_MIRROR brought or, where there is none, every release whose plugin
+    is installed; what several of them need is one line then, and --json has each. REFERENCE may be a glob: 'pixelrnn*'.
     """
     from zoo_core.discovery.registry import default_registry
     from zoo_core.weights.pull import matching
@@ -48,15 +51,70 @@ def doctor(references: tuple[str, ...], offline: bool, as_json: bool) -> None:
     registry = default_registry()
     found = [Finding("-", f"plugin {p.label}", False, f"{p.error}; fix: {p.fix}") for p in registry.broken]
     found += _packages()
-    for reference in matching(references or ["*"]):
+    for reference in matching(references) if references else _default_references():
         found += _examine(reference)
     if as_json:
         print_json([finding._asdict() for finding in found])
     else:
-        rows = [[f.reference, f.what, "ok" if f.ok else "MISSING", f.details] for f in found]
+        shown = found if references else _gathered(found)
+        rows = [[f.reference, f.what, "ok" if f.ok else "MISSING", f.details] for f in shown]
         print_table(["reference", "what", "verdict", "details"], rows)
+        _say_how_it_is(found)
     if not all(finding.ok for finding in found):
         sys.exit(1)
+
+
+def _default_references() -> list[str]:
+    """What an unpacked bundle brought to this room; elsewhere every release that manifests pin."""
+    from zoo_core.discovery.registry import default_registry
+    from zoo_core.publishing.bundle import LIST, unbundled
+    from zoo_core.weights.pull import matching
+
+    mirror = Path(os.environ.get("ZOO_MIRROR") or ".").expanduser()
+    if "ZOO_MIRROR" in os.environ and (mirror / LIST).is_file():
+        references = unbundled(mirror, default_registry())
+        talk(f"Checking the {len(references)} releases of '{mirror / LIST}'. Every release: zoo doctor '*'")
+        return references
+    return matching(["*"])
+
+
+def _gathered(findings: list[Finding]) -> list[Finding]:
+    """One for each thing that is there or missing, and how many releases need it."""
+    groups: dict[tuple[str, bool, str], list[Finding]] = {}
+    for one in findings:
+        kind, _, name = one.what.partition(" ")
+        what = f"data {name}" if kind == "data" else {"packages": "packages of plugins"}.get(kind, kind)
+        groups.setdefault((what, one.ok, "" if one.ok else one.details), []).append(one)
+    gathered = []
+    for (what, ok, _), group in groups.items():
+        if len(group) == 1:
+            gathered += group
+            continue
+        references = {one.reference for one in group} - {"-"}
+        who = f"{len(references)} releases" if references else "-"
+        details = group[0].details if what.startswith("data ") or not ok else f"{len(group)} are here"
+        gathered.append(Finding(who, what, ok, details))
+    return gathered
+
+
+def _say_how_it_is(findings: list[Finding]) -> None:
+    """The last lines: what is missing, and which commands get it."""
+    from zoo_core.discovery.registry import default_registry
+
+    missing = [one for one in findings if not one.ok]
+    if not missing:
+        talk("Everything is here.")
+        return
+    kinds = Counter(one.what for one in missing)
+    talk(f"Not here: {', '.join(what if n == 1 else f'{what} (for {n} releases)' for what, n in kinds.items())}.")
+    specs = {registration.spec.name: registration.spec for registration in default_registry().datasets()}
+    data = [spec for name, spec in specs.items() if f"data {name}" in kinds]
+    if public := [spec.name for spec in data if spec.published or spec.recipe is not None]:
+        talk(f"With a network: zoo data get {' '.join(public)}")
+    if own := [spec.name for spec in data if spec.name not in public]:
+        talk(f"No public place has {' and '.join(own)}: set ZOO_MIRROR to a folder that does.")
+    if weights := [one.reference for one in missing if one.what == "weights"]:
+        talk(f"With a network: zoo pull {' '.join(weights)}")
 
 
 def _packages() -> list[Finding]:

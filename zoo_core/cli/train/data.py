@@ -112,7 +112,7 @@ def _announce(name: str, spec: "DatasetSpec", output: Path | None) -> None:
 
     with mirror_first(output or own_mirror()):
         missing = missing_files(spec)
-    if missing and spec.recipe is None:
+    if missing and spec.recipe is None and spec.published:
         talk(f"{name}: from {spec.source}")
     coming = [package for package in spec.packages if missing and not is_fetched(package)]
     if len(coming) > 1:
