@@ -132,7 +132,9 @@ MISTAKES = [
 def _desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = tmp_path_factory.mktemp("desk")
     Image.new("L", (6, 5)).save(desk / "big.png")
-    Image.new("L", (4, 4), 255).save(desk / "good.png")
+    good = Image.new("L", (4, 4), 255)
+    good.putpixel((0, 3), 0)  # in the last row; of a picture that is white everywhere, a warning would say so
+    good.save(desk / "good.png")
     (desk / "text.png").write_text("hello")
     (desk / "full").mkdir()
     (desk / "full" / "precious").write_text("mine")

@@ -23,6 +23,7 @@ EXAMPLES: dict[str, tuple[str, tuple[int, ...], int | None]] = {  # text -> shap
     "crop:size=5": ("crop", (3, 5, 5), 256),
     "crop:size=[3,8]": ("crop", (3, 3, 8), 256),
     "invert": ("invert", (3, 6, 8), 256),
+    "grey": ("grey", (1, 6, 8), None),
     "quantize:levels=32": ("quantize", (3, 6, 8), 32),
     "normalize:mean=[0.5,0.4,0.3],std=0.2": ("normalize", (3, 6, 8), None),
     "rotate:degrees=90": ("rotate", (3, 8, 6), 256),
